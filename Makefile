@@ -1,0 +1,13 @@
+# One line a target: everything else is in the programs themselves.
+CARGO ?= cargo
+CARETRAIL = target/debug/caretrail
+
+.PHONY: build demo down status test lint deny clean
+
+build: ; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
+demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
+down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
+status: build ; $(CARETRAIL) network status
+test: build ; $(CARGO) test --locked --workspace
+lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+deny: ; $(CARGO) deny --locked check bans licenses sources

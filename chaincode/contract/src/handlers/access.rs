@@ -1,0 +1,227 @@
+//! Decisions about access, and the disclosures that follow from them.
+
+use caretrail_model::audit::{AccessDecided, Act, AuditEntry, Disclosed};
+use caretrail_model::calls::{
+    AccessDecision, Disclosure, GetDecision, GetDisclosure, RecordDisclosure, RequestAccess,
+};
+use caretrail_model::code::Code;
+use caretrail_model::consent::{Action, Effect, LiveConsents};
+use caretrail_model::decision::{Decision, Facts as FactNumbers};
+use caretrail_model::limits::{RECORD_VERSIONS_MAX, RECORDS_PER_REQUEST_MAX};
+use caretrail_model::patient::Patient;
+use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::record::Record;
+use caretrail_model::role::Role;
+use caretrail_model::standing::Standing;
+use hlf_chaincode::Failure;
+
+use super::Handle;
+use crate::failure::{refuse, require};
+use crate::invocation::Invocation;
+use crate::keys;
+use crate::policy::{LedgerFacts, Request, decide};
+use crate::stored::Requested;
+
+impl Handle for RequestAccess {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<AccessDecision, Failure> {
+        require(
+            (1..=RECORDS_PER_REQUEST_MAX).contains(&self.records.len())
+                && self.records.is_sorted_by(|a, b| a < b),
+            Code::ArgumentOutOfBounds,
+        )?;
+        let mut reading = invocation.reading()?;
+        let earlier = reading.add(keys::request(&invocation.actor, &self.request)?);
+        let standing = reading.add(keys::standing(&invocation.actor)?);
+        let patient = reading.add(keys::patient(&self.patient)?);
+        let consents = reading.add(keys::consents(&self.patient)?);
+        let mut slots = Vec::with_capacity(self.records.len());
+        for record in &self.records {
+            slots.push(reading.add(keys::record(record)?));
+        }
+        let (policy, mut facts) = reading.fetch().await?;
+        if let Some(earlier) = facts.take(earlier)? {
+            return first_decision(&self, earlier, invocation).await;
+        }
+        let standing = facts.take(standing)?;
+        let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
+        let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let mut records = Vec::with_capacity(slots.len());
+        for slot in slots {
+            records.push(facts.take(slot)?);
+        }
+        let at = facts.effective();
+
+        let decisions: Vec<Decision> = self
+            .records
+            .iter()
+            .zip(&records)
+            .map(|(id, record)| {
+                let request = Request {
+                    actor: &invocation.actor,
+                    role: invocation.role,
+                    patient: &self.patient,
+                    record: id,
+                    action: self.action,
+                    purpose: self.purpose,
+                };
+                let facts = LedgerFacts {
+                    policy: &policy,
+                    standing: standing.as_ref(),
+                    consents: &consents,
+                    record: record.as_ref(),
+                };
+                decide(&request, &facts, at)
+            })
+            .collect();
+
+        let requested = Requested { patient: self.patient, decision: invocation.tx_id, at };
+        invocation.put(keys::request(&invocation.actor, &self.request)?, &requested)?;
+        let act = Act::AccessDecided(AccessDecided {
+            request: self.request,
+            action: self.action,
+            purpose: self.purpose,
+            decisions: decisions.clone(),
+            facts: numbers(&policy, &patient, &consents, standing.as_ref()),
+        });
+        invocation.audit(&policy, &self.patient, at, act)?;
+        Ok(AccessDecision { decision: invocation.tx_id, at, decisions })
+    }
+}
+
+impl Handle for GetDecision {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<AuditEntry, Failure> {
+        let mut reading = invocation.reading()?;
+        let entry = reading.add(keys::audit(&self.patient, &self.decision)?);
+        let (_, mut facts) = reading.fetch().await?;
+        let entry = facts
+            .take(entry)?
+            .filter(|entry| matches!(entry.act, Act::AccessDecided(_)))
+            .ok_or_else(|| refuse(Code::DecisionUnknown))?;
+        let of_own_hospital = &entry.actor.msp_id == invocation.msp_id();
+        if !of_own_hospital {
+            invocation.for_roles(&[Role::Service, Role::Auditor])?;
+        }
+        Ok(entry)
+    }
+}
+
+impl Handle for RecordDisclosure {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<Disclosure, Failure> {
+        invocation.for_roles(&[Role::Service])?;
+        require(self.version <= RECORD_VERSIONS_MAX, Code::ArgumentOutOfBounds)?;
+        let mut reading = invocation.reading()?;
+        let entry = reading.add(keys::audit(&self.patient, &self.decision)?);
+        let disclosed = reading.add(keys::disclosure(&self.patient, &self.decision, &self.record)?);
+        let standing = reading.add(keys::standing(&self.recipient)?);
+        let patient = reading.add(keys::patient(&self.patient)?);
+        let consents = reading.add(keys::consents(&self.patient)?);
+        let record = reading.add(keys::record(&self.record)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let entry = facts.take(entry)?.ok_or_else(|| refuse(Code::DecisionUnknown))?;
+        let disclosed = facts.take(disclosed)?;
+        let standing = facts.take(standing)?;
+        let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
+        let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let record = facts.take(record)?;
+        let at = facts.effective();
+
+        let Act::AccessDecided(decided) = entry.act else { return Err(refuse(Code::DecisionUnknown)) };
+        let permit = decided
+            .decisions
+            .iter()
+            .find(|decision| decision.record == self.record && decision.effect == Effect::Permit)
+            .ok_or_else(|| refuse(Code::DisclosureMismatch))?;
+        require(
+            entry.actor == self.recipient
+                && decided.action == Action::Read
+                && permit.version == Some(self.version),
+            Code::DisclosureMismatch,
+        )?;
+        require(
+            record.as_ref().is_some_and(|record: &Record| &record.custodian == invocation.msp_id()),
+            Code::HospitalNotAllowed,
+        )?;
+        if let Some(disclosed) = disclosed {
+            let same_key = disclosed.disclosed.kem_key_digest == self.kem_key_digest;
+            return Err(refuse(if same_key { Code::AlreadyDisclosed } else { Code::DisclosedToOtherKey }));
+        }
+        require(permit.valid_until.is_some_and(|until| at < until), Code::PermitExpired)?;
+        let request = Request {
+            actor: &entry.actor,
+            role: entry.role,
+            patient: &self.patient,
+            record: &self.record,
+            action: decided.action,
+            purpose: decided.purpose,
+        };
+        let ledger = LedgerFacts {
+            policy: &policy,
+            standing: standing.as_ref(),
+            consents: &consents,
+            record: record.as_ref(),
+        };
+        require(decide(&request, &ledger, at).effect == Effect::Permit, Code::PermitEnded)?;
+
+        let disclosure = Disclosure {
+            tx_id: invocation.tx_id,
+            at,
+            disclosed: Disclosed {
+                decision: self.decision,
+                record: self.record,
+                version: self.version,
+                recipient: self.recipient,
+                purpose: decided.purpose,
+                kem_key_digest: self.kem_key_digest,
+                facts: numbers(&policy, &patient, &consents, standing.as_ref()),
+            },
+        };
+        let key = keys::disclosure(&self.patient, &self.decision, &self.record)?;
+        invocation.put(key, &disclosure)?;
+        let act = Act::Disclosed(disclosure.disclosed.clone());
+        invocation.audit(&policy, &self.patient, at, act)?;
+        Ok(disclosure)
+    }
+}
+
+impl Handle for GetDisclosure {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<Disclosure, Failure> {
+        invocation.for_roles(&[Role::Service, Role::Auditor])?;
+        let mut reading = invocation.reading()?;
+        let disclosed = reading.add(keys::disclosure(&self.patient, &self.decision, &self.record)?);
+        let (_, mut facts) = reading.fetch().await?;
+        facts.take(disclosed)?.ok_or_else(|| refuse(Code::DisclosureUnknown))
+    }
+}
+
+/// The decision of the same request, made before; nothing is written again.
+async fn first_decision(
+    request: &RequestAccess,
+    earlier: Requested,
+    invocation: &Invocation<'_>,
+) -> Result<AccessDecision, Failure> {
+    require(earlier.patient == request.patient, Code::RequestIdReused)?;
+    let mut reading = invocation.reading()?;
+    let entry = reading.add(keys::audit(&earlier.patient, &earlier.decision)?);
+    let (_, mut facts) = reading.fetch().await?;
+    let entry = facts.take(entry)?.ok_or_else(|| refuse(Code::StateUnreadable))?;
+    let Act::AccessDecided(decided) = entry.act else { return Err(refuse(Code::StateUnreadable)) };
+    let same = decided.action == request.action
+        && decided.purpose == request.purpose
+        && decided.decisions.iter().map(|decision| &decision.record).eq(&request.records);
+    require(same, Code::RequestIdReused)?;
+    Ok(AccessDecision { decision: earlier.decision, at: entry.at, decisions: decided.decisions })
+}
+
+fn numbers(
+    policy: &ConsortiumPolicy,
+    patient: &Patient,
+    consents: &LiveConsents,
+    standing: Option<&Standing>,
+) -> FactNumbers {
+    FactNumbers {
+        policy: policy.sequence,
+        patient: patient.sequence,
+        consents: consents.sequence,
+        standing: standing.map_or(0, |standing| standing.sequence),
+    }
+}

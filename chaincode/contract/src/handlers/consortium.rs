@@ -1,0 +1,104 @@
+//! The consortium's policy: proposed, approved by its members, in force.
+
+use caretrail_model::calls::{ApprovePolicy, GetPolicy, PolicyApproval, ProposePolicy, ProposedPolicy};
+use caretrail_model::code::Code;
+use caretrail_model::ids::MspId;
+use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::role::Role;
+use hlf_chaincode::Failure;
+
+use super::Handle;
+use crate::failure::{refuse, require};
+use crate::invocation::Invocation;
+use crate::keys;
+use crate::stored::{Approval, PolicyInForce, ProposedText};
+
+impl Handle for ProposePolicy {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<ProposedPolicy, Failure> {
+        invocation.for_roles(&[Role::Admin])?;
+        let policy = parse(&self.policy)?;
+        require(
+            policy.channel.as_str() == invocation.tx.channel()
+                && policy.chaincode.as_str() == invocation.tx.invoked_chaincode(),
+            Code::PolicyForeign,
+        )?;
+        let digest = ConsortiumPolicy::digest_of_text(&self.policy);
+
+        let mut reading = invocation.reading()?;
+        let proposed = reading.add(keys::proposed_policy(&digest)?);
+        let (in_force, mut facts) = reading.fetch_unconstituted().await?;
+        let already_proposed = facts.take(proposed)?.is_some();
+        let at = facts.effective();
+        let in_force = in_force.map(|in_force| in_force.policy);
+        let electorate = in_force.as_ref().unwrap_or(&policy);
+        require(electorate.is_member(invocation.msp_id()), Code::NotAMember)?;
+        require(follows(&policy, in_force.as_ref()), Code::PolicySequence)?;
+
+        if !already_proposed {
+            let text = ProposedText { policy: self.policy, at };
+            invocation.put(keys::proposed_policy(&digest)?, &text)?;
+        }
+        Ok(ProposedPolicy { digest })
+    }
+}
+
+impl Handle for ApprovePolicy {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<PolicyApproval, Failure> {
+        invocation.for_roles(&[Role::Admin])?;
+        let mut reading = invocation.reading()?;
+        let proposed = reading.add(keys::proposed_policy(&self.digest)?);
+        let (in_force, mut facts) = reading.fetch_unconstituted().await?;
+        let proposed = facts.take(proposed)?.ok_or_else(|| refuse(Code::PolicyUnknown))?;
+        let policy = parse(&proposed.policy)?;
+        let in_force = in_force.map(|in_force| in_force.policy);
+        require(follows(&policy, in_force.as_ref()), Code::PolicySequence)?;
+        let electorate: Vec<MspId> =
+            in_force.as_ref().unwrap_or(&policy).members.iter().map(|member| member.msp_id.clone()).collect();
+        require(electorate.contains(invocation.msp_id()), Code::NotAMember)?;
+
+        // Whose approvals to read follows from the first read.
+        let mut reading = invocation.reading()?;
+        let mut slots = Vec::with_capacity(electorate.len());
+        for msp_id in &electorate {
+            slots.push((msp_id, reading.add(keys::policy_approval(&self.digest, msp_id)?)));
+        }
+        let (_, mut approvals) = reading.fetch_unconstituted().await?;
+        let (mut approved, mut missing) = (Vec::new(), Vec::new());
+        for (msp_id, slot) in slots {
+            let given = approvals.take(slot)?.is_some() || msp_id == invocation.msp_id();
+            if given { &mut approved } else { &mut missing }.push(msp_id.clone());
+        }
+        let at = approvals.effective().max(facts.effective());
+
+        let complete = match &in_force {
+            None => missing.is_empty(),
+            Some(_) => approved.len() * 2 > electorate.len(),
+        };
+        invocation.put(keys::policy_approval(&self.digest, invocation.msp_id())?, &Approval { at })?;
+        if complete {
+            let sequence = policy.sequence;
+            let in_force = PolicyInForce { policy, at };
+            invocation.put(keys::policy()?, &in_force)?;
+            invocation.put(keys::policy_of_sequence(sequence)?, &in_force)?;
+        }
+        Ok(PolicyApproval { in_force: complete, approved, missing })
+    }
+}
+
+impl Handle for GetPolicy {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<ConsortiumPolicy, Failure> {
+        let (policy, _) = invocation.reading()?.fetch().await?;
+        Ok(policy)
+    }
+}
+
+fn parse(text: &str) -> Result<ConsortiumPolicy, Failure> {
+    let invalid = |error: String| refuse(Code::PolicyInvalid).caused_by(error);
+    let policy: ConsortiumPolicy = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    policy.validate().map_err(|error| invalid(error.to_string()))?;
+    Ok(policy)
+}
+
+fn follows(policy: &ConsortiumPolicy, in_force: Option<&ConsortiumPolicy>) -> bool {
+    policy.sequence == in_force.map_or(0, |policy| policy.sequence) + 1
+}

@@ -1,0 +1,169 @@
+//! One call: who makes it, what it reads, and what it writes in one write set.
+
+use std::marker::PhantomData;
+
+use caretrail_model::audit::{Act, AuditEntry};
+use caretrail_model::code::Code;
+use caretrail_model::ids::{Actor, Digest, MspId, PatientId, TxId};
+use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
+use caretrail_model::time::UnixMs;
+use hlf_chaincode::{Failure, Origin, Transaction};
+
+use crate::failure::{refuse, require};
+use crate::keys::{self, Key};
+use crate::stored::{PolicyInForce, Stored, decode, encode};
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Invocation<'t> {
+    pub(crate) tx: &'t Transaction,
+    pub(crate) tx_id: TxId,
+    pub(crate) actor: Actor,
+    pub(crate) role: Role,
+    certificate_digest: Digest,
+    timestamp: UnixMs,
+}
+
+impl<'t> Invocation<'t> {
+    /// Identifies the caller: MSP and certificate of the proposal's creator, never an argument.
+    pub(crate) fn open(tx: &'t Transaction) -> Result<Self, Failure> {
+        require(tx.origin() == Origin::Client, Code::NotCalledDirectly)?;
+        let invalid = || refuse(Code::IdentityInvalid);
+        let identity = tx.client_identity().map_err(|error| invalid().caused_by(error))?;
+        let subject = identity.attribute(SUBJECT_ATTRIBUTE).ok_or_else(invalid)?;
+        require(identity.common_name() == Some(subject), Code::IdentityInvalid)?;
+        let role =
+            identity.attribute(ROLE_ATTRIBUTE).and_then(|role| role.parse().ok()).ok_or_else(invalid)?;
+        let actor = Actor {
+            msp_id: identity.msp_id().parse().map_err(|_| invalid())?,
+            subject: subject.parse().map_err(|_| invalid())?,
+        };
+        let timestamp = u64::try_from(tx.timestamp_unix_ms())
+            .ok()
+            .and_then(UnixMs::new)
+            .ok_or_else(|| refuse(Code::TimestampOutsideWindow))?;
+        Ok(Self {
+            tx,
+            tx_id: tx.id().parse().map_err(|_| refuse(Code::ArgumentInvalid))?,
+            actor,
+            role,
+            certificate_digest: Digest::from_bytes(identity.certificate_sha256()),
+            timestamp,
+        })
+    }
+
+    /// The caller's hospital.
+    pub(crate) fn msp_id(&self) -> &MspId {
+        &self.actor.msp_id
+    }
+
+    /// Refuses roles that the call is not for.
+    pub(crate) fn for_roles(&self, roles: &[Role]) -> Result<(), Failure> {
+        require(roles.contains(&self.role), Code::RoleNotAllowed)
+    }
+
+    /// Starts the one read that the call makes, with the policy in force in it.
+    pub(crate) fn reading(&self) -> Result<Reading<'_>, Failure> {
+        let mut reading = Reading { invocation: self, keys: Vec::new() };
+        reading.add(keys::policy()?);
+        Ok(reading)
+    }
+
+    /// Writes `value` with the call's other writes.
+    pub(crate) fn put<T: Stored>(&self, key: Key<T>, value: &T) -> Result<(), Failure> {
+        Ok(self.tx.put(key.into_text(), encode(value)?)?)
+    }
+
+    /// Writes the audit entry, in the same write set as the act, and names it as the transaction's event.
+    pub(crate) fn audit(
+        &self,
+        policy: &ConsortiumPolicy,
+        patient: &PatientId,
+        at: UnixMs,
+        act: Act,
+    ) -> Result<(), Failure> {
+        let entry = AuditEntry {
+            epoch: policy.epoch,
+            tx_id: self.tx_id,
+            patient: *patient,
+            actor: self.actor.clone(),
+            role: self.role,
+            certificate_digest: self.certificate_digest,
+            at,
+            act,
+        };
+        let bytes = encode(&entry)?;
+        self.tx.set_event(entry.act.kind(), bytes.get(1..).unwrap_or_default())?;
+        self.tx.put(keys::audit(patient, &self.tx_id)?.into_text(), bytes)?;
+        Ok(())
+    }
+}
+
+/// The keys that one read fetches together.
+#[derive(Debug)]
+pub(crate) struct Reading<'i> {
+    invocation: &'i Invocation<'i>,
+    keys: Vec<String>,
+}
+
+/// Where a value of a [`Reading`] will be.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    index: usize,
+    holds: PhantomData<fn() -> T>,
+}
+
+impl Reading<'_> {
+    /// Adds a key.
+    pub(crate) fn add<T: Stored>(&mut self, key: Key<T>) -> Slot<T> {
+        self.keys.push(key.into_text());
+        Slot { index: self.keys.len() - 1, holds: PhantomData }
+    }
+
+    /// Reads them all. Refuses when no policy is in force, when it fixes another channel or chaincode name
+    /// than the proposal's, and when the caller's hospital is no member.
+    pub(crate) async fn fetch(self) -> Result<(ConsortiumPolicy, Facts), Failure> {
+        let invocation = self.invocation;
+        let (in_force, facts) = self.fetch_unconstituted().await?;
+        let policy = in_force.ok_or_else(|| refuse(Code::NoPolicy))?.policy;
+        require(
+            policy.channel.as_str() == invocation.tx.channel()
+                && policy.chaincode.as_str() == invocation.tx.invoked_chaincode(),
+            Code::ForeignChaincode,
+        )?;
+        require(policy.is_member(invocation.msp_id()), Code::NotAMember)?;
+        Ok((policy, facts))
+    }
+
+    /// Reads them all, also where no policy is in force yet.
+    pub(crate) async fn fetch_unconstituted(self) -> Result<(Option<PolicyInForce>, Facts), Failure> {
+        let values = self.invocation.tx.states(&self.keys).await?;
+        let mut facts = Facts { values, effective: self.invocation.timestamp };
+        let policy = facts.take(Slot { index: 0, holds: PhantomData })?;
+        Ok((policy, facts))
+    }
+}
+
+/// What a [`Reading`] fetched.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    values: Vec<Option<Vec<u8>>>,
+    effective: UnixMs,
+}
+
+impl Facts {
+    /// Takes a value out; `None` when the key is absent.
+    pub(crate) fn take<T: Stored>(&mut self, slot: Slot<T>) -> Result<Option<T>, Failure> {
+        let Some(bytes) = self.values.get_mut(slot.index).and_then(Option::take) else { return Ok(None) };
+        let value: T = decode(&bytes)?;
+        self.effective = self.effective.max(value.at());
+        Ok(Some(value))
+    }
+
+    /// Effective time: the latest of the transaction's timestamp and the times of all facts taken. It ends the
+    /// taking, so that none is left out.
+    pub(crate) fn effective(self) -> UnixMs {
+        self.effective
+    }
+}

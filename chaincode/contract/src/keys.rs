@@ -1,0 +1,121 @@
+//! Every key of the state, and what it holds. No key is built anywhere else.
+//!
+//! Each kind has a composite-key namespace of its own; numbers are zero-padded to ten digits, so that
+//! byte order is their order.
+
+use std::marker::PhantomData;
+
+use caretrail_model::audit::AuditEntry;
+use caretrail_model::calls::{CarriedStatement, Disclosure};
+use caretrail_model::consent::LiveConsents;
+use caretrail_model::ids::{Actor, Digest, MspId, PatientId, RecordId, RequestId, StatementId, TxId};
+use caretrail_model::patient::Patient;
+use caretrail_model::record::{Record, RecordVersion};
+use caretrail_model::standing::Standing;
+use hlf_chaincode::{KeyError, composite_key};
+
+use crate::stored::{Approval, Listed, PolicyInForce, ProposedText, Requested};
+
+/// A key, and the type of its value.
+#[derive(Debug)]
+pub(crate) struct Key<T> {
+    text: String,
+    holds: PhantomData<fn() -> T>,
+}
+
+impl<T> Key<T> {
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+fn key<T>(namespace: &str, attributes: &[&str]) -> Result<Key<T>, KeyError> {
+    Ok(Key { text: composite_key(namespace, attributes)?, holds: PhantomData })
+}
+
+fn padded(number: u64) -> String {
+    format!("{number:010}")
+}
+
+/// `c`: the consortium's policy in force.
+pub(crate) fn policy() -> Result<Key<PolicyInForce>, KeyError> {
+    key("c", &[])
+}
+
+/// `c/seq`: the policy of one sequence number, kept for ever.
+pub(crate) fn policy_of_sequence(sequence: u64) -> Result<Key<PolicyInForce>, KeyError> {
+    key("c", &[&padded(sequence)])
+}
+
+/// `q/digest`: a proposed policy's text.
+pub(crate) fn proposed_policy(digest: &Digest) -> Result<Key<ProposedText>, KeyError> {
+    key("q", &[&digest.to_string()])
+}
+
+/// `q/digest/MSP`: a hospital's approval of it.
+pub(crate) fn policy_approval(digest: &Digest, msp_id: &MspId) -> Result<Key<Approval>, KeyError> {
+    key("q", &[&digest.to_string(), msp_id.as_str()])
+}
+
+/// Namespace of standings, by MSP.
+pub(crate) const STANDING: &str = "s";
+
+/// `s/MSP/S`: the standing of an actor.
+pub(crate) fn standing(actor: &Actor) -> Result<Key<Standing>, KeyError> {
+    key(STANDING, &[actor.msp_id.as_str(), &actor.subject.to_string()])
+}
+
+/// `p/P`: a patient.
+pub(crate) fn patient(patient: &PatientId) -> Result<Key<Patient>, KeyError> {
+    key("p", &[&patient.to_string()])
+}
+
+/// `y/P`: a patient's live consents.
+pub(crate) fn consents(patient: &PatientId) -> Result<Key<LiveConsents>, KeyError> {
+    key("y", &[&patient.to_string()])
+}
+
+/// `t/P/T`: a statement, as carried.
+pub(crate) fn statement(patient: &PatientId, id: &StatementId) -> Result<Key<CarriedStatement>, KeyError> {
+    key("t", &[&patient.to_string(), &id.to_string()])
+}
+
+/// `r/R`: custody and status of a record.
+pub(crate) fn record(record: &RecordId) -> Result<Key<Record>, KeyError> {
+    key("r", &[&record.to_string()])
+}
+
+/// `v/R/n`: a version of a record.
+pub(crate) fn version(record: &RecordId, version: u64) -> Result<Key<RecordVersion>, KeyError> {
+    key("v", &[&record.to_string(), &padded(version)])
+}
+
+/// Namespace of a patient's record list.
+pub(crate) const LISTED: &str = "x";
+
+/// `x/P/R`: that a record is a patient's.
+pub(crate) fn listed(patient: &PatientId, record: &RecordId) -> Result<Key<Listed>, KeyError> {
+    key(LISTED, &[&patient.to_string(), &record.to_string()])
+}
+
+/// Namespace of audit entries, by patient.
+pub(crate) const AUDIT: &str = "a";
+
+/// `a/P/tx`: what a transaction did to a patient. Never keyed by a client's time.
+pub(crate) fn audit(patient: &PatientId, tx_id: &TxId) -> Result<Key<AuditEntry>, KeyError> {
+    key(AUDIT, &[&patient.to_string(), &tx_id.to_string()])
+}
+
+/// `o/P/tx/R`: the disclosure of a record under the decision of a transaction.
+pub(crate) fn disclosure(
+    patient: &PatientId,
+    decision: &TxId,
+    record: &RecordId,
+) -> Result<Key<Disclosure>, KeyError> {
+    key("o", &[&patient.to_string(), &decision.to_string(), &record.to_string()])
+}
+
+/// `i/MSP/S/id`: which transaction decided an actor's request.
+pub(crate) fn request(actor: &Actor, id: &RequestId) -> Result<Key<Requested>, KeyError> {
+    key("i", &[actor.msp_id.as_str(), &actor.subject.to_string(), &id.to_string()])
+}

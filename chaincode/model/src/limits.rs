@@ -1,0 +1,36 @@
+//! Bounds that hold whatever the consortium's policy says; a policy can only be narrower.
+
+/// Bytes of one call's JSON argument.
+pub const ARGUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one signed statement.
+pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
+/// Live provisions of one patient.
+pub const PROVISIONS_MAX: usize = 64;
+/// Bytes of a patient's live consents as one state value.
+pub const CONSENTS_BYTES_MAX: usize = 48 * 1024;
+/// Records in one access request.
+pub const RECORDS_PER_REQUEST_MAX: usize = 100;
+/// Records that one provision names.
+pub const RECORDS_PER_PROVISION_MAX: usize = 100;
+/// Members of the consortium.
+pub const MEMBERS_MAX: usize = 64;
+/// Rules of a policy, one a role.
+pub const RULES_MAX: usize = 16;
+/// Bytes of an MSP id.
+pub const MSP_ID_BYTES_MAX: usize = 64;
+/// Bytes of a channel or chaincode name.
+pub const NAME_BYTES_MAX: usize = 249;
+/// Bytes of a daemon's URL.
+pub const URL_BYTES_MAX: usize = 256;
+/// Versions of one record.
+pub const RECORD_VERSIONS_MAX: u64 = 9_999_999_999;
+/// Entries of one page of a query.
+pub const PAGE_ENTRIES_MAX: u32 = 500;
+/// Entries of a page when the caller names no size.
+pub const PAGE_ENTRIES_DEFAULT: u32 = 100;
+/// Bytes of a bookmark.
+pub const BOOKMARK_BYTES_MAX: usize = 1024;
+/// Bytes of one plain document, 64 MiB.
+pub const DOCUMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one sealed document: the largest plain one, padded, with header and tags.
+pub const SEALED_BYTES_MAX: u64 = 72 * 1024 * 1024;

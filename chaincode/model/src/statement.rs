@@ -1,0 +1,375 @@
+//! What a patient signs: exact bytes that are verified, parsed and kept, never serialised again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::consent::Provision;
+use crate::ids::{ChaincodeName, ChannelName, KeyId, MspId, Nonce, PatientId, StatementId};
+use crate::limits::STATEMENT_BYTES_MAX;
+use crate::time::UnixMs;
+
+/// The format that a statement names first.
+pub const FORMAT: &str = "caretrail-statement/1";
+
+/// A statement: who decides what, where it counts, and until when it can be carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The channel it counts on.
+    pub channel: ChannelName,
+    /// The chaincode it counts in.
+    pub chaincode: ChaincodeName,
+    /// Who decides.
+    pub patient: PatientId,
+    /// Its single-use id, derived from patient, key and nonce.
+    pub id: StatementId,
+    /// What the id is derived with.
+    pub nonce: Nonce,
+    /// The key that signs.
+    pub key: KeyId,
+    /// Last instant at which the contract accepts it.
+    pub submit_by: UnixMs,
+    /// What is decided.
+    pub operation: Operation,
+}
+
+/// What a statement decides: its `operation` and `body`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Binds the patient's first key.
+    RegisterPatient(Registration),
+    /// Puts a provision in force.
+    GrantConsent(Grant),
+    /// Ends one.
+    EndConsent(Ending),
+}
+
+/// The JSON text: the body stays raw until its operation is known, so that every level refuses
+/// duplicate and unknown fields.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    format: String,
+    channel: ChannelName,
+    chaincode: ChaincodeName,
+    patient: PatientId,
+    id: StatementId,
+    nonce: Nonce,
+    key: KeyId,
+    submit_by: UnixMs,
+    operation: String,
+    body: Box<RawValue>,
+}
+
+impl Statement {
+    fn from_json(json: &str) -> Option<Self> {
+        let text: Text = serde_json::from_str(json).ok()?;
+        if text.format != FORMAT {
+            return None;
+        }
+        let body = text.body.get();
+        let operation = match text.operation.as_str() {
+            "register_patient" => Operation::RegisterPatient(serde_json::from_str(body).ok()?),
+            "grant_consent" => Operation::GrantConsent(serde_json::from_str(body).ok()?),
+            "end_consent" => Operation::EndConsent(serde_json::from_str(body).ok()?),
+            _ => return None,
+        };
+        Some(Self {
+            channel: text.channel,
+            chaincode: text.chaincode,
+            patient: text.patient,
+            id: text.id,
+            nonce: text.nonce,
+            key: text.key,
+            submit_by: text.submit_by,
+            operation,
+        })
+    }
+
+    fn to_json(&self) -> Result<String, serde_json::Error> {
+        let (operation, body) = match &self.operation {
+            Operation::RegisterPatient(body) => ("register_patient", serde_json::value::to_raw_value(body)?),
+            Operation::GrantConsent(body) => ("grant_consent", serde_json::value::to_raw_value(body)?),
+            Operation::EndConsent(body) => ("end_consent", serde_json::value::to_raw_value(body)?),
+        };
+        serde_json::to_string(&Text {
+            format: FORMAT.to_owned(),
+            channel: self.channel.clone(),
+            chaincode: self.chaincode.clone(),
+            patient: self.patient,
+            id: self.id,
+            nonce: self.nonce,
+            key: self.key,
+            submit_by: self.submit_by,
+            operation: operation.to_owned(),
+            body,
+        })
+    }
+}
+
+/// Body of a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// The hospital that carries the registration.
+    pub home: MspId,
+    /// The first key.
+    pub public_key: PublicKey,
+    /// What the patient id is derived with.
+    pub patient_nonce: Nonce,
+}
+
+/// Body of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// What is put in force.
+    pub provision: Provision,
+    /// The live consent that it replaces, in the same transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<StatementId>,
+}
+
+/// Body of an ending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// The live consent that ends.
+    pub consent: StatementId,
+}
+
+/// A statement's exact text with the proof of its author.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignedStatement {
+    /// The exact text that was signed, at most 16 KiB of UTF-8.
+    pub statement: String,
+    /// Who signed it.
+    pub proof: Proof,
+}
+
+/// How a statement's author is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Proof {
+    /// ECDSA P-256 over SHA-256 of the text (RFC 7518 ES256), low S.
+    Es256 {
+        /// r ‖ s, 64 bytes, unpadded base64url.
+        signature: String,
+    },
+}
+
+/// A statement that is not what a patient signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// The text is longer than the limit.
+    #[error("the statement is longer than {STATEMENT_BYTES_MAX} bytes")]
+    TooLong,
+    /// The text is not a statement of a known format.
+    #[error("the statement's text is not a `{FORMAT}`")]
+    Malformed,
+    /// The id is not the one that patient, key and nonce give.
+    #[error("the statement's id does not follow from its patient, key and nonce")]
+    ForeignId,
+    /// The signature is not 64 bytes of base64url, or has a high S.
+    #[error("the signature is not 64 bytes of unpadded base64url with a low S")]
+    MalformedSignature,
+    /// The signature is not by the named key, or not over this text.
+    #[error("the signature was not made by the patient's key over this text")]
+    WrongSignature,
+}
+
+impl SignedStatement {
+    /// Parses the text without trusting it: [`verify`](Self::verify) says who signed it.
+    ///
+    /// # Errors
+    /// When the text is no statement, or its id is not its own.
+    pub fn parse(&self) -> Result<Statement, StatementError> {
+        if self.statement.len() > STATEMENT_BYTES_MAX {
+            return Err(StatementError::TooLong);
+        }
+        let statement = Statement::from_json(&self.statement).ok_or(StatementError::Malformed)?;
+        if statement.id != StatementId::derive(&statement.patient, &statement.key, &statement.nonce) {
+            return Err(StatementError::ForeignId);
+        }
+        Ok(statement)
+    }
+
+    /// Checks the proof over the exact text with `key`, and returns what the text says.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse); a key that the statement does not name; a wrong signature.
+    pub fn verify(&self, key: &PublicKey) -> Result<Statement, StatementError> {
+        let statement = self.parse()?;
+        if statement.key != key.id() {
+            return Err(StatementError::WrongSignature);
+        }
+        let Proof::Es256 { signature } = &self.proof;
+        let bytes = URL_SAFE_NO_PAD.decode(signature).map_err(|_| StatementError::MalformedSignature)?;
+        let signature = Signature::from_slice(&bytes).map_err(|_| StatementError::MalformedSignature)?;
+        if signature.normalize_s() != signature {
+            return Err(StatementError::MalformedSignature);
+        }
+        key.0.verify(self.statement.as_bytes(), &signature).map_err(|_| StatementError::WrongSignature)?;
+        Ok(statement)
+    }
+
+    /// Signs the statement's JSON text; the same text is carried and kept.
+    ///
+    /// # Errors
+    /// When the statement cannot be written as JSON.
+    pub fn sign(statement: &Statement, key: &SigningKey) -> Result<Self, serde_json::Error> {
+        let text = statement.to_json()?;
+        let signature: Signature = key.sign(text.as_bytes());
+        Ok(Self {
+            statement: text,
+            proof: Proof::Es256 { signature: URL_SAFE_NO_PAD.encode(signature.normalize_s().to_bytes()) },
+        })
+    }
+}
+
+/// A patient's P-256 public key: uncompressed SEC1, 65 bytes, unpadded base64url.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    /// The key, uncompressed SEC1: 65 bytes.
+    pub fn to_sec1_bytes(&self) -> Vec<u8> {
+        self.0.to_sec1_point(false).as_bytes().to_vec()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> KeyId {
+        KeyId::derive(&self.to_sec1_bytes())
+    }
+}
+
+impl From<VerifyingKey> for PublicKey {
+    fn from(key: VerifyingKey) -> Self {
+        Self(key)
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.to_sec1_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let refused = || serde::de::Error::custom("not an uncompressed P-256 point in unpadded base64url");
+        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| refused())?;
+        if bytes.len() != 65 {
+            return Err(refused());
+        }
+        VerifyingKey::from_sec1_bytes(&bytes).map(Self).map_err(|_| refused())
+    }
+}
+
+impl JsonSchema for PublicKey {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PublicKey".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_-]{87}$",
+            "description": "P-256 point, uncompressed SEC1, unpadded base64url"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SigningKey {
+        let mut secret = [0; 32];
+        loop {
+            getrandom::fill(&mut secret).unwrap();
+            if let Ok(key) = SigningKey::from_slice(&secret) {
+                return key;
+            }
+        }
+    }
+
+    fn statement(key: &PublicKey) -> Statement {
+        let nonce = Nonce::from_bytes([5; 16]);
+        let patient = PatientId::from_bytes([1; 16]);
+        Statement {
+            channel: "records".parse().unwrap(),
+            chaincode: "caretrail".parse().unwrap(),
+            patient,
+            id: StatementId::derive(&patient, &key.id(), &nonce),
+            nonce,
+            key: key.id(),
+            submit_by: UnixMs::new(1_000).unwrap(),
+            operation: Operation::EndConsent(Ending { consent: StatementId::from_bytes([9; 16]) }),
+        }
+    }
+
+    #[test]
+    fn a_signed_statement_says_what_was_signed() {
+        let signing = key();
+        let public = PublicKey::from(*signing.verifying_key());
+        let signed = SignedStatement::sign(&statement(&public), &signing).unwrap();
+        assert_eq!(signed.verify(&public), Ok(statement(&public)));
+    }
+
+    #[test]
+    fn every_changed_byte_is_refused() {
+        let signing = key();
+        let public = PublicKey::from(*signing.verifying_key());
+        let signed = SignedStatement::sign(&statement(&public), &signing).unwrap();
+        for at in 0..signed.statement.len() {
+            let mut bytes = signed.statement.clone().into_bytes();
+            bytes[at] ^= 1;
+            let Ok(text) = String::from_utf8(bytes) else { continue };
+            let changed = SignedStatement { statement: text, ..signed.clone() };
+            assert!(changed.verify(&public).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_key_and_a_high_s_are_refused() {
+        let signing = key();
+        let public = PublicKey::from(*signing.verifying_key());
+        let signed = SignedStatement::sign(&statement(&public), &signing).unwrap();
+        let other = PublicKey::from(*key().verifying_key());
+        assert_eq!(signed.verify(&other), Err(StatementError::WrongSignature));
+
+        let Proof::Es256 { signature } = &signed.proof;
+        let low = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let high = Signature::from_scalars(*low.r(), -*low.s()).unwrap();
+        let forged = SignedStatement {
+            proof: Proof::Es256 { signature: URL_SAFE_NO_PAD.encode(high.to_bytes()) },
+            ..signed
+        };
+        assert_eq!(forged.verify(&public), Err(StatementError::MalformedSignature));
+    }
+
+    #[test]
+    fn duplicate_and_unknown_fields_are_refused_at_every_level() {
+        let public = PublicKey::from(*key().verifying_key());
+        let text = statement(&public).to_json().unwrap();
+        assert!(Statement::from_json(&text).is_some());
+        for (from, to) in [
+            ("{\"format\"", "{\"extra\":1,\"format\""),
+            ("{\"format\"", "{\"format\":\"caretrail-statement/1\",\"format\""),
+            ("\"body\":{", "\"body\":{\"extra\":1,"),
+            ("\"body\":{", "\"body\":{\"consent\":\"00000000000000000000000000000000\","),
+            ("end_consent", "endconsent"),
+        ] {
+            let spoiled = text.replacen(from, to, 1);
+            assert_ne!(spoiled, text);
+            assert!(Statement::from_json(&spoiled).is_none(), "{spoiled}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a service needs to know before it binds a port.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// The environment variables of chaincode as a service.
+pub mod env {
+    /// The package id that the peer computed on installation, `label:hex`.
+    pub const CHAINCODE_ID: &str = "CHAINCODE_ID";
+    /// Where to listen, `host:port`.
+    pub const CHAINCODE_SERVER_ADDRESS: &str = "CHAINCODE_SERVER_ADDRESS";
+    /// `true` for a service without TLS; absent or `false` otherwise.
+    pub const CHAINCODE_TLS_DISABLED: &str = "CHAINCODE_TLS_DISABLED";
+    /// Path of the service's private key, PEM.
+    pub const CHAINCODE_TLS_KEY: &str = "CHAINCODE_TLS_KEY";
+    /// Path of the service's certificate, followed by its intermediates if it has any, PEM.
+    pub const CHAINCODE_TLS_CERT: &str = "CHAINCODE_TLS_CERT";
+    /// Path of the certificates that sign the peers' client certificates, PEM; with it peers must present one.
+    pub const CHAINCODE_CLIENT_CA_CERT: &str = "CHAINCODE_CLIENT_CA_CERT";
+}
+
+/// Where a service listens, as what it registers, and how it is protected.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The package id that the peer computed on installation, `label:hex`.
+    pub package_id: String,
+    /// Where to listen, `host:port`; port 0 takes a free one.
+    pub address: String,
+    /// Keys and certificates, `None` for a plain service.
+    pub tls: Option<Tls>,
+    /// Bounds on what the service takes in and waits for.
+    pub limits: Limits,
+    /// Report reads of keys that the same transaction wrote: for development and tests.
+    pub strict: bool,
+}
+
+/// Why a configuration is refused: which key, which value, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A key that has to be there is absent or empty.
+    #[error("`{key}` is not set: {fix}")]
+    Missing {
+        /// The environment variable.
+        key: &'static str,
+        /// What to set it to.
+        fix: &'static str,
+    },
+    /// A value has another form than it should.
+    #[error("`{key}` is `{value}`: {fix}")]
+    Invalid {
+        /// The environment variable.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should look like.
+        fix: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("`{key}` names `{}`, which cannot be read: check the path and its permissions", path.display())]
+    Unreadable {
+        /// The environment variable.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file lacks the PEM block it should have.
+    #[error("`{key}` names `{}`, which has no PEM block `{block}`: name a PEM file that has one", path.display())]
+    NotPem {
+        /// The environment variable.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The label that was looked for.
+        block: &'static str,
+    },
+}
+
+impl Config {
+    /// A plain service in strict mode on a free loopback port: for tests.
+    #[must_use]
+    pub fn for_tests(package_id: impl Into<String>) -> Self {
+        Self {
+            package_id: package_id.into(),
+            address: "127.0.0.1:0".to_owned(),
+            tls: None,
+            limits: Limits::default(),
+            strict: true,
+        }
+    }
+
+    /// Reads the environment variables of chaincode as a service, see [`env`].
+    ///
+    /// Unlike Fabric's samples, TLS is on unless `CHAINCODE_TLS_DISABLED` is `true`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first key that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(|key| std::env::var(key).ok())
+    }
+
+    /// Reads the same keys from anywhere.
+    ///
+    /// ```
+    /// use hlf_chaincode::Config;
+    ///
+    /// let config = Config::from_lookup(|key| match key {
+    ///     "CHAINCODE_ID" => Some("shop:7f3a".to_owned()),
+    ///     "CHAINCODE_SERVER_ADDRESS" => Some("127.0.0.1:9999".to_owned()),
+    ///     "CHAINCODE_TLS_DISABLED" => Some("true".to_owned()),
+    ///     _ => None,
+    /// })?;
+    /// assert!(config.tls.is_none());
+    /// # Ok::<(), hlf_chaincode::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let optional = |key: &'static str| lookup(key).filter(|value| !value.is_empty());
+        let required = |key, fix| optional(key).ok_or(ConfigError::Missing { key, fix });
+
+        let package_id = required(
+            env::CHAINCODE_ID,
+            "set it to the package id that `peer lifecycle chaincode calculatepackageid` prints",
+        )?;
+        let address = required(env::CHAINCODE_SERVER_ADDRESS, "set it to `host:port`, for example `0.0.0.0:9999`")?;
+        check_address(&address)?;
+        let tls = if tls_disabled(optional(env::CHAINCODE_TLS_DISABLED))? {
+            None
+        } else {
+            let fix = "set it to the path of a PEM file, or set `CHAINCODE_TLS_DISABLED` to `true`";
+            let key = required(env::CHAINCODE_TLS_KEY, fix)?;
+            let certificate = required(env::CHAINCODE_TLS_CERT, fix)?;
+            Some(Tls::read(
+                Path::new(&certificate),
+                Path::new(&key),
+                optional(env::CHAINCODE_CLIENT_CA_CERT).as_deref().map(Path::new),
+            )?)
+        };
+        Ok(Self { package_id, address, tls, limits: Limits::default(), strict: false })
+    }
+}
+
+fn check_address(address: &str) -> Result<(), ConfigError> {
+    let valid = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if valid {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        key: env::CHAINCODE_SERVER_ADDRESS,
+        value: address.to_owned(),
+        fix: "give `host:port` with a port of 0 to 65535, for example `0.0.0.0:9999`",
+    })
+}
+
+fn tls_disabled(value: Option<String>) -> Result<bool, ConfigError> {
+    match value.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ConfigError::Invalid {
+            key: env::CHAINCODE_TLS_DISABLED,
+            value: other.to_owned(),
+            fix: "give `true` or `false`",
+        }),
+    }
+}
+
+/// Keys and certificates of a service, PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// The service's certificate, followed by its intermediates.
+    pub certificate_pem: Vec<u8>,
+    /// The service's private key.
+    pub key_pem: Vec<u8>,
+    /// Who signs the peers' client certificates; `None` lets any client connect.
+    pub client_ca_pem: Option<Vec<u8>>,
+}
+
+impl Tls {
+    /// Reads the files and checks that they hold what they should.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`] or [`ConfigError::NotPem`].
+    pub fn read(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            certificate_pem: read_pem(env::CHAINCODE_TLS_CERT, certificate, "CERTIFICATE")?,
+            key_pem: read_pem(env::CHAINCODE_TLS_KEY, key, "PRIVATE KEY")?,
+            client_ca_pem: client_ca
+                .map(|path| read_pem(env::CHAINCODE_CLIENT_CA_CERT, path, "CERTIFICATE"))
+                .transpose()?,
+        })
+    }
+}
+
+impl fmt::Debug for Tls {
+    /// Tells only whether clients are verified: keys do not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("mutual", &self.client_ca_pem.is_some()).finish_non_exhaustive()
+    }
+}
+
+fn read_pem(key: &'static str, path: &Path, block: &'static str) -> Result<Vec<u8>, ConfigError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| ConfigError::Unreadable { key, path: path.to_owned(), source })?;
+    // `EC PRIVATE KEY` and `RSA PRIVATE KEY` are private keys as well.
+    let found = String::from_utf8_lossy(&bytes).lines().any(|line| {
+        line.strip_prefix("-----BEGIN ")
+            .and_then(|rest| rest.trim_end().strip_suffix("-----"))
+            .is_some_and(|label| label == block || label.ends_with(&format!(" {block}")))
+    });
+    if found { Ok(bytes) } else { Err(ConfigError::NotPem { key, path: path.to_owned(), block }) }
+}
+
+/// Bounds on what a service takes in and waits for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Transactions that run at the same time, over all peers; the others wait their turn.
+    pub transactions: usize,
+    /// Transactions of one peer that run or wait; the next is answered with `SERVICE_BUSY`.
+    pub transactions_per_stream: usize,
+    /// Streams that are open at the same time; the next is refused with RESOURCE_EXHAUSTED.
+    pub streams: usize,
+    /// Largest message in or out, bytes. Fabric's own limit is 100 MiB.
+    pub message_bytes: usize,
+    /// Entries of one unpaginated scan at which peers stop silently: their `totalQueryLimit`.
+    pub scan_entries: u64,
+    /// How long a transaction may take, waiting for its turn included.
+    ///
+    /// A peer waits 30 s by default (`chaincode.executetimeout`), and tells nobody when it gives up.
+    pub transaction: Duration,
+    /// How long to wait for the peer's answer to one request.
+    pub reply: Duration,
+    /// How long a peer that has connected may take to register.
+    pub registration: Duration,
+    /// How long running transactions may finish once the service stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transactions: 1024,
+            transactions_per_stream: 4096,
+            streams: 256,
+            message_bytes: 100 * 1024 * 1024,
+            scan_entries: 100_000,
+            transaction: Duration::from_secs(300),
+            reply: Duration::from_secs(60),
+            registration: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A Hyperledger Fabric chaincode shim: write a contract as ordinary async functions, run it as an
+//! external service that peers dial.
+//!
+//! ```no_run
+//! use hlf_chaincode::{Config, Failure, Router, Service, Transaction, stop_signal};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Lot {
+//!     id: String,
+//!     owner: String,
+//! }
+//!
+//! async fn register(tx: &Transaction, lot: Lot) -> Result<Lot, Failure> {
+//!     if tx.state(&lot.id).await?.is_some() {
+//!         return Err(Failure::new(409, "LOT_EXISTS"));
+//!     }
+//!     let bytes = serde_json::to_vec(&lot).map_err(|e| Failure::new(500, "LOT_UNENCODABLE").caused_by(e))?;
+//!     tx.put(&lot.id, bytes.clone())?;
+//!     tx.set_event("registered", bytes)?;
+//!     Ok(lot)
+//! }
+//!
+//! async fn read(tx: &Transaction, id: String) -> Result<Lot, Failure> {
+//!     let bytes = tx.state(&id).await?.ok_or(Failure::new(404, "LOT_UNKNOWN"))?;
+//!     serde_json::from_slice(&bytes).map_err(|e| Failure::new(500, "LOT_UNREADABLE").caused_by(e))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let contract = Router::builder("lots", "1.0").submit("Register", register).evaluate("Read", read).build()?;
+//!     Service::new(Config::from_env()?, contract).bind().await?.serve(stop_signal()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | module or type | what it is for |
+//! |---|---|
+//! | [`Router`], [`Function`], [`Failure`] | a contract from functions: JSON in, JSON out, stable codes |
+//! | [`Contract`], [`Response`], [`code`] | a contract from scratch: bytes in, bytes out |
+//! | [`Transaction`], [`LedgerError`] | the caller, the state, scans, the event |
+//! | [`composite_key`], [`split_composite_key`] | keys of many parts |
+//! | [`ClientIdentity`] | MSP id and certificate of the caller |
+//! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping |
+//!
+//! # What to rely on
+//! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
+//!   message. It is never an ERROR on the stream, which a peer's gateway would count as the peer's
+//!   fault and try elsewhere. It leaves every other transaction running.
+//! - Writes wait until the contract has succeeded. They are sent in the contract's order, the last
+//!   one to a key wins; in batches where the peer takes them (Fabric 3.1), else one by one.
+//! - A read sees the state before the transaction, never its own writes. In strict mode
+//!   ([`Config::strict`]) reading a key that was written before is an error: use it in tests.
+//! - A multi-get answered with fewer values than keys is an error, since peers answer so when their
+//!   database fails. Bookmarks are checked against their range, which peers don't do.
+//! - When a stream is lost, what waits on it fails at once and its transactions are dropped. Streams
+//!   share no state, so one service may serve many peers.
+//!
+//! # What is absent
+//! Private data, key-level endorsement, rich queries, calls to other chaincode, and chaincode that
+//! dials its peer.
+
+mod config;
+mod identity;
+mod key;
+mod ledger;
+mod metadata;
+mod proposal;
+mod response;
+mod router;
+mod scan;
+mod service;
+mod stream;
+mod transaction;
+mod writes;
+
+pub use config::{Config, ConfigError, Limits, Tls, env};
+pub use identity::{ClientIdentity, IdentityError};
+pub use key::{KeyError, composite_key, split_composite_key};
+pub use ledger::LedgerError;
+pub use response::{Failure, Response, code};
+pub use router::{BoxFuture, Call, Function, Kind, Router, RouterBuilder, RouterError};
+pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
+pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
+pub use transaction::{Origin, Transaction};

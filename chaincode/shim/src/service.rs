@@ -1,0 +1,281 @@
+//! The service that peers dial: one per package id, for any number of peers.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hlf_protos::protos::ChaincodeMessage;
+use hlf_protos::protos::chaincode_server::{Chaincode, ChaincodeServer};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Status, Streaming};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::config::{Config, Limits, Tls};
+use crate::response::{Response, code};
+use crate::stream::PeerStream;
+use crate::transaction::Transaction;
+
+/// HTTP/2 pings find a peer that is gone without having said so.
+const PING_EVERY_S: u64 = 60;
+const PING_WITHIN_S: u64 = 20;
+/// A client that connects and says nothing must not hold a socket.
+const HANDSHAKE_WITHIN_S: u64 = 20;
+/// Messages that wait for a peer to take them; transactions wait when it is full.
+const OUTBOUND_MESSAGES: usize = 256;
+
+/// What a service runs: one call for each transaction.
+///
+/// [`Router`](crate::Router) is the usual one. A panic ends its own transaction only, as a response
+/// with status 500, provided that the program is built to unwind.
+pub trait Contract: Send + Sync + 'static {
+    /// Runs one transaction. Its writes are sent only if the response is a success.
+    fn invoke(&self, tx: &Transaction) -> impl Future<Output = Response> + Send;
+
+    /// Runs the initialisation of a chaincode that was committed with `--init-required`.
+    fn init(&self, tx: &Transaction) -> impl Future<Output = Response> + Send {
+        let _ = tx;
+        async { Response::error(404, code::INIT_UNSUPPORTED) }
+    }
+}
+
+/// Why a service could not start, or stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The TLS key and certificates do not make a server.
+    #[error("TLS key and certificates are refused: check that the key belongs to the certificate")]
+    Tls(#[source] tonic::transport::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on `{address}`: choose a free port of this machine")]
+    Bind {
+        /// The address of the configuration.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The listener failed.
+    #[error("the listener failed")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+/// A contract and its configuration, not yet listening.
+#[derive(Debug)]
+pub struct Service<C> {
+    contract: C,
+    config: Config,
+}
+
+impl<C: Contract> Service<C> {
+    /// A service for one contract.
+    pub fn new(config: Config, contract: C) -> Self {
+        Self { contract, config }
+    }
+
+    /// Checks keys and certificates, then binds the port.
+    ///
+    /// # Errors
+    /// [`ServeError::Tls`] before anything is bound, [`ServeError::Bind`].
+    pub async fn bind(self) -> Result<Listening<C>, ServeError> {
+        let Self { contract, config } = self;
+        let mut server = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(PING_EVERY_S)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(PING_WITHIN_S)))
+            .http2_adaptive_window(Some(true));
+        if let Some(tls) = &config.tls {
+            server = server.tls_config(server_tls(tls)).map_err(ServeError::Tls)?;
+        }
+        let Config { package_id, address, limits, strict, .. } = config;
+        let bind = |source| ServeError::Bind { address: address.clone(), source };
+        let listener = TcpListener::bind(&address).await.map_err(bind)?;
+        let local_address = listener.local_addr().map_err(bind)?;
+
+        let message_bytes = limits.message_bytes;
+        let drain_within = limits.drain;
+        let shared = Arc::new(Shared {
+            streams: Semaphore::new(limits.streams),
+            turns: Semaphore::new(limits.transactions),
+            contract,
+            package_id,
+            strict,
+            limits,
+            draining: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        let tracker = TaskTracker::new();
+        let (draining, ended) = (shared.draining.clone(), shared.ended.clone());
+        let connections = Connections { shared, tracker: tracker.clone() };
+        let grpc = ChaincodeServer::new(connections)
+            .max_decoding_message_size(message_bytes)
+            .max_encoding_message_size(message_bytes);
+        Ok(Listening {
+            server,
+            grpc,
+            listener,
+            local_address,
+            tracker,
+            draining,
+            ended,
+            drain_within,
+        })
+    }
+}
+
+fn server_tls(tls: &Tls) -> ServerTlsConfig {
+    let config = ServerTlsConfig::new()
+        .identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem))
+        .timeout(Duration::from_secs(HANDSHAKE_WITHIN_S));
+    match &tls.client_ca_pem {
+        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
+        None => config,
+    }
+}
+
+/// A service that has its port: peers may dial, and are answered once it [serves](Self::serve).
+pub struct Listening<C> {
+    server: Server,
+    grpc: ChaincodeServer<Connections<C>>,
+    listener: TcpListener,
+    local_address: SocketAddr,
+    tracker: TaskTracker,
+    draining: CancellationToken,
+    ended: CancellationToken,
+    drain_within: Duration,
+}
+
+impl<C: Contract> Listening<C> {
+    /// The address that was bound.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// Serves peers until `shutdown` completes, then lets running transactions finish.
+    ///
+    /// New transactions are answered with `SERVICE_DRAINING` meanwhile. What still runs at the end
+    /// of [`Limits::drain`] is cancelled: its peer sees the stream end and endorses nothing.
+    ///
+    /// # Errors
+    /// [`ServeError::Transport`] if the listener fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<Drained, ServeError> {
+        let Self { server, grpc, listener, local_address, tracker, draining, ended, drain_within } = self;
+        // Whoever drops this future ends every stream as well.
+        let end_guard = ended.clone().drop_guard();
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        info!(address = %local_address, "chaincode service is listening");
+        let stopping = draining.clone();
+        let serving = server.serve_with_incoming_shutdown(grpc, incoming, async move {
+            stopping.cancelled().await;
+        });
+        tokio::pin!(serving);
+        tokio::select! {
+            result = &mut serving => return result.map(|()| Drained { in_time: true }).map_err(ServeError::Transport),
+            () = shutdown => info!("chaincode service is stopping"),
+        }
+        draining.cancel();
+        tracker.close();
+        let drained = async {
+            tracker.wait().await;
+            (&mut serving).await
+        };
+        let in_time = match tokio::time::timeout(drain_within, drained).await {
+            Ok(result) => {
+                result.map_err(ServeError::Transport)?;
+                true
+            }
+            Err(_) => false,
+        };
+        drop(end_guard);
+        if !in_time {
+            warn!(within_ms = drain_within.as_millis(), "transactions were still running and are cancelled");
+        }
+        Ok(Drained { in_time })
+    }
+}
+
+impl<C> std::fmt::Debug for Listening<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening").field("local_address", &self.local_address).finish_non_exhaustive()
+    }
+}
+
+/// How a service ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Whether every transaction finished within [`Limits::drain`].
+    pub in_time: bool,
+}
+
+/// Completes when the process is asked to stop: SIGTERM or SIGINT (Ctrl-C).
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    // An error means that no signal can ever arrive.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What all streams of a service share: nothing that one peer could see of another.
+pub(crate) struct Shared<C> {
+    pub(crate) contract: C,
+    pub(crate) package_id: String,
+    pub(crate) strict: bool,
+    pub(crate) limits: Limits,
+    /// Room for streams.
+    pub(crate) streams: Semaphore,
+    /// Room for transactions that run.
+    pub(crate) turns: Semaphore,
+    /// No new transactions.
+    pub(crate) draining: CancellationToken,
+    /// No transactions at all.
+    pub(crate) ended: CancellationToken,
+}
+
+struct Connections<C> {
+    shared: Arc<Shared<C>>,
+    tracker: TaskTracker,
+}
+
+#[tonic::async_trait]
+impl<C: Contract> Chaincode for Connections<C> {
+    type ConnectStream = ReceiverStream<Result<ChaincodeMessage, Status>>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<ChaincodeMessage>>,
+    ) -> Result<tonic::Response<Self::ConnectStream>, Status> {
+        if self.shared.draining.is_cancelled() {
+            return Err(Status::unavailable("the chaincode service is stopping"));
+        }
+        let span = match request.remote_addr() {
+            Some(peer) => info_span!("stream", %peer),
+            None => info_span!("stream"),
+        };
+        let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
+        let shared = Arc::clone(&self.shared);
+        let inbound = request.into_inner();
+        if shared.streams.available_permits() == 0 {
+            return Err(Status::resource_exhausted("the chaincode service has as many streams as it allows"));
+        }
+        let stream = PeerStream::new(shared, outbound);
+        self.tracker.spawn(stream.run(inbound).instrument(span));
+        Ok(tonic::Response::new(ReceiverStream::new(messages)))
+    }
+}

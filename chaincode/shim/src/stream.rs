@@ -1,0 +1,396 @@
+//! One peer's stream: registration, then transactions side by side.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use hlf_protos::protos::chaincode_message::Type;
+use hlf_protos::protos::{ChaincodeEvent, ChaincodeId, ChaincodeMessage};
+use prost::Message;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Status, Streaming};
+use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+
+use crate::ledger::{Line, Offer, Outbound, ReplySlot};
+use crate::proposal::ProposalFacts;
+use crate::response::{Failure, Response, code};
+use crate::service::{Contract, Shared};
+use crate::transaction::{Rules, Transaction};
+
+/// Channel and transaction id: what Fabric tells transactions apart by.
+type Key = (String, String);
+
+/// A peer's stream. Dropping it ends its transactions.
+pub(crate) struct PeerStream<C> {
+    shared: Arc<Shared<C>>,
+    outbound: Outbound,
+    running: Arc<Running>,
+    tasks: JoinSet<()>,
+}
+
+/// Why a stream ends, for the log.
+#[derive(Debug)]
+enum End {
+    PeerLeft,
+    Broken(Status),
+    NotRegistered,
+    OutOfOrder(Status),
+    Drained,
+    Stopped,
+    PeerDoesNotRead,
+}
+
+impl<C: Contract> PeerStream<C> {
+    pub(crate) fn new(shared: Arc<Shared<C>>, outbound: Outbound) -> Self {
+        Self { shared, outbound, running: Arc::default(), tasks: JoinSet::new() }
+    }
+
+    pub(crate) async fn run(mut self, inbound: Streaming<ChaincodeMessage>) {
+        let shared = Arc::clone(&self.shared);
+        let Ok(_room) = shared.streams.try_acquire() else {
+            let full = Status::resource_exhausted("the chaincode service has as many streams as it allows");
+            let _ = self.outbound.send(Err(full)).await;
+            return;
+        };
+        let ended = shared.ended.clone();
+        let end = tokio::select! {
+            end = self.talk(inbound) => end,
+            () = ended.cancelled() => End::Stopped,
+        };
+        // Waiters first, so that none is left behind; then the tasks, which frees what they hold.
+        self.running.lose_all();
+        self.tasks.shutdown().await;
+        match end {
+            End::OutOfOrder(status) => {
+                warn!(reason = status.message(), "the stream ends: a message came out of order");
+                let _ = self.outbound.try_send(Err(status));
+            }
+            End::Broken(status) => info!(code = ?status.code(), "the stream broke"),
+            end => info!(?end, "the stream has ended"),
+        }
+    }
+
+    async fn talk(&mut self, mut inbound: Streaming<ChaincodeMessage>) -> End {
+        let offer = match self.register(&mut inbound).await {
+            Ok(offer) => offer,
+            Err(end) => return end,
+        };
+        info!(write_batch = offer.write_batch, multi_get = offer.multi_get, "the peer is ready");
+        let draining = self.shared.draining.clone();
+        loop {
+            let stop = draining.is_cancelled();
+            if stop && self.tasks.is_empty() {
+                return End::Drained;
+            }
+            tokio::select! {
+                message = inbound.message() => match message {
+                    Ok(Some(message)) => if let Err(end) = self.take(message, offer, stop) {
+                        return end;
+                    },
+                    Ok(None) => return End::PeerLeft,
+                    Err(status) => return End::Broken(status),
+                },
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        warn!("a transaction's task panicked outside of the contract");
+                    }
+                }
+                () = self.outbound.closed() => return End::PeerLeft,
+                () = draining.cancelled(), if !stop => {}
+            }
+        }
+    }
+
+    /// REGISTER out, REGISTERED and READY in; nothing else is in order before.
+    async fn register(&mut self, inbound: &mut Streaming<ChaincodeMessage>) -> Result<Offer, End> {
+        let id = ChaincodeId { name: self.shared.package_id.clone(), ..ChaincodeId::default() };
+        let register = ChaincodeMessage {
+            r#type: Type::Register.into(),
+            payload: id.encode_to_vec(),
+            ..ChaincodeMessage::default()
+        };
+        self.outbound.send(Ok(register)).await.map_err(|_| End::PeerLeft)?;
+        let deadline = Instant::now() + self.shared.limits.registration;
+        self.await_step(inbound, Type::Registered, deadline).await?;
+        let ready = self.await_step(inbound, Type::Ready, deadline).await?;
+        Ok(Offer::from_ready(&ready.payload))
+    }
+
+    async fn await_step(
+        &mut self,
+        inbound: &mut Streaming<ChaincodeMessage>,
+        step: Type,
+        deadline: Instant,
+    ) -> Result<ChaincodeMessage, End> {
+        loop {
+            let message = timeout_at(deadline, inbound.message())
+                .await
+                .map_err(|_| End::NotRegistered)?
+                .map_err(End::Broken)?
+                .ok_or(End::PeerLeft)?;
+            match Type::try_from(message.r#type) {
+                Ok(kind) if kind == step => return Ok(message),
+                Ok(Type::Keepalive) => self.echo(message),
+                kind => {
+                    let reason = format!(
+                        "expected {} and received {}",
+                        step.as_str_name(),
+                        kind.map_or("an unknown type", |kind| kind.as_str_name())
+                    );
+                    return Err(End::OutOfOrder(Status::failed_precondition(reason)));
+                }
+            }
+        }
+    }
+
+    /// Takes one message of a stream that is ready. It never waits: answers to running transactions
+    /// come through here too.
+    fn take(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+        match Type::try_from(message.r#type) {
+            Ok(Type::Response | Type::Error) => {
+                let key = (message.channel_id.clone(), message.txid.clone());
+                let delivered = self.running.slot(&key).is_some_and(|slot| slot.deliver(message));
+                if !delivered {
+                    debug!(tx_id = key.1, channel = key.0, "dropped an answer that nobody waits for");
+                }
+                Ok(())
+            }
+            Ok(Type::Transaction | Type::Init) => self.begin(message, offer, draining),
+            Ok(Type::Keepalive) => {
+                self.echo(message);
+                Ok(())
+            }
+            kind => {
+                let kind = kind.map_or("unknown", |kind| kind.as_str_name());
+                warn!(kind, "dropped a message that is out of order");
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+        let key = (message.channel_id.clone(), message.txid.clone());
+        if draining {
+            return self.refuse(key, 503, code::SERVICE_DRAINING);
+        }
+        if self.running.cancel(&key) {
+            // The peer has given up on the first one, whose answers would mix with the second one's.
+            return self.refuse(key, 409, code::TRANSACTION_REPEATED);
+        }
+        if self.running.count() >= self.shared.limits.transactions_per_stream {
+            return self.refuse(key, 503, code::SERVICE_BUSY);
+        }
+        let span = info_span!(
+            "transaction",
+            tx_id = key.1,
+            channel = key.0,
+            call = field::Empty,
+            msp_id = field::Empty,
+            outcome = field::Empty,
+            round_trips = field::Empty,
+        );
+        let slot = Arc::new(ReplySlot::default());
+        let number = self.running.enter(key.clone(), Arc::clone(&slot));
+        let run = Run {
+            shared: Arc::clone(&self.shared),
+            running: Arc::clone(&self.running),
+            outbound: self.outbound.clone(),
+            key: key.clone(),
+            number,
+            offer,
+        };
+        let task = self.tasks.spawn(run.run(message, slot).instrument(span));
+        self.running.set_abort(&key, number, task);
+        Ok(())
+    }
+
+    fn refuse(&self, key: Key, status: i32, code: &'static str) -> Result<(), End> {
+        warn!(tx_id = key.1, channel = key.0, code, "refused a transaction");
+        let refusal = completed(key, Response::error(status, code), None);
+        self.outbound.try_send(Ok(refusal)).map_err(|_| End::PeerDoesNotRead)
+    }
+
+    /// Sends a keepalive back, unless other messages already wait, which keep the stream alive as well.
+    fn echo(&self, message: ChaincodeMessage) {
+        let _ = self.outbound.try_send(Ok(message));
+    }
+}
+
+/// One transaction from its arrival to its completion.
+struct Run<C> {
+    shared: Arc<Shared<C>>,
+    running: Arc<Running>,
+    outbound: Outbound,
+    key: Key,
+    number: u64,
+    offer: Offer,
+}
+
+impl<C: Contract> Run<C> {
+    async fn run(self, message: ChaincodeMessage, slot: Arc<ReplySlot>) {
+        let deadline = Instant::now() + self.shared.limits.transaction;
+        let executed = timeout_at(deadline, Box::pin(self.execute(message, slot))).await;
+        let (response, event) = executed
+            .unwrap_or_else(|_| (Response::error(504, code::TRANSACTION_TIMED_OUT), None));
+        Span::current().record("outcome", if response.is_ok() { "OK" } else { response.message() });
+        // The peer may send the next transaction with this id as soon as it has this message.
+        if self.running.leave(&self.key, self.number) {
+            let _ = self.outbound.send(Ok(completed(self.key, response, event))).await;
+        }
+    }
+
+    async fn execute(
+        &self,
+        message: ChaincodeMessage,
+        slot: Arc<ReplySlot>,
+    ) -> (Response, Option<ChaincodeEvent>) {
+        // The semaphore is never closed.
+        let _turn = self.shared.turns.acquire().await;
+        let init = message.r#type == i32::from(Type::Init);
+        let tx = match self.start(message, slot) {
+            Ok(tx) => tx,
+            Err(failure) => return (report(failure), None),
+        };
+        let span = Span::current();
+        span.record("call", tx.call_label()).record("msp_id", tx.msp_id());
+
+        let called = AssertUnwindSafe(async {
+            if init {
+                self.shared.contract.init(&tx).await
+            } else {
+                self.shared.contract.invoke(&tx).await
+            }
+        });
+        let mut response = called
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Response::error(500, code::CONTRACT_PANICKED));
+        if response.payload().len() > self.shared.limits.message_bytes / 2 {
+            response = Response::error(500, code::REPLY_TOO_LARGE);
+        }
+        if response.is_ok()
+            && let Err(error) = tx.flush().await
+        {
+            response = report(error.into());
+        }
+        span.record("round_trips", tx.round_trips());
+        debug!("completed");
+        let event = if response.is_ok() { tx.take_event() } else { None };
+        (response, event)
+    }
+
+    fn start(&self, message: ChaincodeMessage, slot: Arc<ReplySlot>) -> Result<Transaction, Failure> {
+        let limits = &self.shared.limits;
+        let line = Line::new(
+            self.key.clone(),
+            self.outbound.clone(),
+            slot,
+            limits.reply,
+            limits.message_bytes,
+        );
+        let rules = Rules {
+            strict: self.shared.strict,
+            message_bytes_max: limits.message_bytes,
+            scan_entries_max: limits.scan_entries,
+        };
+        ProposalFacts::decode(message.proposal.as_ref())
+            .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
+            .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
+    }
+}
+
+/// Logs why, and answers with the code alone.
+pub(crate) fn report(failure: Failure) -> Response {
+    let source = std::error::Error::source(&failure).map(field::display);
+    debug!(code = failure.code(), status = failure.status(), source, "failed");
+    failure.into()
+}
+
+fn completed((channel_id, txid): Key, response: Response, event: Option<ChaincodeEvent>) -> ChaincodeMessage {
+    ChaincodeMessage {
+        r#type: Type::Completed.into(),
+        payload: response.into_wire().encode_to_vec(),
+        txid,
+        channel_id,
+        chaincode_event: event,
+        ..ChaincodeMessage::default()
+    }
+}
+
+/// The transactions of one stream that are not completed.
+#[derive(Default)]
+struct Running(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    next: u64,
+    by_key: HashMap<Key, RunningEntry>,
+}
+
+struct RunningEntry {
+    /// Tells a transaction from a later one with the same id.
+    number: u64,
+    slot: Arc<ReplySlot>,
+    abort: Option<AbortHandle>,
+}
+
+impl Running {
+    fn enter(&self, key: Key, slot: Arc<ReplySlot>) -> u64 {
+        let mut entries = self.lock();
+        entries.next += 1;
+        let number = entries.next;
+        entries.by_key.insert(key, RunningEntry { number, slot, abort: None });
+        number
+    }
+
+    fn set_abort(&self, key: &Key, number: u64, abort: AbortHandle) {
+        // A quick transaction may have left already.
+        if let Some(entry) = self.lock().by_key.get_mut(key)
+            && entry.number == number
+        {
+            entry.abort = Some(abort);
+        }
+    }
+
+    fn slot(&self, key: &Key) -> Option<Arc<ReplySlot>> {
+        self.lock().by_key.get(key).map(|entry| Arc::clone(&entry.slot))
+    }
+
+    /// Takes a transaction off; `false` if it was cancelled.
+    fn leave(&self, key: &Key, number: u64) -> bool {
+        let mut entries = self.lock();
+        let present = entries.by_key.get(key).is_some_and(|entry| entry.number == number);
+        if present {
+            entries.by_key.remove(key);
+        }
+        present
+    }
+
+    /// Stops a transaction without completing it; `false` if there is none.
+    fn cancel(&self, key: &Key) -> bool {
+        let Some(entry) = self.lock().by_key.remove(key) else {
+            return false;
+        };
+        entry.slot.lose();
+        if let Some(abort) = entry.abort {
+            abort.abort();
+        }
+        true
+    }
+
+    fn lose_all(&self) {
+        for (_, entry) in self.lock().by_key.drain() {
+            entry.slot.lose();
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.lock().by_key.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

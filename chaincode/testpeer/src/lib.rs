@@ -1,0 +1,1 @@
+//! An in-memory Fabric peer that speaks the real chaincode stream, for contract tests

@@ -1,0 +1,160 @@
+//! A chaincode on a channel, and its transactions from proposal to outcome in one call.
+
+use std::fmt;
+
+use hlf_protos::protos::TxValidationCode;
+
+use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+use crate::{CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SubmitError, Submitted};
+
+/// A chaincode on a channel.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    gateway: Gateway,
+    channel: String,
+    chaincode: String,
+}
+
+/// A transaction that is in a block and VALID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The transaction's id, 64 hex digits.
+    pub tx_id: String,
+    /// The block that holds it.
+    pub block_number: u64,
+    /// What the chaincode returned when it was endorsed.
+    pub result: Vec<u8>,
+}
+
+/// The stage at which a transaction's outcome got lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Handing it to the orderers.
+    Submit,
+    /// Waiting for its block.
+    CommitStatus,
+}
+
+/// Why a transaction is not known to be committed and VALID.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// It was not endorsed, so nothing was sent for ordering.
+    #[error(transparent)]
+    Endorse(#[from] EndorseError),
+    /// It could not be signed, so nothing was sent for ordering.
+    #[error("transaction `{tx_id}` was endorsed but not submitted")]
+    NotSubmitted {
+        /// The transaction's id.
+        tx_id: String,
+        /// What the signer reports.
+        source: SignError,
+    },
+    /// It may or may not be committed: ask for its commit status; never make a new transaction instead.
+    #[error("outcome of transaction `{tx_id}` is unknown since {stage}: ask for its commit status by this id")]
+    Unknown {
+        /// The transaction's id.
+        tx_id: String,
+        /// Where it got lost.
+        stage: Stage,
+        /// What happened there.
+        source: UnknownCause,
+    },
+    /// It is in a block and has no effect.
+    #[error("transaction `{tx_id}` is invalid in block {block_number}: {}", code.as_str_name())]
+    Invalid {
+        /// The transaction's id.
+        tx_id: String,
+        /// The peers' verdict.
+        code: TxValidationCode,
+        /// The block that holds it.
+        block_number: u64,
+    },
+}
+
+/// What made an outcome unknown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownCause {
+    /// The submission failed, and the transaction was in no block for [`crate::Deadlines::lost_submit`].
+    #[error(transparent)]
+    Submit(Box<SubmitError>),
+    /// No verdict came.
+    #[error(transparent)]
+    CommitStatus(Box<CommitStatusError>),
+}
+
+impl Contract {
+    pub(crate) fn new(gateway: Gateway, channel: String, chaincode: String) -> Self {
+        Self { gateway, channel, chaincode }
+    }
+
+    /// The channel's id.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// The chaincode's name.
+    pub fn chaincode(&self) -> &str {
+        &self.chaincode
+    }
+
+    /// The gateway in use.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Starts a proposal to call a function of the chaincode.
+    pub fn proposal(&self, function: impl Into<String>) -> ProposalBuilder {
+        ProposalBuilder::new(self.gateway.session().clone(), &self.channel, &self.chaincode, function.into())
+    }
+
+    /// Streams the chaincode's events of VALID transactions.
+    pub async fn events(&self, from: EventsFrom) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
+        ChaincodeEventStream::open(self.gateway.session(), &self.channel, &self.chaincode, from).await
+    }
+
+    /// Endorses, submits and waits for the block.
+    ///
+    /// When the submission fails, the transaction may have reached the orderers all the same, so its block is
+    /// still awaited for [`crate::Deadlines::lost_submit`] before the outcome is called unknown.
+    pub async fn submit(&self, proposal: Proposal) -> Result<Committed, TransactionError> {
+        let endorsed = proposal.endorse().await?;
+        let (status, submit_error) = match endorsed.submit().await {
+            Ok(submitted) => (submitted.commit_status().await, None),
+            Err(SubmitError::Sign { tx_id, source }) => return Err(TransactionError::NotSubmitted { tx_id, source }),
+            Err(error) => (Submitted::assumed(&endorsed).commit_status_of_lost_submit().await, Some(error)),
+        };
+        match (status, submit_error) {
+            (Ok(status), _) if status.is_valid() => Ok(Committed {
+                tx_id: status.tx_id,
+                block_number: status.block_number,
+                result: endorsed.result().to_vec(),
+            }),
+            (Ok(status), _) => Err(TransactionError::Invalid {
+                tx_id: status.tx_id,
+                code: status.code,
+                block_number: status.block_number,
+            }),
+            (Err(_), Some(error)) => Err(TransactionError::Unknown {
+                tx_id: endorsed.tx_id().to_owned(),
+                stage: Stage::Submit,
+                source: UnknownCause::Submit(Box::new(error)),
+            }),
+            (Err(error), None) => Err(TransactionError::Unknown {
+                tx_id: endorsed.tx_id().to_owned(),
+                stage: Stage::CommitStatus,
+                source: UnknownCause::CommitStatus(Box::new(error)),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Submit => "submit",
+            Self::CommitStatus => "commit status",
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! How long each stage may take.
+
+use std::time::{Duration, Instant};
+
+use tonic::{Code, Request, Response, Status};
+
+/// The longest that each stage waits before it reports DEADLINE_EXCEEDED.
+///
+/// Event streams have no deadline: a channel may be quiet for days. A dead connection ends them within minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Connecting, TLS included. 10 s by default.
+    pub connect: Duration,
+    /// An evaluation. 15 s by default.
+    pub evaluate: Duration,
+    /// Gathering endorsements; a peer gives each endorser 30 s. 30 s by default.
+    pub endorse: Duration,
+    /// Handing a transaction to the orderers. 30 s by default.
+    pub submit: Duration,
+    /// Waiting for a transaction's block. 60 s by default.
+    pub commit_status: Duration,
+    /// Waiting for the block of a transaction whose submission failed, before its outcome is called unknown.
+    /// 10 s by default.
+    pub lost_submit: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            evaluate: Duration::from_secs(15),
+            endorse: Duration::from_secs(30),
+            submit: Duration::from_secs(30),
+            commit_status: Duration::from_secs(60),
+            lost_submit: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A request that tells the server how long its answer is waited for.
+pub(crate) fn request<T>(message: T, limit: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+/// Waits for a call at most for the given time.
+///
+/// The transport reports the end of that time as CANCELLED; callers see DEADLINE_EXCEEDED.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    let started = Instant::now();
+    let expired = || Status::deadline_exceeded(format!("no answer within {} ms", limit.as_millis()));
+    match tokio::time::timeout(limit, call).await {
+        Ok(Err(status)) if status.code() == Code::Cancelled && started.elapsed() >= limit => Err(expired()),
+        Ok(result) => result,
+        Err(_) => Err(expired()),
+    }
+}

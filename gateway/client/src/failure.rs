@@ -1,0 +1,240 @@
+//! What a failed gateway call says.
+
+use std::error::Error;
+use std::fmt;
+
+use hlf_protos::gateway::ErrorDetail;
+use hlf_protos::google::rpc;
+use hlf_protos::prost::Message as _;
+use tonic::{Code, Status};
+
+/// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
+const CHAINCODE_RESPONSE: &str = "chaincode response ";
+const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
+
+/// A failed call: the gRPC status, and what each peer or orderer behind the gateway answered.
+#[derive(Debug)]
+pub struct CallFailure {
+    peers: Vec<PeerError>,
+    status: Status,
+}
+
+/// What one endorser or orderer answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerError {
+    /// Address of the node, `host:port`.
+    pub address: String,
+    /// Its organisation.
+    pub msp_id: String,
+    /// Its own message.
+    pub message: String,
+}
+
+/// The status and message that a chaincode answered instead of succeeding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChaincodeResponse {
+    /// 400 or more.
+    pub status: i32,
+    /// The chaincode's message, whole.
+    pub message: String,
+}
+
+impl CallFailure {
+    /// The gRPC status code.
+    pub fn code(&self) -> Code {
+        self.status.code()
+    }
+
+    /// The gRPC status message.
+    pub fn message(&self) -> &str {
+        self.status.message()
+    }
+
+    /// What the nodes behind the gateway answered; empty when the gateway itself refused or was not reached.
+    pub fn peers(&self) -> &[PeerError] {
+        &self.peers
+    }
+
+    /// The chaincode's own error, when that is why the call failed.
+    pub fn chaincode_response(&self) -> Option<ChaincodeResponse> {
+        self.peers.iter().find_map(|peer| ChaincodeResponse::parse(&peer.message)).or_else(|| {
+            let message = self.message();
+            ChaincodeResponse::parse(message.strip_prefix(EVALUATE_PREFIX).unwrap_or(message))
+        })
+    }
+
+    /// Whether the same call may succeed later without anything being changed: nodes down, busy or not ready.
+    ///
+    /// A transaction that was submitted isn't submitted again for this: ask for its commit status.
+    pub fn is_retryable(&self) -> bool {
+        if self.chaincode_response().is_some() {
+            return false;
+        }
+        match known(self) {
+            Some(known) => known.retryable,
+            None => {
+                matches!(self.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
+            }
+        }
+    }
+
+    /// What to do about it, for failures whose cause is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        known(self).map(|known| known.advice)
+    }
+
+    fn said(&self, phrase: &str) -> bool {
+        self.message().contains(phrase) || self.peers.iter().any(|peer| peer.message.contains(phrase))
+    }
+}
+
+impl From<Status> for CallFailure {
+    fn from(status: Status) -> Self {
+        // Details that can't be read leave the status itself to go by.
+        let details = rpc::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
+        let peers = details.iter().filter_map(|detail| detail.to_msg::<ErrorDetail>().ok()).map(PeerError::from).collect();
+        Self { peers, status }
+    }
+}
+
+impl From<ErrorDetail> for PeerError {
+    fn from(detail: ErrorDetail) -> Self {
+        Self { address: detail.address, msp_id: detail.msp_id, message: detail.message }
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", code_name(self.code()), self.message())?;
+        for peer in &self.peers {
+            write!(formatter, "; {peer}")?;
+        }
+        match self.advice() {
+            Some(advice) => write!(formatter, " ({advice})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for CallFailure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.status.source()
+    }
+}
+
+impl fmt::Display for PeerError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({}): {}", self.address, self.msp_id, self.message)
+    }
+}
+
+impl ChaincodeResponse {
+    fn parse(message: &str) -> Option<Self> {
+        let (status, message) = message.strip_prefix(CHAINCODE_RESPONSE)?.split_once(", ")?;
+        Some(Self { status: status.parse().ok()?, message: message.to_owned() })
+    }
+}
+
+impl fmt::Display for ChaincodeResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.status, self.message)
+    }
+}
+
+/// A failure that peers report only in words.
+struct Known {
+    phrase: &'static str,
+    retryable: bool,
+    advice: &'static str,
+}
+
+/// Phrases of Fabric 2.5 and 3.1.
+const KNOWN: [Known; 11] = [
+    Known {
+        phrase: "exceeding concurrency limit",
+        retryable: true,
+        advice: "the peer is busy: try again later, or raise its `peer.limits.concurrency`",
+    },
+    Known {
+        phrase: "no combination of peers can be derived which satisfy the endorsement policy",
+        retryable: true,
+        advice: "too few peers know of each other or run the chaincode: wait for gossip, then check the peers",
+    },
+    Known {
+        phrase: "no peers available to evaluate chaincode",
+        retryable: true,
+        advice: "no peer of the asked organisations runs the chaincode: check that it is installed and committed",
+    },
+    Known {
+        phrase: "failed to find any endorsing peers for org",
+        retryable: true,
+        advice: "no peer of that organisation is known to the gateway: check that it runs and has anchor peers",
+    },
+    Known {
+        phrase: "client identity expired",
+        retryable: false,
+        advice: "the identity's certificate has expired: enrol again",
+    },
+    Known {
+        phrase: "due to incorrect timestamp",
+        retryable: false,
+        advice: "the proposal's time is too far from the peer's: set this machine's clock",
+    },
+    Known {
+        phrase: "access denied",
+        retryable: false,
+        advice: "the peer refuses this identity: check that certificate and MSP id belong together, that the \
+                 organisation is a member of the channel, and that the certificate is not revoked",
+    },
+    Known {
+        phrase: "failed to get config for channel",
+        retryable: false,
+        advice: "the peer is not on this channel: check the channel's name, and join the peer",
+    },
+    Known {
+        phrase: "ProposalResponsePayloads do not match",
+        retryable: false,
+        advice: "endorsers computed different results: the chaincode is not deterministic, or its versions differ",
+    },
+    Known {
+        phrase: "could not launch chaincode",
+        retryable: true,
+        advice: "the peer can't reach the chaincode: check that its service runs and where it listens",
+    },
+    Known {
+        phrase: "duplicate transaction found",
+        retryable: false,
+        advice: "a transaction of this id is already in a block: ask for its commit status",
+    },
+];
+
+/// The failure's cause, if it is one of the known; a chaincode's own words don't count.
+fn known(failure: &CallFailure) -> Option<&'static Known> {
+    if failure.chaincode_response().is_some() {
+        return None;
+    }
+    KNOWN.iter().find(|known| failure.said(known.phrase))
+}
+
+/// A gRPC status code by its official name.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

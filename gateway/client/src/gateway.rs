@@ -1,0 +1,153 @@
+//! A connection to the gateway of one peer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hlf_protos::gateway::gateway_client::GatewayClient;
+use hlf_protos::protos::deliver_client::DeliverClient;
+use tonic::transport::Channel;
+
+use crate::submitted::{self, CommitStatus, CommitStatusError};
+use crate::{
+    BlockRange, BlockStream, ConnectError, Contract, Credentials, Deadlines, DeliverError, Endorser, Endpoint,
+    FilteredBlockStream, SignError,
+};
+
+/// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
+pub(crate) const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// The gateway of one peer, used by one identity.
+///
+/// Cheap to clone; clones share the connection, which reconnects by itself.
+#[derive(Clone)]
+pub struct Gateway {
+    session: Arc<Session>,
+}
+
+/// What every stage needs: the connection, and who signs.
+pub(crate) struct Session {
+    pub(crate) channel: Channel,
+    pub(crate) credentials: Credentials,
+    pub(crate) creator: Vec<u8>,
+    pub(crate) client_certificate_hash: Vec<u8>,
+    pub(crate) deadlines: Deadlines,
+}
+
+impl Gateway {
+    /// Connects to a peer; fails at once when it can't be reached or trusted.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Result<Self, ConnectError> {
+        let channel = endpoint.connect(deadlines.connect).await?;
+        Ok(Self { session: Session::new(channel, endpoint, credentials, deadlines)? })
+    }
+
+    /// Makes a gateway that connects when it is first used; must be called within a Tokio runtime.
+    pub fn connect_lazy(
+        endpoint: &Endpoint,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Result<Self, ConnectError> {
+        let channel = endpoint.connect_lazy(deadlines.connect)?;
+        Ok(Self { session: Session::new(channel, endpoint, credentials, deadlines)? })
+    }
+
+    /// The same connection, used by another identity.
+    #[must_use]
+    pub fn with_credentials(&self, credentials: Credentials) -> Self {
+        let session = Session {
+            channel: self.session.channel.clone(),
+            creator: credentials.identity().creator(),
+            credentials,
+            client_certificate_hash: self.session.client_certificate_hash.clone(),
+            deadlines: self.session.deadlines,
+        };
+        Self { session: Arc::new(session) }
+    }
+
+    /// The identity that signs.
+    pub fn credentials(&self) -> &Credentials {
+        &self.session.credentials
+    }
+
+    /// A chaincode on a channel.
+    pub fn contract(&self, channel: impl Into<String>, chaincode: impl Into<String>) -> Contract {
+        Contract::new(self.clone(), channel.into(), chaincode.into())
+    }
+
+    /// This peer's endorser, without the gateway in between.
+    pub fn endorser(&self) -> Endorser {
+        Endorser::new(Arc::clone(&self.session))
+    }
+
+    /// Asks how a transaction was validated, by its id alone; waits until it is in a block, at most for
+    /// [`Deadlines::commit_status`].
+    ///
+    /// An error says nothing about the transaction: it may still be committed.
+    pub async fn commit_status(
+        &self,
+        channel: &str,
+        transaction_id: &str,
+    ) -> Result<CommitStatus, CommitStatusError> {
+        submitted::commit_status(&self.session, channel, transaction_id, self.session.deadlines.commit_status).await
+    }
+
+    /// Streams whole blocks of a channel.
+    pub async fn blocks(&self, channel: &str, range: impl Into<BlockRange>) -> Result<BlockStream, DeliverError> {
+        BlockStream::open(&self.session, channel, range.into()).await
+    }
+
+    /// Streams a channel's blocks reduced to transaction ids, verdicts and events without payload.
+    pub async fn filtered_blocks(
+        &self,
+        channel: &str,
+        range: impl Into<BlockRange>,
+    ) -> Result<FilteredBlockStream, DeliverError> {
+        FilteredBlockStream::open(&self.session, channel, range.into()).await
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Gateway").field("credentials", &self.session.credentials).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        channel: Channel,
+        endpoint: &Endpoint,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Result<Arc<Self>, ConnectError> {
+        Ok(Arc::new(Self {
+            channel,
+            creator: credentials.identity().creator(),
+            credentials,
+            client_certificate_hash: endpoint.client_certificate_hash()?,
+            deadlines,
+        }))
+    }
+
+    pub(crate) fn gateway(&self) -> GatewayClient<Channel> {
+        GatewayClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+    }
+
+    pub(crate) fn deliver(&self) -> DeliverClient<Channel> {
+        DeliverClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+    }
+
+    pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.credentials.signer().sign(message).await
+    }
+
+    pub(crate) fn msp_id(&self) -> &str {
+        &self.credentials.identity().msp_id
+    }
+}

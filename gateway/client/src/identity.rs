@@ -1,0 +1,56 @@
+//! Who a client is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hlf_protos::msp::SerializedIdentity;
+use hlf_protos::prost::Message as _;
+
+use crate::Signer;
+
+/// A member of an organisation: the public half of what signs transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Id of the organisation in the channel's configuration, such as `NorthMSP`.
+    pub msp_id: String,
+    /// The enrolment certificate in PEM, byte for byte as peers shall see it: transaction ids depend on it.
+    pub certificate_pem: String,
+}
+
+impl Identity {
+    /// A transaction's creator as Fabric writes it: the encoding of `msp.SerializedIdentity`.
+    pub fn creator(&self) -> Vec<u8> {
+        let identity =
+            SerializedIdentity { mspid: self.msp_id.clone(), id_bytes: self.certificate_pem.clone().into_bytes() };
+        identity.encode_to_vec()
+    }
+}
+
+/// An identity with the means to sign for it.
+#[derive(Clone)]
+pub struct Credentials {
+    identity: Identity,
+    signer: Arc<dyn Signer>,
+}
+
+impl Credentials {
+    /// Joins an identity and its signer; [`crate::MspFolder`] checks that they belong together.
+    pub fn new(identity: Identity, signer: impl Signer + 'static) -> Self {
+        Self { identity, signer: Arc::new(signer) }
+    }
+
+    /// The identity.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        self.signer.as_ref()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Credentials").field("msp_id", &self.identity.msp_id).finish_non_exhaustive()
+    }
+}

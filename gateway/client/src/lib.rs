@@ -1,0 +1,99 @@
+//! A client of the gateway that every Hyperledger Fabric peer runs.
+//!
+//! ```no_run
+//! use hlf_gateway::{Deadlines, Endpoint, Gateway, MspFolder, TransactionError};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let folder = MspFolder::open("organizations/north/users/User1/msp", "NorthMSP")?;
+//!     let roots = folder.tls_ca_certificates_pem().concat();
+//!     let peer = Endpoint::tls("peer0.north.example.com:7051", roots);
+//!     let gateway = Gateway::connect(&peer, folder.into_credentials(), Deadlines::default()).await?;
+//!     let assets = gateway.contract("main", "assets");
+//!
+//!     let read = assets.proposal("Read").arg("asset1").build()?.evaluate().await?;
+//!     println!("before: {}", String::from_utf8_lossy(&read));
+//!
+//!     let transfer = assets.proposal("Transfer").args(["asset1", "south"]).build()?;
+//!     match assets.submit(transfer).await {
+//!         Ok(done) => println!("{} is in block {}", done.tx_id, done.block_number),
+//!         Err(TransactionError::Unknown { tx_id, .. }) => {
+//!             // Never submit a second transaction for this: the first may still commit.
+//!             let status = gateway.commit_status("main", &tx_id).await?;
+//!             println!("{tx_id} is {}", status.code.as_str_name());
+//!         }
+//!         Err(error) => return Err(error.into()),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # A transaction's stages
+//!
+//! [`Contract::submit`] goes the whole way. Its stages can be gone one by one; each has an error type of its
+//! own, with the transaction id, the gRPC status and what every peer answered ([`CallFailure`]):
+//!
+//! | stage | call | success means | an error means |
+//! |---|---|---|---|
+//! | [`Proposal`] | [`Proposal::evaluate`] | one peer's answer; nothing written | no answer |
+//! | | [`Proposal::endorse`] → [`Endorsed`] | enough peers signed the result | nothing was sent for ordering |
+//! | [`Endorsed`] | [`Endorsed::submit`] → [`Submitted`] | an orderer took it | **unknown**: it may be ordered all the same |
+//! | [`Submitted`] | [`Submitted::commit_status`] → [`CommitStatus`] | the verdict and its block | **unknown** |
+//!
+//! Only a verdict other than VALID is a no. A transaction takes three signatures: proposal, transaction, and
+//! request for the commit status.
+//!
+//! # What is checked here
+//!
+//! A gateway is a peer of somebody's, so what it returns to be signed must be the proposal that was sent, header
+//! and input to the byte. TLS is verified always; signatures have low S; block streams have no gaps.
+//!
+//! # Tracing
+//!
+//! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id` and, at its
+//! end, `outcome`. Arguments, results, certificates and keys are never recorded.
+
+mod blocks;
+mod chaincode_events;
+mod contract;
+mod deadlines;
+mod endorsed;
+mod endorser;
+mod endpoint;
+mod failure;
+mod gateway;
+mod identity;
+mod msp_folder;
+mod proposal;
+mod responses;
+mod signer;
+mod submitted;
+
+// Who and where.
+pub use deadlines::Deadlines;
+pub use endpoint::{ConnectError, Endpoint};
+pub use gateway::Gateway;
+pub use identity::{Credentials, Identity};
+pub use msp_folder::{MspFolder, MspFolderError};
+pub use signer::{KeyError, P256Signer, SignError, Signer};
+
+// A transaction, whole and by stages.
+pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
+pub use endorsed::{Endorsed, SubmitError};
+pub use proposal::{EndorseError, EvaluateError, Proposal, ProposalBuilder, ProposalError};
+pub use submitted::{CommitStatus, CommitStatusError, Submitted};
+
+// What others said.
+pub use failure::{CallFailure, ChaincodeResponse, PeerError};
+
+// Blocks and events.
+pub use blocks::{BlockRange, BlockStream, DeliverError, FilteredBlockStream, Start, Stop};
+pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+
+// One endorser.
+pub use endorser::{Endorser, EndorserCall, EndorserError};
+
+/// Fabric's wire messages, of which blocks, events and validation codes are made.
+pub use hlf_protos as protos;
+/// gRPC status codes, as in [`CallFailure::code`].
+pub use tonic::Code;

@@ -1,0 +1,178 @@
+//! The third stage: a submitted transaction, to be found in a block.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hlf_protos::gateway::{CommitStatusRequest, SignedCommitStatusRequest};
+use hlf_protos::prost::Message as _;
+use hlf_protos::protos::TxValidationCode;
+use tracing::{Instrument as _, Span};
+
+use crate::deadlines::{bounded, request};
+use crate::gateway::Session;
+use crate::{CallFailure, Endorsed, SignError};
+
+/// A transaction on its way into a block.
+pub struct Submitted {
+    session: Arc<Session>,
+    channel: String,
+    tx_id: String,
+    span: Span,
+}
+
+/// The peers' verdict on a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// The transaction's id.
+    pub tx_id: String,
+    /// The verdict; codes that this crate doesn't know read as INVALID_OTHER_REASON.
+    pub code: TxValidationCode,
+    /// The block that holds the transaction.
+    pub block_number: u64,
+}
+
+/// Why a transaction's outcome is not known: it may be committed, or still be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitStatusError {
+    /// The request could not be signed.
+    #[error("outcome of transaction `{tx_id}` is unknown: its commit status could not be asked for")]
+    Sign {
+        /// The transaction's id.
+        tx_id: String,
+        /// What the signer reports.
+        source: SignError,
+    },
+    /// The gateway refused, or no verdict came in time.
+    #[error("outcome of transaction `{tx_id}` is unknown: no commit status")]
+    Unknown {
+        /// The transaction's id.
+        tx_id: String,
+        /// What the gateway said.
+        source: CallFailure,
+    },
+    /// Only a second copy was seen, which says nothing about the first.
+    #[error("outcome of transaction `{tx_id}` is unknown: block {block_number} holds a second copy of it")]
+    Duplicate {
+        /// The transaction's id.
+        tx_id: String,
+        /// The block of the copy.
+        block_number: u64,
+    },
+}
+
+impl Submitted {
+    /// The transaction as if it had reached the orderers.
+    pub(crate) fn assumed(endorsed: &Endorsed) -> Self {
+        Self {
+            session: Arc::clone(&endorsed.session),
+            channel: endorsed.channel.clone(),
+            tx_id: endorsed.tx_id.clone(),
+            span: endorsed.span.clone(),
+        }
+    }
+
+    /// The transaction's id, 64 hex digits.
+    pub fn tx_id(&self) -> &str {
+        &self.tx_id
+    }
+
+    /// The channel's id.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Waits until the transaction is in a block, at most for [`crate::Deadlines::commit_status`].
+    pub async fn commit_status(&self) -> Result<CommitStatus, CommitStatusError> {
+        self.commit_status_within(self.session.deadlines.commit_status).await
+    }
+
+    pub(crate) async fn commit_status_of_lost_submit(&self) -> Result<CommitStatus, CommitStatusError> {
+        self.commit_status_within(self.session.deadlines.lost_submit).await
+    }
+
+    async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
+        let result =
+            commit_status(&self.session, &self.channel, &self.tx_id, limit).instrument(self.span.clone()).await;
+        self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
+        result
+    }
+}
+
+impl fmt::Debug for Submitted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Submitted").field("tx_id", &self.tx_id).finish_non_exhaustive()
+    }
+}
+
+impl CommitStatus {
+    /// Whether the transaction took effect.
+    pub fn is_valid(&self) -> bool {
+        self.code == TxValidationCode::Valid
+    }
+}
+
+impl CommitStatusError {
+    /// The transaction's id, to ask again.
+    pub fn tx_id(&self) -> &str {
+        match self {
+            Self::Sign { tx_id, .. } | Self::Unknown { tx_id, .. } | Self::Duplicate { tx_id, .. } => tx_id,
+        }
+    }
+
+    /// What the gateway said, if it was asked.
+    pub fn failure(&self) -> Option<&CallFailure> {
+        match self {
+            Self::Unknown { source, .. } => Some(source),
+            Self::Sign { .. } | Self::Duplicate { .. } => None,
+        }
+    }
+}
+
+/// Asks for a verdict until it is the first copy's, within the given time.
+pub(crate) async fn commit_status(
+    session: &Session,
+    channel: &str,
+    tx_id: &str,
+    limit: Duration,
+) -> Result<CommitStatus, CommitStatusError> {
+    let message = CommitStatusRequest {
+        transaction_id: tx_id.to_owned(),
+        channel_id: channel.to_owned(),
+        identity: session.creator.clone(),
+    }
+    .encode_to_vec();
+    let signature = session
+        .sign(&message)
+        .await
+        .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.to_owned(), source })?;
+    let signed = SignedCommitStatusRequest { request: message, signature };
+
+    let started = Instant::now();
+    let first = asked(session, tx_id, signed.clone(), limit).await?;
+    if first.code != TxValidationCode::DuplicateTxid {
+        return Ok(first);
+    }
+    // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
+    let second = asked(session, tx_id, signed, limit.saturating_sub(started.elapsed())).await?;
+    if second.code == TxValidationCode::DuplicateTxid {
+        return Err(CommitStatusError::Duplicate { tx_id: tx_id.to_owned(), block_number: second.block_number });
+    }
+    Ok(second)
+}
+
+async fn asked(
+    session: &Session,
+    tx_id: &str,
+    signed: SignedCommitStatusRequest,
+    limit: Duration,
+) -> Result<CommitStatus, CommitStatusError> {
+    let mut client = session.gateway();
+    let response = bounded(limit, client.commit_status(request(signed, limit)))
+        .await
+        .map_err(|status| CommitStatusError::Unknown { tx_id: tx_id.to_owned(), source: status.into() })?
+        .into_inner();
+    let code = TxValidationCode::try_from(response.result).unwrap_or(TxValidationCode::InvalidOtherReason);
+    Ok(CommitStatus { tx_id: tx_id.to_owned(), code, block_number: response.block_number })
+}

@@ -1,0 +1,1 @@
+//! The daemon of a hospital: release of record versions on committed decisions

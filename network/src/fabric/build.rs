@@ -1,0 +1,293 @@
+//! Building Fabric's programs from pinned Go modules, once per release and platform.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Binaries, Origin, Search, Unusable, Version, announce};
+use crate::lock::{FolderLock, LockError};
+use crate::progress::{Progress, Step};
+
+/// The Go modules of one release, with the checksum of everything they are built from.
+pub(super) struct Recipe {
+    pub(super) version: Version,
+    go_mod: &'static str,
+    go_sum: &'static str,
+}
+
+pub(super) const RECIPES: [Recipe; 2] = [
+    Recipe {
+        version: Version::new(3, 1, 1),
+        go_mod: include_str!("../../fabric/3.1.1/go.mod"),
+        go_sum: include_str!("../../fabric/3.1.1/go.sum"),
+    },
+    Recipe {
+        version: Version::new(2, 5, 9),
+        go_mod: include_str!("../../fabric/2.5.9/go.mod"),
+        go_sum: include_str!("../../fabric/2.5.9/go.sum"),
+    },
+];
+
+const MODULE: &str = "github.com/hyperledger/fabric";
+
+/// How often an operator hears that a build is still going on.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// How many lines of Go's output an error carries.
+const LOG_TAIL_LINES: usize = 12;
+
+/// What stopped a build of Fabric's programs.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Neither programs nor a Go toolchain are on this machine.
+    #[error(
+        "there are no Fabric programs and no Go toolchain: either install Go 1.24 or newer (https://go.dev/dl) \
+         so that they can be built, or point --fabric-bin or FABRIC_BIN at a folder with `peer`, `orderer` and \
+         `configtxgen` of Fabric 2.5 or newer and its sample configuration in `../config`"
+    )]
+    NoGo,
+    /// This crate has no recipe for the release.
+    #[error(
+        "there is no recipe to build it; name one of {known} in the spec, or point --fabric-bin or FABRIC_BIN at its programs"
+    )]
+    NoRecipe {
+        /// The releases there are recipes for.
+        known: String,
+    },
+    /// Go ran and failed.
+    #[error(
+        "`go {task}` failed; the end of its output (all of it is in `{log}`):\n{tail}\nIf the module proxy cannot be \
+         reached, set GOPROXY, or point --fabric-bin or FABRIC_BIN at existing programs"
+    )]
+    Go {
+        /// The Go command.
+        task: &'static str,
+        /// Its whole output.
+        log: PathBuf,
+        /// The end of its output.
+        tail: String,
+    },
+    /// What was built does not serve.
+    #[error("the programs were built, but do not serve")]
+    Unusable(#[source] Unusable),
+    /// The cache folder could not be locked.
+    #[error("the cache of Fabric programs cannot be locked")]
+    Lock(#[source] LockError),
+    /// The cache folder could not be written.
+    #[error("`{path}` cannot be written")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Takes the release from the cache, building it there first when it is absent.
+///
+/// A folder under its final name is complete: a build happens in a sibling and is renamed as its last act.
+pub(super) fn cached_or_built(
+    search: &Search,
+    progress: &dyn Progress,
+) -> Result<Binaries, BuildError> {
+    let recipe = RECIPES
+        .iter()
+        .find(|recipe| recipe.version == search.version)
+        .ok_or_else(|| BuildError::NoRecipe {
+            known: RECIPES
+                .iter()
+                .map(|recipe| recipe.version.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+    let shelf = search.cache_dir.join("fabric");
+    let key = format!(
+        "{}-{}-{}",
+        recipe.version,
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
+    let home = shelf.join(&key);
+    if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
+        announce(progress, &found);
+        return Ok(found);
+    }
+    let go = find_go(search).ok_or(BuildError::NoGo)?;
+    fs::create_dir_all(&shelf).map_err(at(&shelf))?;
+
+    let step = Step::begin(progress, format!("build Fabric {}", recipe.version));
+    let lock_file = shelf.join(format!("{key}.lock"));
+    let _lock = match FolderLock::try_take(&lock_file) {
+        Err(LockError::Held { .. }) => {
+            step.waiting("another process is building it; waiting for that to end");
+            FolderLock::wait(&lock_file)
+        }
+        taken => taken,
+    }
+    .map_err(BuildError::Lock)?;
+    if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
+        step.done("another process has built it");
+        return Ok(found);
+    }
+
+    remove_leftovers(&shelf, &key)?;
+    let bench = shelf.join(format!(".{key}.{}", std::process::id()));
+    let log = shelf.join(format!("{key}.log"));
+    build(recipe, &go, &bench, &log, &step)?;
+    let built = Search {
+        folder: None,
+        ..search.clone()
+    };
+    built
+        .inspect(&bench.join("bin"), Origin::Built)
+        .map_err(BuildError::Unusable)?;
+    fs::rename(&bench, &home).map_err(at(&home))?;
+    let found = built
+        .inspect(&home.join("bin"), Origin::Built)
+        .map_err(BuildError::Unusable)?;
+    step.done(&format!(
+        "kept in {} for every later run",
+        home.display()
+    ));
+    Ok(found)
+}
+
+fn build(
+    recipe: &Recipe,
+    go: &Path,
+    bench: &Path,
+    log: &Path,
+    step: &Step<'_>,
+) -> Result<(), BuildError> {
+    let config = bench.join("config");
+    fs::create_dir_all(&config).map_err(at(&config))?;
+    for (name, text) in [("go.mod", recipe.go_mod), ("go.sum", recipe.go_sum)] {
+        let file = bench.join(name);
+        fs::write(&file, text).map_err(at(&file))?;
+    }
+    step.waiting(
+        "its source is fetched from Go's module proxy and compiled here: one to five minutes, this once",
+    );
+    let log_file = File::create(log).map_err(at(log))?;
+    let stamp = format!(
+        "-s -w -X {MODULE}/common/metadata.Version={}",
+        recipe.version
+    );
+    let mut install = go_in(go, bench);
+    install
+        .args(["install", "-v", "-trimpath", "-ldflags", &stamp, "tool"])
+        .env("GOBIN", bench.join("bin"));
+    follow(install, log_file, step)
+        .map_err(at(log))?
+        .then_some(())
+        .ok_or_else(|| BuildError::Go {
+            task: "install",
+            log: log.to_owned(),
+            tail: tail(log),
+        })?;
+
+    let listed = go_in(go, bench)
+        .args(["list", "-m", "-f", "{{.Dir}}", MODULE])
+        .output()
+        .map_err(at(go))?;
+    let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
+    for name in ["core.yaml", "orderer.yaml"] {
+        let from = module.join("sampleconfig").join(name);
+        let text = fs::read(&from).map_err(at(&from))?;
+        let to = config.join(name);
+        fs::write(&to, text).map_err(at(&to))?;
+    }
+    Ok(())
+}
+
+/// Go, in the recipe's folder, told nothing but what the recipe says.
+fn go_in(go: &Path, bench: &Path) -> Command {
+    let mut command = Command::new(go);
+    command
+        .current_dir(bench)
+        .env("GOFLAGS", "-mod=readonly -buildvcs=false")
+        .env("GOWORK", "off")
+        .env("CGO_ENABLED", "0")
+        .env_remove("GOOS")
+        .env_remove("GOARCH");
+    command
+}
+
+/// Runs Go, keeps its output, and tells what it is at; false when it failed.
+fn follow(mut command: Command, mut log: File, step: &Step<'_>) -> std::io::Result<bool> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (mut downloaded, mut compiled) = (0_u32, 0_u32);
+    let mut told = Instant::now();
+    if let Some(output) = child.stderr.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            writeln!(log, "{line}")?;
+            if line.starts_with("go: downloading") {
+                downloaded = downloaded.saturating_add(1);
+            } else if !line.starts_with("go: ") {
+                compiled = compiled.saturating_add(1);
+            }
+            if told.elapsed() >= REPORT_EVERY {
+                told = Instant::now();
+                step.waiting(&match compiled {
+                    0 => format!("downloading source: {downloaded} modules so far"),
+                    _ => format!("compiling: {compiled} of about 900 packages"),
+                });
+            }
+        }
+    }
+    Ok(child.wait()?.success())
+}
+
+fn find_go(search: &Search) -> Option<PathBuf> {
+    let path = search.path.as_ref()?;
+    std::env::split_paths(path)
+        .map(|folder| folder.join("go"))
+        .find(|go| {
+            go.is_file()
+                && Command::new(go)
+                    .arg("version")
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .is_ok_and(|status| status.success())
+        })
+}
+
+/// Removes what interrupted builds left; called under the lock, so nobody is using it.
+fn remove_leftovers(shelf: &Path, key: &str) -> Result<(), BuildError> {
+    let prefix = format!(".{key}.");
+    for entry in fs::read_dir(shelf).map_err(at(shelf))? {
+        let entry = entry.map_err(at(shelf))?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(at(&path))?;
+        }
+    }
+    // A folder that is there and does not serve was damaged after it was built.
+    let damaged = shelf.join(key);
+    match fs::remove_dir_all(&damaged) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&damaged)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let skip = lines.len().saturating_sub(LOG_TAIL_LINES);
+    lines.into_iter().skip(skip).collect::<Vec<_>>().join("\n")
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + '_ {
+    |source| BuildError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,258 @@
+//! Ports: chosen once, kept with the network, and named with their holder when somebody else has one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, FileError};
+use crate::process::command_line;
+
+/// Chosen ports are below Linux's range for outgoing connections, which would otherwise take one now and then.
+const LOWEST: u16 = 20_000;
+const HIGHEST: u16 = 31_999;
+
+/// The ports of every process, by process name and purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Ports {
+    chosen: BTreeMap<String, BTreeMap<String, u16>>,
+}
+
+/// Why ports could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Somebody else listens on a port of this network.
+    #[error(
+        "port {port} of `{process}` is in use by {holder}; stop that process, or destroy this network and make it anew"
+    )]
+    InUse {
+        /// The port on 127.0.0.1.
+        port: u16,
+        /// The process of this network that it belongs to.
+        process: String,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// No port was free.
+    #[error("no free port was found on 127.0.0.1 from {LOWEST} to {HIGHEST}")]
+    NoneFree,
+    /// The kept ports cannot be read.
+    #[error(
+        "`{path}` is damaged ({reason}); the channel names these ports, so restore it, or destroy the network"
+    )]
+    Damaged {
+        /// The file of ports.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file of ports cannot be read or written.
+    #[error("the ports cannot be kept")]
+    File(#[from] FileError),
+}
+
+/// The process that listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A process that this user may look at.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// Its command line.
+        command: String,
+    },
+    /// A process of another user.
+    Unknown,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Holder::Process { pid, command } => write!(f, "process {pid} (`{command}`)"),
+            Holder::Unknown => f.write_str("a process of another user"),
+        }
+    }
+}
+
+impl Ports {
+    /// Reads the kept ports and chooses those that are wanted and not there yet.
+    pub(crate) fn keep(
+        path: &Path,
+        wanted: impl IntoIterator<Item = (String, &'static [&'static str])>,
+    ) -> Result<Self, PortError> {
+        let mut ports = Self::read(path)?;
+        let before = ports.clone();
+        // Held until all are chosen, so that none is chosen twice.
+        let mut held = Vec::new();
+        for (process, purposes) in wanted {
+            let of_process = ports.chosen.entry(process).or_default();
+            for purpose in purposes {
+                if !of_process.contains_key(*purpose) {
+                    let (port, listener) = free_port()?;
+                    of_process.insert((*purpose).to_owned(), port);
+                    held.push(listener);
+                }
+            }
+        }
+        if ports != before {
+            let text = serde_json::to_string_pretty(&ports).unwrap_or_default();
+            files::replace(path, files::PUBLIC, text.as_bytes())?;
+        }
+        Ok(ports)
+    }
+
+    /// Reads the kept ports; none when there is no file.
+    pub(crate) fn read(path: &Path) -> Result<Self, PortError> {
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        serde_json::from_str(&files::read(path)?).map_err(|error| PortError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The port of a process for a purpose, when it was chosen.
+    pub(crate) fn port(&self, process: &str, purpose: &str) -> Option<u16> {
+        self.chosen.get(process)?.get(purpose).copied()
+    }
+
+    /// The ports of a process.
+    pub(crate) fn of(&self, process: &str) -> Vec<u16> {
+        self.chosen
+            .get(process)
+            .map(|ports| ports.values().copied().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// Demands that nobody listens on these ports.
+pub(crate) fn demand_free(process: &str, ports: &[u16]) -> Result<(), PortError> {
+    for port in ports {
+        if listen(*port).is_none() {
+            return Err(PortError::InUse {
+                port: *port,
+                process: process.to_owned(),
+                holder: holder(*port),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn listen(port: u16) -> Option<TcpListener> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).ok()
+}
+
+fn free_port() -> Result<(u16, TcpListener), PortError> {
+    let span = HIGHEST - LOWEST + 1;
+    // A start of its own keeps two networks that are made at the same time apart.
+    let mut seed = [0; 2];
+    getrandom::fill(&mut seed).map_err(|_| PortError::NoneFree)?;
+    let start = u16::from_le_bytes(seed) % span;
+    (0..span)
+        .map(|step| LOWEST + (start + step) % span)
+        .find_map(|port| listen(port).map(|listener| (port, listener)))
+        .ok_or(PortError::NoneFree)
+}
+
+/// Finds who listens on a port, by the kernel's table of sockets.
+fn holder(port: u16) -> Holder {
+    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| {
+            table
+                .lines()
+                .filter_map(|line| listening_inode(line, port))
+                .map(|inode| format!("socket:[{inode}]"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    crate::process::all()
+        .find(|pid| {
+            fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|open| {
+                open.flatten().any(|file| {
+                    fs::read_link(file.path())
+                        .is_ok_and(|to| sockets.iter().any(|socket| to == Path::new(socket)))
+                })
+            })
+        })
+        .map_or(Holder::Unknown, |pid| Holder::Process {
+            pid,
+            command: command_line(pid),
+        })
+}
+
+/// The inode of a line of the table when it listens (state `0A`) on this port.
+fn listening_inode(line: &str, port: u16) -> Option<&str> {
+    let mut fields = line.split_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?;
+    let listened = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+    (listened == port && state == "0A").then_some(inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PURPOSES: &[&str] = &["listen", "operations"];
+
+    #[test]
+    fn ports_are_chosen_once_and_differ() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ports.json");
+        let wanted = || {
+            ["a", "b", "c"].map(|name| (name.to_owned(), PURPOSES))
+        };
+        let first = Ports::keep(&path, wanted()).unwrap();
+        let mut all: Vec<u16> = ["a", "b", "c"].iter().flat_map(|n| first.of(n)).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 6);
+        assert_eq!(Ports::keep(&path, wanted()).unwrap(), first);
+        let more = Ports::keep(&path, [("d".to_owned(), PURPOSES)]).unwrap();
+        assert_eq!(more.port("a", "listen"), first.port("a", "listen"));
+        assert!(more.port("d", "operations").is_some());
+        assert_eq!(more.port("d", "admin"), None);
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_holder() {
+        let (port, listener) = free_port().unwrap();
+        let error = demand_free("peer0", &[port]).unwrap_err();
+        let PortError::InUse { holder, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(
+            matches!(holder, Holder::Process { pid, .. } if *pid == std::process::id()),
+            "{error}"
+        );
+        drop(listener);
+        demand_free("peer0", &[port]).unwrap();
+    }
+
+    #[test]
+    fn damaged_ports_are_not_chosen_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ports.json");
+        fs::write(&path, "{\"a\": 70000}").unwrap();
+        assert!(matches!(
+            Ports::keep(&path, []),
+            Err(PortError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn a_line_of_the_kernels_table_is_read() {
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12345 1 0 100 0";
+        assert_eq!(listening_inode(line, 8080), Some("12345"));
+        assert_eq!(listening_inode(line, 8081), None);
+        assert_eq!(listening_inode("sl local_address rem_address", 1), None);
+    }
+}

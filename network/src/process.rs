@@ -1,0 +1,446 @@
+//! Processes of a network: started, known again, stopped, and never mistaken for somebody else's.
+//!
+//! Every process carries the state folder in its environment ([`MARKER`]). Whatever happened to the program that
+//! started it, its folder finds it again, and only it.
+
+mod diagnose;
+mod proc_fs;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::files::{self, FileError};
+use crate::layout::Layout;
+use crate::ports::{self, PortError};
+
+pub(crate) use proc_fs::{all, command_line};
+
+/// The environment variable by which a state folder's processes are found: its value is the folder.
+pub const MARKER: &str = "HLF_NETWORK_STATE";
+
+/// How long a process may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the kernel may take to end a killed process.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+/// How many logs of earlier runs are kept.
+const OLD_LOGS: u32 = 3;
+
+/// Variables that a process inherits; no other does, so that no stray setting changes a node.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "TZ"];
+
+/// A process that ought to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Name, unique in the network: of its log, its record, and in messages.
+    pub name: String,
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its environment, beyond `PATH`, `HOME`, `TMPDIR`, `LANG` and `TZ`.
+    pub env: BTreeMap<String, OsString>,
+    /// The ports on 127.0.0.1 that it listens on.
+    pub ports: Vec<u16>,
+    /// Files it reads at its start: when one of them changes, it is restarted.
+    pub reads: Vec<PathBuf>,
+}
+
+/// What [`Supervisor::ensure`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// It ran already, from the same program and settings.
+    Running,
+    /// It did not run.
+    Started,
+    /// It ran from another program or other settings, and was started anew.
+    Restarted,
+}
+
+/// A process that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// Why a process could not be started, kept or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program is not there or may not be run.
+    #[error("`{name}` cannot be started: `{program}` does not run")]
+    Start {
+        /// The process.
+        name: String,
+        /// Its program.
+        program: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// It ended by itself.
+    #[error("`{name}` ended: {cause}; the end of its log `{log}`:\n{tail}")]
+    Died {
+        /// The process.
+        name: String,
+        /// What probably ended it, in words.
+        cause: String,
+        /// Its whole log.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+    /// Processes did not end when killed.
+    #[error("processes {0:?} do not end, even when killed; they wait for the kernel (a disk?)")]
+    Unstoppable(Vec<u32>),
+    /// A process could not be signalled.
+    #[error("process {pid} cannot be stopped")]
+    Signal {
+        /// Its id.
+        pid: u32,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// One of its ports is taken.
+    #[error("`{name}` cannot be started")]
+    Port {
+        /// The process.
+        name: String,
+        /// Which port, and who has it.
+        source: PortError,
+    },
+    /// Its log or record cannot be used.
+    #[error("the records of processes cannot be used")]
+    File(#[from] FileError),
+}
+
+/// What is known of a started process after its starter is gone.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    /// Kernel ticks since boot at its start: with the id, it names one process for ever.
+    start_ticks: u64,
+    /// SHA-256 over program, arguments, environment and the files it reads.
+    fingerprint: String,
+}
+
+/// Starts and stops the processes of one state folder.
+#[derive(Debug)]
+pub struct Supervisor {
+    layout: Layout,
+    /// Children of this very process, kept to be reaped when they end.
+    children: Mutex<BTreeMap<u32, Child>>,
+}
+
+impl Supervisor {
+    /// The supervisor of a state folder.
+    pub fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            children: Mutex::default(),
+        }
+    }
+
+    /// Makes a service run, from the program and settings as they are now.
+    ///
+    /// It returns once the process exists; whether it is ready is for the caller to ask.
+    ///
+    /// # Errors
+    /// [`ProcessError`] when a port is taken, or the program does not run.
+    pub async fn ensure(&self, service: &Service) -> Result<Ensured, ProcessError> {
+        let fingerprint = fingerprint(service)?;
+        let ran = match self.record_of_running(&service.name) {
+            Some(record) if record.fingerprint == fingerprint => return Ok(Ensured::Running),
+            Some(_) => {
+                self.stop(&service.name).await?;
+                true
+            }
+            None => false,
+        };
+        ports::demand_free(&service.name, &service.ports).map_err(|source| ProcessError::Port {
+            name: service.name.clone(),
+            source,
+        })?;
+        self.start(service, fingerprint)?;
+        Ok(if ran {
+            Ensured::Restarted
+        } else {
+            Ensured::Started
+        })
+    }
+
+    /// The process of this name, when it runs.
+    pub fn running(&self, name: &str) -> Option<Running> {
+        self.record_of_running(name)
+            .map(|record| Running { pid: record.pid })
+    }
+
+    /// Demands that a started process still runs.
+    ///
+    /// # Errors
+    /// [`ProcessError::Died`] with the end of its log and the likely cause.
+    pub fn demand_alive(&self, name: &str) -> Result<(), ProcessError> {
+        if self.running(name).is_some() {
+            return Ok(());
+        }
+        let log = self.layout.log(name);
+        let (cause, tail) = diagnose::last_words(&log);
+        Err(ProcessError::Died {
+            name: name.to_owned(),
+            cause,
+            log,
+            tail,
+        })
+    }
+
+    /// Stops the process of this name; false when it did not run.
+    ///
+    /// # Errors
+    /// [`ProcessError`] when it does not end.
+    pub async fn stop(&self, name: &str) -> Result<bool, ProcessError> {
+        let Some(record) = self.record_of_running(name) else {
+            self.forget(name)?;
+            return Ok(false);
+        };
+        self.end(&[record.pid]).await?;
+        self.forget(name)?;
+        Ok(true)
+    }
+
+    /// Stops every process that carries this state folder, recorded or not; returns how many there were.
+    ///
+    /// # Errors
+    /// [`ProcessError`] when one does not end.
+    pub async fn sweep(&self) -> Result<usize, ProcessError> {
+        let mut stopped = 0_usize;
+        loop {
+            let found = self.marked();
+            if found.is_empty() {
+                break;
+            }
+            stopped = stopped.saturating_add(found.len());
+            self.end(&found).await?;
+        }
+        let run = self.layout.run();
+        if run.exists() {
+            for entry in fs::read_dir(&run).map_err(|e| FileError::new(&run, "read", e))? {
+                let path = entry
+                    .map_err(|e| FileError::new(&run, "read", e))?
+                    .path();
+                fs::remove_file(&path).map_err(|e| FileError::new(&path, "removed", e))?;
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// Every living process, other than this one, that carries this state folder.
+    pub fn marked(&self) -> Vec<u32> {
+        self.reap();
+        all()
+            .filter(|pid| *pid != std::process::id())
+            .filter(|pid| proc_fs::carries(*pid, MARKER, self.layout.root()))
+            .filter(|pid| proc_fs::start_ticks(*pid).is_some())
+            .collect()
+    }
+
+    fn start(&self, service: &Service, fingerprint: String) -> Result<(), ProcessError> {
+        let log = self.layout.log(&service.name);
+        let run = self.layout.run();
+        files::make_folder(&run)?;
+        files::make_folder(&self.layout.logs())?;
+        turn_logs(&log)?;
+        let output = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&log)
+            .map_err(|e| FileError::new(&log, "opened", e))?;
+        let errors = output
+            .try_clone()
+            .map_err(|e| FileError::new(&log, "opened", e))?;
+        let inherited = INHERITED
+            .iter()
+            .filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
+        let child = Command::new(&service.program)
+            .args(&service.args)
+            .env_clear()
+            .envs(inherited)
+            .envs(&service.env)
+            .env(MARKER, self.layout.root())
+            .current_dir(self.layout.root())
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            // A group of its own: an operator's Ctrl-C ends the command, not the network.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| ProcessError::Start {
+                name: service.name.clone(),
+                program: service.program.clone(),
+                source,
+            })?;
+        let pid = child.id();
+        let record = Record {
+            pid,
+            start_ticks: proc_fs::start_ticks(pid).unwrap_or_default(),
+            fingerprint,
+        };
+        self.children().insert(pid, child);
+        let text = serde_json::to_string(&record).unwrap_or_default();
+        files::replace(
+            &self.record_path(&service.name),
+            files::PUBLIC,
+            text.as_bytes(),
+        )?;
+        Ok(())
+    }
+
+    /// Asks processes to end, then makes them.
+    async fn end(&self, pids: &[u32]) -> Result<(), ProcessError> {
+        for (signal, grace) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_GRACE)] {
+            for pid in pids {
+                self.signal(*pid, signal)?;
+            }
+            let begun = Instant::now();
+            while begun.elapsed() < grace {
+                self.reap();
+                if !pids.iter().any(|pid| self.is_ours(*pid)) {
+                    return Ok(());
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Err(ProcessError::Unstoppable(
+            pids.iter()
+                .copied()
+                .filter(|pid| self.is_ours(*pid))
+                .collect(),
+        ))
+    }
+
+    /// Signals a process after its handle made sure that the id is still ours.
+    fn signal(&self, pid: u32, signal: Signal) -> Result<(), ProcessError> {
+        let refused = |source| ProcessError::Signal { pid, source };
+        let Some(id) = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        else {
+            return Ok(());
+        };
+        let handle = match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(refused(error.into())),
+        };
+        if !self.is_ours(pid) {
+            return Ok(());
+        }
+        match pidfd_send_signal(handle, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(refused(error.into())),
+        }
+    }
+
+    fn is_ours(&self, pid: u32) -> bool {
+        proc_fs::start_ticks(pid).is_some()
+            && proc_fs::carries(pid, MARKER, self.layout.root())
+    }
+
+    fn record_of_running(&self, name: &str) -> Option<Record> {
+        self.reap();
+        let text = files::read(&self.record_path(name)).ok()?;
+        let record: Record = serde_json::from_str(&text).ok()?;
+        let alive = proc_fs::start_ticks(record.pid) == Some(record.start_ticks)
+            && proc_fs::carries(record.pid, MARKER, self.layout.root());
+        alive.then_some(record)
+    }
+
+    fn record_path(&self, name: &str) -> PathBuf {
+        self.layout.run().join(format!("{name}.json"))
+    }
+
+    fn forget(&self, name: &str) -> Result<(), FileError> {
+        let path = self.record_path(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(FileError::new(&path, "removed", e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reap(&self) {
+        self.children()
+            .retain(|_, child| matches!(child.try_wait(), Ok(None)));
+    }
+
+    fn children(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Child>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives the log of the run before the next number, and drops the oldest.
+fn turn_logs(log: &Path) -> Result<(), FileError> {
+    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", log.display()));
+    let rename = |from: &Path, to: &Path| match fs::rename(from, to) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::new(from, "renamed", e))
+        }
+        _ => Ok(()),
+    };
+    for number in (1..OLD_LOGS).rev() {
+        rename(&numbered(number), &numbered(number.saturating_add(1)))?;
+    }
+    rename(log, &numbered(1))
+}
+
+/// SHA-256 over everything that makes a restart necessary when it changes.
+fn fingerprint(service: &Service) -> Result<String, FileError> {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(service.program.as_os_str().as_encoded_bytes());
+    for arg in &service.args {
+        part(arg.as_encoded_bytes());
+    }
+    part(b"environment");
+    for (name, value) in &service.env {
+        part(name.as_bytes());
+        part(value.as_encoded_bytes());
+    }
+    part(b"files");
+    for path in std::iter::once(&service.program).chain(&service.reads) {
+        part(&digest_of(path)?);
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+fn digest_of(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut hash = Sha256::new();
+    let mut content = || -> std::io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = std::io::Read::read(&mut file, &mut buffer)?;
+            match buffer.get(..read) {
+                None | Some([]) => return Ok(()),
+                Some(bytes) => hash.update(bytes),
+            }
+        }
+    };
+    content().map_err(|e| FileError::new(path, "read", e))?;
+    Ok(hash.finalize().to_vec())
+}
+
+#[cfg(test)]
+mod tests;

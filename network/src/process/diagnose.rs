@@ -1,0 +1,90 @@
+//! Why a process ended, read from the end of its log.
+
+use std::fs;
+use std::path::Path;
+
+const TAIL_LINES: usize = 12;
+/// Only the end of a log is read, however long it is.
+const READ_BYTES_MAX: usize = 1 << 16;
+
+/// Texts in a log, and what they mean to an operator.
+const CAUSES: [(&str, &str); 10] = [
+    (
+        "address already in use",
+        "one of its ports is in use by another process",
+    ),
+    (
+        "certificate has expired",
+        "one of its certificates has expired; renew it, or destroy the network and make it anew",
+    ),
+    (
+        "certificate is not valid yet",
+        "one of its certificates is not valid yet; check this machine's clock",
+    ),
+    (
+        "no space left on device",
+        "the disk is full; free some space and run the command again",
+    ),
+    (
+        "too many open files",
+        "it may not open enough files; raise the limit with `ulimit -n`",
+    ),
+    (
+        "permission denied",
+        "it may not use one of its files; check who owns the state folder",
+    ),
+    (
+        "cannot allocate memory",
+        "this machine is out of memory",
+    ),
+    (
+        "resource temporarily unavailable",
+        "its ledger is in use by another process",
+    ),
+    (
+        "could not load a valid signer certificate",
+        "its MSP folder holds no usable certificate and key",
+    ),
+    (
+        "config file",
+        "its configuration cannot be read",
+    ),
+];
+
+/// The likely cause and the last lines.
+pub(super) fn last_words(log: &Path) -> (String, String) {
+    let bytes = fs::read(log).unwrap_or_default();
+    let from = bytes.len().saturating_sub(READ_BYTES_MAX);
+    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let skip = lines.len().saturating_sub(TAIL_LINES);
+    let tail = lines.into_iter().skip(skip).collect::<Vec<_>>().join("\n");
+    let lower = tail.to_ascii_lowercase();
+    let cause = CAUSES
+        .iter()
+        .find(|(sign, _)| lower.contains(sign))
+        .map_or("the reason is in its log", |(_, cause)| cause);
+    (cause.to_owned(), tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_cause_is_put_into_words() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("x.log");
+        let many = "noise\n".repeat(50_000);
+        fs::write(
+            &log,
+            format!("{many}panic: listen tcp 127.0.0.1:7051: bind: address already in use\n"),
+        )
+        .unwrap();
+        let (cause, tail) = last_words(&log);
+        assert!(cause.contains("ports"), "{cause}");
+        assert_eq!(tail.lines().count(), TAIL_LINES);
+        let (cause, tail) = last_words(&home.path().join("absent.log"));
+        assert!(cause.contains("log") && tail.is_empty());
+    }
+}

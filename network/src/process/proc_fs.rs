@@ -1,0 +1,50 @@
+//! What Linux tells about processes under `/proc`.
+
+use std::fs;
+use std::path::Path;
+
+/// The ids of all processes.
+pub(crate) fn all() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The command line of a process, empty when it is gone or not ours to see.
+pub(crate) fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|part| !part.is_empty())
+        .map(|part| String::from_utf8_lossy(part))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Kernel ticks from boot to the process's start; `None` when it is gone or only waits to be reaped.
+pub(super) fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; what follows the last one is fields 3 and later.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Whether a process was started with this variable set to this folder.
+pub(super) fn carries(pid: u32, variable: &str, folder: &Path) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    let mut wanted = variable.as_bytes().to_vec();
+    wanted.push(b'=');
+    wanted.extend_from_slice(folder.as_os_str().as_encoded_bytes());
+    environment
+        .split(|byte| *byte == 0)
+        .any(|entry| entry == wanted)
+}

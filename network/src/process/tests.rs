@@ -1,0 +1,161 @@
+use super::*;
+
+fn supervisor(home: &tempfile::TempDir) -> Supervisor {
+    Supervisor::new(Layout::new(home.path().canonicalize().unwrap()))
+}
+
+/// A shell that runs a script.
+fn shell(name: &str, script: &str) -> Service {
+    Service {
+        name: name.to_owned(),
+        program: PathBuf::from("/bin/sh"),
+        args: vec!["-c".into(), script.into()],
+        env: BTreeMap::new(),
+        ports: Vec::new(),
+        reads: Vec::new(),
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_started_once_and_restarted_when_it_changed() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let settings = home.path().join("settings");
+    fs::write(&settings, "1").unwrap();
+    let mut service = shell("a", "exec sleep 1000");
+    service.reads.push(settings.clone());
+    assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Started);
+    let first = supervisor.running("a").unwrap();
+    assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Running);
+    assert_eq!(supervisor.running("a").unwrap(), first);
+    fs::write(&settings, "2").unwrap();
+    assert_eq!(
+        supervisor.ensure(&service).await.unwrap(),
+        Ensured::Restarted
+    );
+    assert_ne!(supervisor.running("a").unwrap(), first);
+    assert!(supervisor.stop("a").await.unwrap());
+    assert!(!supervisor.stop("a").await.unwrap());
+    assert!(supervisor.marked().is_empty());
+}
+
+#[tokio::test]
+async fn another_supervisor_finds_what_a_lost_one_started() {
+    let home = tempfile::tempdir().unwrap();
+    let lost = supervisor(&home);
+    lost.ensure(&shell("a", "exec sleep 1000")).await.unwrap();
+    // A child of its own that no record knows, and a process of another folder.
+    lost.ensure(&shell("b", "sleep 1000 & exec sleep 1000"))
+        .await
+        .unwrap();
+    until("the unrecorded child", || lost.marked().len() == 3).await;
+    fs::remove_dir_all(home.path().join("run")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stranger = supervisor(&elsewhere);
+    stranger
+        .ensure(&shell("a", "exec sleep 1000"))
+        .await
+        .unwrap();
+
+    assert_eq!(supervisor(&home).sweep().await.unwrap(), 3);
+    assert!(lost.marked().is_empty());
+    assert_eq!(stranger.marked().len(), 1);
+    assert_eq!(stranger.sweep().await.unwrap(), 1);
+    assert_eq!(stranger.sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_early_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let service = shell("a", "echo 'x509: certificate has expired or so' >&2; exit 1");
+    supervisor.ensure(&service).await.unwrap();
+    until("its end", || supervisor.demand_alive("a").is_err()).await;
+    let Err(ProcessError::Died { cause, tail, .. }) = supervisor.demand_alive("a") else {
+        panic!("it lives")
+    };
+    assert!(cause.contains("expired"), "{cause}");
+    assert!(tail.contains("x509"), "{tail}");
+}
+
+#[tokio::test]
+async fn nothing_stray_is_inherited() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let mut service = shell("a", "env; echo end; exec sleep 1000");
+    service.env.insert("OWN".to_owned(), "1".into());
+    supervisor.ensure(&service).await.unwrap();
+    let log = home.path().join("logs/a.log");
+    until("its output", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("end\n"))
+    })
+    .await;
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("OWN=1"));
+    assert!(!text.contains("CARGO"), "{text}");
+    supervisor.sweep().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stubborn_process_is_killed() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let ready = home.path().join("logs/a.log");
+    supervisor
+        .ensure(&shell("a", "trap '' TERM; echo ready; while :; do sleep 1; done"))
+        .await
+        .unwrap();
+    until("its trap", || {
+        fs::read_to_string(&ready).is_ok_and(|text| text.contains("ready"))
+    })
+    .await;
+    assert!(supervisor.sweep().await.unwrap() >= 1);
+    assert!(supervisor.marked().is_empty());
+}
+
+#[tokio::test]
+async fn a_taken_port_stops_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut service = shell("a", "exec sleep 1000");
+    service.ports.push(taken.local_addr().unwrap().port());
+    assert!(matches!(
+        supervisor.ensure(&service).await,
+        Err(ProcessError::Port { .. })
+    ));
+    assert!(supervisor.running("a").is_none());
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let mut service = shell("a", "");
+    service.program = home.path().join("absent");
+    let error = supervisor(&home).ensure(&service).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.to_string().contains("absent"), "{source}");
+}
+
+#[test]
+fn logs_of_earlier_runs_are_kept_and_bounded() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("a.log");
+    for run in 0..6 {
+        turn_logs(&log).unwrap();
+        fs::write(&log, run.to_string()).unwrap();
+    }
+    let text = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+    assert_eq!(text("a.log"), "5");
+    assert_eq!(text("a.log.1"), "4");
+    assert_eq!(text("a.log.3"), "2");
+    assert!(!home.path().join("a.log.4").exists());
+}

@@ -1,0 +1,316 @@
+//! A consortium as data: a TOML document, checked into a type that the rest can rely on.
+//!
+//! ```
+//! let consortium = hlf_network::spec::Consortium::parse(
+//!     r#"
+//!     fabric = "3.1.1"
+//!
+//!     [channel]
+//!     name = "consortium"
+//!
+//!     [orderer]
+//!     msp_id = "OrdererMSP"
+//!     domain = "orderer.example.com"
+//!     consenters = ["orderer0"]
+//!
+//!     [[organizations]]
+//!     name = "north"
+//!     msp_id = "NorthMSP"
+//!     domain = "north.example.com"
+//!     peers = ["peer0"]
+//!
+//!     [[organizations.users]]
+//!     name = "Admin"
+//!     node_ou = "admin"
+//!     "#,
+//! )?;
+//! assert_eq!(consortium.organizations.len(), 1);
+//! # Ok::<(), hlf_network::spec::SpecError>(())
+//! ```
+
+mod check;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fabric::Version;
+
+pub use check::SpecError;
+pub(crate) use check::is_user_name;
+
+/// The default consortium: two organisations with one peer each, one Raft consenter.
+pub const DEFAULT: &str = include_str!("spec/default.toml");
+
+/// Organisations, an ordering service and one channel between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Consortium {
+    /// Fabric's release, which decides capabilities and, when none is found, what is built.
+    #[serde(with = "release")]
+    pub fabric: Version,
+    /// The one channel.
+    pub channel: Channel,
+    /// The ordering service.
+    pub orderer: OrderingService,
+    /// The members of the channel, each with peers of its own.
+    pub organizations: Vec<Organization>,
+    /// The chaincode on the channel; absent for a channel without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaincode: Option<Chaincode>,
+}
+
+/// The channel and how its blocks are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Channel {
+    /// Channel name: lower-case letters, digits, dots and hyphens, a letter first, 1–249 characters.
+    pub name: String,
+    /// Longest wait of a transaction for company in its block, in milliseconds, 10–60,000.
+    #[serde(default = "defaults::batch_timeout_ms")]
+    pub batch_timeout_ms: u32,
+    /// Most transactions in a block, 1–10,000.
+    #[serde(default = "defaults::max_message_count")]
+    pub max_message_count: u32,
+    /// Whose peers must endorse a transaction and a chaincode definition.
+    #[serde(default)]
+    pub endorsement: Endorsement,
+}
+
+/// How many organisations must endorse, each by one of its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endorsement {
+    /// Any one of them.
+    Any,
+    /// More than half of them.
+    #[default]
+    Majority,
+    /// Every one of them.
+    All,
+}
+
+/// The organisation that orders, and its nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct OrderingService {
+    /// MSP id of the ordering organisation.
+    pub msp_id: String,
+    /// DNS domain of the ordering organisation; names its folder and its nodes.
+    pub domain: String,
+    /// Consensus protocol.
+    #[serde(default)]
+    pub consensus: Consensus,
+    /// Host names of the consenters inside the domain, each one process.
+    pub consenters: Vec<String>,
+}
+
+/// The consensus protocol of an ordering service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consensus {
+    /// Fabric's `etcdraft`: survives stopped nodes, not lying ones.
+    #[default]
+    Raft,
+}
+
+/// A member of the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Organization {
+    /// Short name for people and commands: lower-case letters, digits and hyphens, 1–32 characters.
+    pub name: String,
+    /// MSP id, as it stands in every transaction.
+    pub msp_id: String,
+    /// DNS domain; names the organisation's folder, peers and users.
+    pub domain: String,
+    /// Host names of its peers inside the domain, each one process.
+    pub peers: Vec<String>,
+    /// Identities to issue; at least one of them an admin.
+    pub users: Vec<User>,
+}
+
+/// An identity of an organisation, issued by its development CA.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Name of its folder, `NAME@DOMAIN`: letters, digits, `.`, `_` and `-`, 1–64 characters.
+    pub name: String,
+    /// The node OU in its certificate, which gives it its role in the MSP.
+    #[serde(default)]
+    pub node_ou: NodeOu,
+    /// The certificate's common name: a literal, `random` for 32 lower-case hexadecimal characters that are
+    /// drawn once, or absent for `NAME@DOMAIN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_name: Option<String>,
+    /// Attributes in the certificate's extension 1.2.3.4.5.6.7.8.1, as Fabric CA writes them; `{common_name}` in
+    /// a value stands for the common name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// The role that an MSP reads from a certificate's organisational unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeOu {
+    /// Submits transactions.
+    #[default]
+    Client,
+    /// Also changes configuration and chaincode of its own organisation.
+    Admin,
+    /// Endorses and commits; for nodes, not for users.
+    Peer,
+    /// Orders; for nodes, not for users.
+    Orderer,
+}
+
+impl NodeOu {
+    /// The organisational unit in the certificate.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NodeOu::Client => "client",
+            NodeOu::Admin => "admin",
+            NodeOu::Peer => "peer",
+            NodeOu::Orderer => "orderer",
+        }
+    }
+}
+
+/// A chaincode definition on the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Chaincode {
+    /// Name that transactions call.
+    pub name: String,
+    /// Version text of the definition.
+    #[serde(default = "defaults::chaincode_version")]
+    pub version: String,
+    /// Label of the package; with the package's hash it makes the package id.
+    pub label: String,
+    /// Sequence of the definition, from 1, one more with every change.
+    #[serde(default = "defaults::sequence")]
+    pub sequence: u32,
+}
+
+impl Consortium {
+    /// Reads and checks a TOML document.
+    ///
+    /// # Errors
+    /// [`SpecError`] names the field, its value and what to write instead.
+    pub fn parse(document: &str) -> Result<Self, SpecError> {
+        let consortium: Self = toml::from_str(document).map_err(SpecError::Syntax)?;
+        consortium.check()?;
+        Ok(consortium)
+    }
+
+    /// Gives an organisation one more user.
+    ///
+    /// # Errors
+    /// [`SpecError`] when no organisation has that name, or the user is not valid in it.
+    pub fn add_user(&mut self, organization: &str, user: User) -> Result<(), SpecError> {
+        let mut changed = self.clone();
+        let Some((index, target)) = changed
+            .organizations
+            .iter_mut()
+            .enumerate()
+            .find(|(_, o)| o.name == organization)
+        else {
+            return Err(SpecError::field(
+                "organizations.name",
+                organization,
+                "name one of the organisations in the spec",
+            ));
+        };
+        target.users.push(user);
+        target.check(index)?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// Sets the chaincode on the channel.
+    ///
+    /// # Errors
+    /// [`SpecError`] when Fabric would refuse its name, label or sequence.
+    pub fn set_chaincode(&mut self, chaincode: Chaincode) -> Result<(), SpecError> {
+        chaincode.check()?;
+        self.chaincode = Some(chaincode);
+        Ok(())
+    }
+
+    /// The organisation with this name or MSP id.
+    pub fn organization(&self, name: &str) -> Option<&Organization> {
+        self.organizations
+            .iter()
+            .find(|o| o.name == name || o.msp_id == name)
+    }
+}
+
+impl Chaincode {
+    /// A first definition, sequence 1, of a chaincode and its package label.
+    pub fn new(name: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: defaults::chaincode_version(),
+            label: label.into(),
+            sequence: defaults::sequence(),
+        }
+    }
+}
+
+impl Organization {
+    /// The user that acts on the organisation's peers: the first admin.
+    pub fn admin(&self) -> Option<&User> {
+        self.users.iter().find(|user| user.node_ou == NodeOu::Admin)
+    }
+
+    /// A peer's host name inside the domain.
+    pub fn host(&self, peer: &str) -> String {
+        format!("{peer}.{}", self.domain)
+    }
+}
+
+impl OrderingService {
+    /// A consenter's host name inside the domain.
+    pub fn host(&self, consenter: &str) -> String {
+        format!("{consenter}.{}", self.domain)
+    }
+}
+
+mod defaults {
+    pub(super) const fn batch_timeout_ms() -> u32 {
+        200
+    }
+
+    pub(super) const fn max_message_count() -> u32 {
+        500
+    }
+
+    pub(super) fn chaincode_version() -> String {
+        "1.0".to_owned()
+    }
+
+    pub(super) const fn sequence() -> u32 {
+        1
+    }
+}
+
+/// A release as a TOML string.
+mod release {
+    use super::Version;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(version)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}

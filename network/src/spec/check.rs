@@ -1,0 +1,450 @@
+//! What a consortium must be before anything is made from it.
+
+use std::collections::BTreeSet;
+
+use super::{Chaincode, Channel, Consortium, NodeOu, OrderingService, Organization, User};
+use crate::fabric::Version;
+
+/// Why a spec is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// The document is not TOML of the expected shape.
+    #[error("the spec cannot be read")]
+    Syntax(#[source] toml::de::Error),
+    /// A value cannot be used.
+    #[error("`{field}` is `{value}`: {fix}")]
+    Field {
+        /// The field's path, with an index into lists.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What to write instead.
+        fix: &'static str,
+    },
+}
+
+impl SpecError {
+    pub(super) fn field(
+        field: impl Into<String>,
+        value: impl ToString,
+        fix: &'static str,
+    ) -> Self {
+        Self::Field {
+            field: field.into(),
+            value: value.to_string(),
+            fix,
+        }
+    }
+}
+
+const HOST_FIX: &str = "use lower-case letters, digits and hyphens, a letter or digit at both ends, 1 to 63 characters";
+const DOMAIN_FIX: &str = "use a DNS name such as `north.example.com`";
+const MSP_FIX: &str = "use letters, digits, dots and hyphens, a letter or digit first, 1 to 64 characters";
+const TWICE: &str = "it is there twice; give each its own";
+
+/// The organisations a channel of this kind is meant for; Fabric itself has no such limit.
+const ORGANIZATIONS_MAX: usize = 32;
+const NODES_MAX: usize = 16;
+
+impl Consortium {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        if self.fabric < Version::new(2, 5, 0) {
+            return Err(SpecError::field(
+                "fabric",
+                self.fabric,
+                "use Fabric 2.5 or newer, such as `3.1.1`",
+            ));
+        }
+        self.channel.check()?;
+        self.orderer.check()?;
+        within(
+            "organizations",
+            self.organizations.len(),
+            1..=ORGANIZATIONS_MAX,
+            "name 1 to 32 organisations",
+        )?;
+        let mut names = BTreeSet::new();
+        let mut msp_ids = BTreeSet::from([self.orderer.msp_id.as_str()]);
+        let mut domains = BTreeSet::from([self.orderer.domain.as_str()]);
+        for (index, organization) in self.organizations.iter().enumerate() {
+            organization.check(index)?;
+            let at = |field: &str| format!("organizations[{index}].{field}");
+            once(&mut names, at("name"), &organization.name)?;
+            once(&mut msp_ids, at("msp_id"), &organization.msp_id)?;
+            once(&mut domains, at("domain"), &organization.domain)?;
+        }
+        self.chaincode.as_ref().map_or(Ok(()), Chaincode::check)
+    }
+}
+
+impl Channel {
+    fn check(&self) -> Result<(), SpecError> {
+        let valid = (1..=249).contains(&self.name.len())
+            && self.name.starts_with(|c: char| c.is_ascii_lowercase())
+            && self
+                .name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'));
+        if !valid {
+            return Err(SpecError::field(
+                "channel.name",
+                &self.name,
+                "use lower-case letters, digits, dots and hyphens, a letter first, 1 to 249 characters",
+            ));
+        }
+        within(
+            "channel.batch_timeout_ms",
+            self.batch_timeout_ms,
+            10..=60_000,
+            "use 10 to 60000 milliseconds",
+        )?;
+        within(
+            "channel.max_message_count",
+            self.max_message_count,
+            1..=10_000,
+            "use 1 to 10000 transactions",
+        )
+    }
+}
+
+impl OrderingService {
+    fn check(&self) -> Result<(), SpecError> {
+        msp_id("orderer.msp_id", &self.msp_id)?;
+        domain("orderer.domain", &self.domain)?;
+        within(
+            "orderer.consenters",
+            self.consenters.len(),
+            1..=NODES_MAX,
+            "name 1 to 16 consenters",
+        )?;
+        hosts("orderer.consenters", &self.consenters)
+    }
+}
+
+impl Organization {
+    pub(super) fn check(&self, index: usize) -> Result<(), SpecError> {
+        let at = |field: &str| format!("organizations[{index}].{field}");
+        if self.name.len() > 32 || !is_host(&self.name) {
+            return Err(SpecError::field(
+                at("name"),
+                &self.name,
+                "use lower-case letters, digits and hyphens, 1 to 32 characters",
+            ));
+        }
+        msp_id(&at("msp_id"), &self.msp_id)?;
+        domain(&at("domain"), &self.domain)?;
+        within(
+            &at("peers"),
+            self.peers.len(),
+            1..=NODES_MAX,
+            "name 1 to 16 peers",
+        )?;
+        hosts(&at("peers"), &self.peers)?;
+        let mut names = BTreeSet::new();
+        for (number, user) in self.users.iter().enumerate() {
+            let at = |field: &str| format!("organizations[{index}].users[{number}].{field}");
+            user.check(&at)?;
+            once(&mut names, at("name"), &user.name)?;
+        }
+        if self.admin().is_none() {
+            return Err(SpecError::field(
+                at("users"),
+                format!("{} users, no admin", self.users.len()),
+                "give one of them `node_ou = \"admin\"`; it installs and approves chaincode",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl User {
+    fn check(&self, at: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+        if !is_user_name(&self.name) {
+            return Err(SpecError::field(
+                at("name"),
+                &self.name,
+                "use letters, digits, `.`, `_` and `-`, a letter or digit first, 1 to 64 characters",
+            ));
+        }
+        if !matches!(self.node_ou, NodeOu::Client | NodeOu::Admin) {
+            return Err(SpecError::field(
+                at("node_ou"),
+                self.node_ou.as_str(),
+                "a user is `client` or `admin`; list peers and consenters as such",
+            ));
+        }
+        if let Some(name) = &self.common_name
+            && (name.is_empty() || name.len() > 64 || name.chars().any(char::is_control))
+        {
+            return Err(SpecError::field(
+                at("common_name"),
+                name,
+                "use 1 to 64 printable characters, or `random`",
+            ));
+        }
+        for (name, value) in &self.attributes {
+            if name.is_empty() || name.len() > 256 || value.len() > 1024 {
+                return Err(SpecError::field(
+                    at("attributes"),
+                    name,
+                    "use names of 1 to 256 characters and values of up to 1024",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Chaincode {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        if !segments(&self.name, "-_") {
+            return Err(SpecError::field(
+                "chaincode.name",
+                &self.name,
+                "use letters and digits, with single `-` or `_` between them",
+            ));
+        }
+        if !segments(&self.version, ".+-_") {
+            return Err(SpecError::field(
+                "chaincode.version",
+                &self.version,
+                "use letters and digits, with single `.`, `+`, `-` or `_` between them",
+            ));
+        }
+        if !segments(&self.label, ".+-_") {
+            return Err(SpecError::field(
+                "chaincode.label",
+                &self.label,
+                "use letters and digits, with single `.`, `+`, `-` or `_` between them",
+            ));
+        }
+        if self.sequence == 0 {
+            return Err(SpecError::field(
+                "chaincode.sequence",
+                0,
+                "start at 1 and add one with every change",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name can be a user's folder.
+pub(crate) fn is_user_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+fn is_host(label: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&label.len())
+        && label.starts_with(inner)
+        && label.ends_with(inner)
+        && label.chars().all(|c| inner(c) || c == '-')
+}
+
+fn hosts(field: &str, names: &[String]) -> Result<(), SpecError> {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        if !is_host(name) {
+            return Err(SpecError::field(field, name, HOST_FIX));
+        }
+        once(&mut seen, field, name)?;
+    }
+    Ok(())
+}
+
+fn domain(field: &str, name: &str) -> Result<(), SpecError> {
+    if name.len() <= 253 && name.split('.').all(is_host) {
+        Ok(())
+    } else {
+        Err(SpecError::field(field, name, DOMAIN_FIX))
+    }
+}
+
+fn msp_id(field: &str, id: &str) -> Result<(), SpecError> {
+    let valid = (1..=64).contains(&id.len())
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    if valid {
+        Ok(())
+    } else {
+        Err(SpecError::field(field, id, MSP_FIX))
+    }
+}
+
+/// Letters and digits in runs, with one separator between runs: Fabric's rule for names and labels.
+fn segments(text: &str, separators: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .split(|c| separators.contains(c))
+            .all(|run| !run.is_empty() && run.chars().all(|c| c.is_ascii_alphanumeric()))
+}
+
+fn within<T: PartialOrd + ToString>(
+    field: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+    fix: &'static str,
+) -> Result<(), SpecError> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(SpecError::field(field, value, fix))
+    }
+}
+
+fn once<'a>(
+    seen: &mut BTreeSet<&'a str>,
+    field: String,
+    value: &'a str,
+) -> Result<(), SpecError> {
+    if seen.insert(value) {
+        Ok(())
+    } else {
+        Err(SpecError::field(field, value, TWICE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFAULT;
+    use super::*;
+
+    /// The default spec with one text exchanged for another.
+    fn with(from: &str, to: &str) -> Result<Consortium, SpecError> {
+        assert!(DEFAULT.contains(from), "{from}");
+        Consortium::parse(&DEFAULT.replacen(from, to, 1))
+    }
+
+    fn refused_field(from: &str, to: &str) -> String {
+        match with(from, to) {
+            Err(SpecError::Field { field, .. }) => field,
+            other => panic!("`{to}` gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_default_is_valid() {
+        let spec = Consortium::parse(DEFAULT).unwrap();
+        assert_eq!(spec.channel.batch_timeout_ms, 200);
+        assert_eq!(
+            spec.organization("SouthMSP").unwrap().domain,
+            "south.example.com"
+        );
+        assert!(spec.chaincode.is_none());
+        let written = toml::to_string(&spec).unwrap();
+        assert_eq!(Consortium::parse(&written).unwrap(), spec);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_by_its_field() {
+        for (from, to, field) in [
+            (r#"fabric = "3.1.1""#, r#"fabric = "2.4.0""#, "fabric"),
+            (r#""consortium""#, r#""Consortium""#, "channel.name"),
+            (r#""consortium""#, r#""../up""#, "channel.name"),
+            (
+                "batch_timeout_ms = 200",
+                "batch_timeout_ms = 0",
+                "channel.batch_timeout_ms",
+            ),
+            (r#"["orderer0"]"#, "[]", "orderer.consenters"),
+            (
+                r#"["orderer0"]"#,
+                r#"["a", "a"]"#,
+                "orderer.consenters[1]",
+            ),
+            (r#""OrdererMSP""#, r#""""#, "orderer.msp_id"),
+            (r#""north""#, r#""nor/th""#, "organizations[0].name"),
+            (r#""south""#, r#""north""#, "organizations[1].name"),
+            (r#""SouthMSP""#, r#""NorthMSP""#, "organizations[1].msp_id"),
+            (
+                r#""south.example.com""#,
+                r#""orderer.example.com""#,
+                "organizations[1].domain",
+            ),
+            (
+                r#""north.example.com""#,
+                r#""../../etc""#,
+                "organizations[0].domain",
+            ),
+            (r#"["peer0"]"#, r#"["Peer 0"]"#, "organizations[0].peers[0]"),
+            (
+                r#"name = "User1""#,
+                r#"name = "../User1""#,
+                "organizations[0].users[1].name",
+            ),
+            (
+                r#"name = "User1""#,
+                r#"name = "Admin""#,
+                "organizations[0].users[1].name",
+            ),
+            (
+                r#"node_ou = "admin""#,
+                r#"node_ou = "peer""#,
+                "organizations[0].users[0].node_ou",
+            ),
+            (
+                r#"node_ou = "admin""#,
+                r#"node_ou = "client""#,
+                "organizations[0].users",
+            ),
+        ] {
+            assert_eq!(refused_field(from, to), field, "{to}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_values_are_refused() {
+        for (from, to) in [
+            ("batch_timeout_ms", "batch_timeout"),
+            (r#"consensus = "raft""#, r#"consensus = "solo""#),
+            (r#"endorsement = "majority""#, r#"endorsement = "most""#),
+            (r#"fabric = "3.1.1""#, r#"fabric = "newest""#),
+        ] {
+            assert!(matches!(with(from, to), Err(SpecError::Syntax(_))), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_chaincode_is_checked_as_fabric_would() {
+        let mut spec = Consortium::parse(DEFAULT).unwrap();
+        let good = Chaincode::new("basic-asset", "basic_1.0");
+        spec.set_chaincode(good.clone()).unwrap();
+        for bad in [
+            Chaincode::new("basic asset", "basic_1.0"),
+            Chaincode::new("_lifecycle", "basic_1.0"),
+            Chaincode::new("basic", "basic:1.0"),
+            Chaincode::new("basic", "../basic"),
+            Chaincode {
+                sequence: 0,
+                ..good.clone()
+            },
+        ] {
+            assert!(spec.set_chaincode(bad.clone()).is_err(), "{bad:?}");
+        }
+        assert_eq!(spec.chaincode, Some(good));
+    }
+
+    #[test]
+    fn a_user_is_added_only_when_valid() {
+        let mut spec = Consortium::parse(DEFAULT).unwrap();
+        let user = |name: &str| User {
+            name: name.to_owned(),
+            node_ou: NodeOu::Client,
+            common_name: Some("random".to_owned()),
+            attributes: [("role".to_owned(), "auditor".to_owned())].into(),
+        };
+        spec.add_user("north", user("audit")).unwrap();
+        assert!(spec.add_user("north", user("audit")).is_err());
+        assert!(spec.add_user("east", user("audit")).is_err());
+        assert!(spec.add_user("south", user("a/b")).is_err());
+        assert_eq!(spec.organization("south").unwrap().users.len(), 2);
+    }
+}
