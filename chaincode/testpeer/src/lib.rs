@@ -1,1 +1,49 @@
-//! An in-memory Fabric peer that speaks the real chaincode stream, for contract tests
+//! A Hyperledger Fabric peer in memory: it dials a chaincode service and speaks the real stream,
+//! so that a contract is tested as it will run.
+//!
+//! The service may be written in any language. What is simulated follows Fabric: reads see the state
+//! before the transaction, commits validate versions and scanned ranges, scans come a hundred at a
+//! time, batches and multi-gets are negotiated.
+//!
+//! ```no_run
+//! use hlf_testpeer::{Creator, Proposal, TestPeer, Validity};
+//!
+//! # async fn test(address: std::net::SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+//! let peer = TestPeer::builder().chaincode("lots").run_twice().connect(address).await?;
+//! let clerk = Creator::builder("NorthMSP").common_name("clerk").attribute("shop.role", "clerk").build()?;
+//!
+//! let register = Proposal::new(clerk.serialized(), "Register").arg(r#"{"id":"7","owner":"north"}"#);
+//! let first = peer.invoke(&register).await?;
+//! let second = peer.invoke(&register).await?;
+//! assert_eq!(first.requests, ["GET_STATE", "WRITE_BATCH_STATE"], "{first}");
+//! let (_block, validity) = peer.commit(&[first, second]);
+//! assert_eq!(validity, [Validity::Valid, Validity::MvccReadConflict]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | type | what it is for |
+//! |---|---|
+//! | [`TestPeer`], [`TestPeerBuilder`] | simulate, commit, set the clock, misbehave ([`Fault`]) |
+//! | [`Proposal`], [`Creator`] | who asks what, when, on which channel |
+//! | [`Outcome`], [`ReadWriteSet`], [`Validity`] | what came of it, readable in a failed test |
+//! | [`Ledger`] | committed state, shared by several peers or kept across streams |
+//! | [`Wire`] | single messages, for scripts no real peer plays |
+//!
+//! Absent: private collections, key-level endorsement, rich queries, calls between chaincode, and
+//! any check of signatures or endorsement policies.
+
+mod creator;
+mod ledger;
+mod peer;
+mod proposal;
+mod rwset;
+mod simulation;
+mod wire;
+
+pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
+pub use ledger::{Ledger, Validity};
+pub use peer::{Event, Fault, InvokeError, Outcome, Submitted, TestPeer, TestPeerBuilder};
+pub use proposal::Proposal;
+pub use rwset::{RangeRead, ReadWriteSet, Version};
+pub use wire::{ConnectError, Wire};

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
-use hlf_protos::common::{Block, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status};
+use hlf_protos::common::{
+    Block, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status,
+};
 use hlf_protos::orderer::{
     SeekInfo, SeekNewest, SeekNextCommit, SeekOldest, SeekPosition, SeekSpecified, seek_info::SeekBehavior,
     seek_position::Type as Position,
@@ -83,7 +85,9 @@ pub enum DeliverError {
         status: Status,
     },
     /// The peer closed the stream before its last block.
-    #[error("block stream of channel `{channel}` was closed before its end: open it again after the last block seen")]
+    #[error(
+        "block stream of channel `{channel}` was closed before its end: open it again after the last block seen"
+    )]
     Closed {
         /// The channel's id.
         channel: String,
@@ -140,12 +144,22 @@ impl From<RangeFull> for BlockRange {
 }
 
 impl BlockStream {
-    pub(crate) async fn open(session: &Session, channel: &str, range: BlockRange) -> Result<Self, DeliverError> {
+    pub(crate) async fn open(
+        session: &Session,
+        channel: &str,
+        range: BlockRange,
+    ) -> Result<Self, DeliverError> {
         let (seek, skip) = range.seek();
         let envelope = seek_envelope(session, channel, &seek).await?;
         let mut client = session.deliver();
         let call = async move { client.deliver(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries { channel: channel.to_owned(), responses: Responses::open(call), skip, expected: None, ended: false }))
+        Ok(Self(Deliveries {
+            channel: channel.to_owned(),
+            responses: Responses::open(call),
+            skip,
+            expected: None,
+            ended: false,
+        }))
     }
 
     /// The next block; `None` after the last one of the range.
@@ -159,19 +173,31 @@ impl Stream for BlockStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll(context, |delivered| match delivered {
-            Delivered::Block(block) => block.header.as_ref().map(|header| header.number).map(|number| (number, block)),
+            Delivered::Block(block) => {
+                block.header.as_ref().map(|header| header.number).map(|number| (number, block))
+            }
             _ => None,
         })
     }
 }
 
 impl FilteredBlockStream {
-    pub(crate) async fn open(session: &Session, channel: &str, range: BlockRange) -> Result<Self, DeliverError> {
+    pub(crate) async fn open(
+        session: &Session,
+        channel: &str,
+        range: BlockRange,
+    ) -> Result<Self, DeliverError> {
         let (seek, skip) = range.seek();
         let envelope = seek_envelope(session, channel, &seek).await?;
         let mut client = session.deliver();
         let call = async move { client.deliver_filtered(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries { channel: channel.to_owned(), responses: Responses::open(call), skip, expected: None, ended: false }))
+        Ok(Self(Deliveries {
+            channel: channel.to_owned(),
+            responses: Responses::open(call),
+            skip,
+            expected: None,
+            ended: false,
+        }))
     }
 
     /// The next block; `None` after the last one of the range.
@@ -214,14 +240,18 @@ impl Deliveries {
             let channel = self.channel.clone();
             let delivered = match response {
                 None => return self.end(DeliverError::Closed { channel }),
-                Some(Err(status)) => return self.end(DeliverError::Failed { channel, source: status.into() }),
+                Some(Err(status)) => {
+                    return self.end(DeliverError::Failed { channel, source: status.into() });
+                }
                 Some(Ok(response)) => response.r#type,
             };
             match delivered {
-                Some(Delivered::Status(status)) => match Status::try_from(status).unwrap_or(Status::Unknown) {
-                    Status::Success => self.ended = true,
-                    status => return self.end(DeliverError::Refused { channel, status }),
-                },
+                Some(Delivered::Status(status)) => {
+                    match Status::try_from(status).unwrap_or(Status::Unknown) {
+                        Status::Success => self.ended = true,
+                        status => return self.end(DeliverError::Refused { channel, status }),
+                    }
+                }
                 Some(delivered) => match block(delivered) {
                     Some((number, _)) if self.skip == Some(number) => {
                         self.skip = None;
@@ -254,7 +284,9 @@ impl BlockRange {
     /// has seen it, and fails on a peer that has less than that.
     fn seek(self) -> (SeekInfo, Option<u64>) {
         let (start, skip) = match (self.start, self.stop) {
-            (Start::Number(number), Stop::Newest) if number > 0 => (Start::Number(number - 1), Some(number - 1)),
+            (Start::Number(number), Stop::Newest) if number > 0 => {
+                (Start::Number(number - 1), Some(number - 1))
+            }
             (start, _) => (start, None),
         };
         let behavior = match self.stop {
@@ -294,7 +326,8 @@ async fn seek_envelope(session: &Session, channel: &str, seek: &SeekInfo) -> Res
             ..ChannelHeader::default()
         }
         .encode_to_vec(),
-        signature_header: SignatureHeader { creator: session.creator.clone(), nonce: Vec::new() }.encode_to_vec(),
+        signature_header: SignatureHeader { creator: session.creator.clone(), nonce: Vec::new() }
+            .encode_to_vec(),
     };
     let payload = Payload { header: Some(header), data: seek.encode_to_vec() }.encode_to_vec();
     let signature = session
@@ -307,8 +340,12 @@ async fn seek_envelope(session: &Session, channel: &str, seek: &SeekInfo) -> Res
 /// What a refusal means and what to do about it.
 fn refusal(status: Status) -> &'static str {
     match status {
-        Status::Forbidden => "this identity may not read them: check the channel's policies and the certificate",
-        Status::NotFound => "the peer has no such channel or block: check the channel's name and the peer's height",
+        Status::Forbidden => {
+            "this identity may not read them: check the channel's policies and the certificate"
+        }
+        Status::NotFound => {
+            "the peer has no such channel or block: check the channel's name and the peer's height"
+        }
         Status::ServiceUnavailable => "the peer can't serve them now: try again later",
         Status::BadRequest => "the request does not fit the ledger: check the range and this machine's clock",
         _ => "see the peer's log",

@@ -95,7 +95,8 @@ impl ChaincodeEventStream {
             .await
             .map_err(|source| ChaincodeEventsError::Sign { chaincode: chaincode.to_owned(), source })?;
         let mut client = session.gateway();
-        let call = async move { client.chaincode_events(SignedChaincodeEventsRequest { request, signature }).await };
+        let call =
+            async move { client.chaincode_events(SignedChaincodeEventsRequest { request, signature }).await };
         Ok(Self { chaincode: chaincode.to_owned(), responses: Responses::open(call), ended: false })
     }
 
@@ -116,7 +117,9 @@ impl Stream for ChaincodeEventStream {
         let Poll::Ready(response) = self.responses.poll_next_unpin(context) else { return Poll::Pending };
         let chaincode = self.chaincode.clone();
         let result = match response {
-            Some(Ok(response)) => Ok(BlockEvents { block_number: response.block_number, events: response.events }),
+            Some(Ok(response)) => {
+                Ok(BlockEvents { block_number: response.block_number, events: response.events })
+            }
             Some(Err(status)) => Err(ChaincodeEventsError::Failed { chaincode, source: status.into() }),
             None => Err(ChaincodeEventsError::Closed { chaincode }),
         };

@@ -5,7 +5,9 @@ use std::fmt;
 use hlf_protos::protos::TxValidationCode;
 
 use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
-use crate::{CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SubmitError, Submitted};
+use crate::{
+    CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SubmitError, Submitted,
+};
 
 /// A chaincode on a channel.
 #[derive(Clone, Debug)]
@@ -51,7 +53,9 @@ pub enum TransactionError {
         source: SignError,
     },
     /// It may or may not be committed: ask for its commit status; never make a new transaction instead.
-    #[error("outcome of transaction `{tx_id}` is unknown since {stage}: ask for its commit status by this id")]
+    #[error(
+        "outcome of transaction `{tx_id}` is unknown since {stage}: ask for its commit status by this id"
+    )]
     Unknown {
         /// The transaction's id.
         tx_id: String,
@@ -122,7 +126,9 @@ impl Contract {
         let endorsed = proposal.endorse().await?;
         let (status, submit_error) = match endorsed.submit().await {
             Ok(submitted) => (submitted.commit_status().await, None),
-            Err(SubmitError::Sign { tx_id, source }) => return Err(TransactionError::NotSubmitted { tx_id, source }),
+            Err(SubmitError::Sign { tx_id, source }) => {
+                return Err(TransactionError::NotSubmitted { tx_id, source });
+            }
             Err(error) => (Submitted::assumed(&endorsed).commit_status_of_lost_submit().await, Some(error)),
         };
         match (status, submit_error) {

@@ -67,7 +67,8 @@ impl Endorsed {
             return Err("its action's header differs");
         }
         let action: ChaincodeActionPayload = decode(&action.payload, "its action can't be read")?;
-        let call: ChaincodeProposalPayload = decode(&action.chaincode_proposal_payload, "its call can't be read")?;
+        let call: ChaincodeProposalPayload =
+            decode(&action.chaincode_proposal_payload, "its call can't be read")?;
         if call.input != proposal.input || !call.transient_map.is_empty() {
             return Err("its call differs");
         }
@@ -136,7 +137,10 @@ impl Endorsed {
         let message = SubmitRequest {
             transaction_id: self.tx_id.clone(),
             channel_id: self.channel.clone(),
-            prepared_transaction: Some(Envelope { payload: self.payload.clone(), signature: signature.clone() }),
+            prepared_transaction: Some(Envelope {
+                payload: self.payload.clone(),
+                signature: signature.clone(),
+            }),
         };
         let limit = self.session.deadlines.submit;
         let mut client = self.session.gateway();

@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 use crate::deadlines::{bounded, request};
 use crate::gateway::Session;
 use crate::{
-    CallFailure, ChaincodeResponse, ConnectError, Credentials, Deadlines, Endpoint, ProposalBuilder, ProposalError,
-    SignError,
+    CallFailure, ChaincodeResponse, ConnectError, Credentials, Deadlines, Endpoint, ProposalBuilder,
+    ProposalError, SignError,
 };
 
 /// The endorser of one peer, used by one identity.
@@ -80,8 +80,12 @@ impl Endorser {
         chaincode: impl AsRef<str>,
         function: impl Into<String>,
     ) -> EndorserCall {
-        let proposal =
-            ProposalBuilder::new(Arc::clone(&self.session), channel.as_ref(), chaincode.as_ref(), function.into());
+        let proposal = ProposalBuilder::new(
+            Arc::clone(&self.session),
+            channel.as_ref(),
+            chaincode.as_ref(),
+            function.into(),
+        );
         EndorserCall { endorser: self.clone(), proposal }
     }
 
@@ -97,7 +101,8 @@ impl Endorser {
     }
 
     fn client(&self) -> EndorserClient<Channel> {
-        EndorserClient::new(self.session.channel.clone()).max_decoding_message_size(crate::gateway::RECEIVED_BYTES_MAX)
+        EndorserClient::new(self.session.channel.clone())
+            .max_decoding_message_size(crate::gateway::RECEIVED_BYTES_MAX)
     }
 }
 
@@ -117,8 +122,10 @@ impl EndorserCall {
     /// Makes the call and returns the payload of a successful answer (status below 400).
     pub async fn send(self) -> Result<Vec<u8>, EndorserError> {
         let chaincode = self.proposal.chaincode().to_owned();
-        let proposal =
-            self.proposal.build_for_any_channel().map_err(|source| EndorserError::Proposal { chaincode, source })?;
+        let proposal = self
+            .proposal
+            .build_for_any_channel()
+            .map_err(|source| EndorserError::Proposal { chaincode, source })?;
         let signed = proposal.signed().await.map_err(EndorserError::Sign)?;
         let response = self.endorser.process(signed).await?.response.unwrap_or_default();
         match response.status {
@@ -133,7 +140,10 @@ impl EndorserCall {
 
 impl fmt::Debug for Endorser {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Endorser").field("credentials", &self.session.credentials).finish_non_exhaustive()
+        formatter
+            .debug_struct("Endorser")
+            .field("credentials", &self.session.credentials)
+            .finish_non_exhaustive()
     }
 }
 

@@ -54,7 +54,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server's certificate is not one that the given authorities vouch for, or names another host.
-    #[error("`{address}` is not trusted: check that the TLS authority is the one of the server's organisation and that its certificate names this host")]
+    #[error(
+        "`{address}` is not trusted: check that the TLS authority is the one of the server's organisation and that its certificate names this host"
+    )]
     Untrusted {
         /// The address as given.
         address: String,
@@ -104,7 +106,10 @@ impl Endpoint {
     #[must_use]
     pub fn client_tls(mut self, certificate_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
         if let Some(tls) = &mut self.tls {
-            let client = ClientTls { certificate_pem: certificate_pem.into(), key_pem: Zeroizing::new(key_pem.into()) };
+            let client = ClientTls {
+                certificate_pem: certificate_pem.into(),
+                key_pem: Zeroizing::new(key_pem.into()),
+            };
             tls.client = Some(client);
         }
         self
@@ -165,7 +170,8 @@ impl Endpoint {
             config = config.domain_name(host);
         }
         if let Some(client) = &tls.client {
-            let identity = tonic::transport::Identity::from_pem(&client.certificate_pem, client.key_pem.as_str());
+            let identity =
+                tonic::transport::Identity::from_pem(&client.certificate_pem, client.key_pem.as_str());
             config = config.identity(identity);
         }
         endpoint.tls_config(config).map_err(|error| self.bad_tls(innermost(&error)))

@@ -73,7 +73,10 @@ impl CallFailure {
         match known(self) {
             Some(known) => known.retryable,
             None => {
-                matches!(self.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
+                matches!(
+                    self.code(),
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted
+                )
             }
         }
     }
@@ -92,7 +95,11 @@ impl From<Status> for CallFailure {
     fn from(status: Status) -> Self {
         // Details that can't be read leave the status itself to go by.
         let details = rpc::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
-        let peers = details.iter().filter_map(|detail| detail.to_msg::<ErrorDetail>().ok()).map(PeerError::from).collect();
+        let peers = details
+            .iter()
+            .filter_map(|detail| detail.to_msg::<ErrorDetail>().ok())
+            .map(PeerError::from)
+            .collect();
         Self { peers, status }
     }
 }

@@ -9,8 +9,8 @@ use tonic::transport::Channel;
 
 use crate::submitted::{self, CommitStatus, CommitStatusError};
 use crate::{
-    BlockRange, BlockStream, ConnectError, Contract, Credentials, Deadlines, DeliverError, Endorser, Endpoint,
-    FilteredBlockStream, SignError,
+    BlockRange, BlockStream, ConnectError, Contract, Credentials, Deadlines, DeliverError, Endorser,
+    Endpoint, FilteredBlockStream, SignError,
 };
 
 /// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
@@ -91,11 +91,16 @@ impl Gateway {
         channel: &str,
         transaction_id: &str,
     ) -> Result<CommitStatus, CommitStatusError> {
-        submitted::commit_status(&self.session, channel, transaction_id, self.session.deadlines.commit_status).await
+        submitted::commit_status(&self.session, channel, transaction_id, self.session.deadlines.commit_status)
+            .await
     }
 
     /// Streams whole blocks of a channel.
-    pub async fn blocks(&self, channel: &str, range: impl Into<BlockRange>) -> Result<BlockStream, DeliverError> {
+    pub async fn blocks(
+        &self,
+        channel: &str,
+        range: impl Into<BlockRange>,
+    ) -> Result<BlockStream, DeliverError> {
         BlockStream::open(&self.session, channel, range.into()).await
     }
 
@@ -115,7 +120,10 @@ impl Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Gateway").field("credentials", &self.session.credentials).finish_non_exhaustive()
+        formatter
+            .debug_struct("Gateway")
+            .field("credentials", &self.session.credentials)
+            .finish_non_exhaustive()
     }
 }
 

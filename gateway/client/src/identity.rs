@@ -20,8 +20,10 @@ pub struct Identity {
 impl Identity {
     /// A transaction's creator as Fabric writes it: the encoding of `msp.SerializedIdentity`.
     pub fn creator(&self) -> Vec<u8> {
-        let identity =
-            SerializedIdentity { mspid: self.msp_id.clone(), id_bytes: self.certificate_pem.clone().into_bytes() };
+        let identity = SerializedIdentity {
+            mspid: self.msp_id.clone(),
+            id_bytes: self.certificate_pem.clone().into_bytes(),
+        };
         identity.encode_to_vec()
     }
 }

@@ -156,22 +156,34 @@ impl MspFolder {
 /// The public key of a certificate that is valid at the given time.
 fn usable_public_key(pem: &str, path: &Path, now_unix_s: i64) -> Result<Vec<u8>, MspFolderError> {
     let bad = |reason: String| MspFolderError::BadCertificate { path: path.to_owned(), reason };
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|error| bad(error.to_string()))?;
-    let (_, certificate) = X509Certificate::from_der(&block.contents).map_err(|error| bad(error.to_string()))?;
+    let (_, block) =
+        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|error| bad(error.to_string()))?;
+    let (_, certificate) =
+        X509Certificate::from_der(&block.contents).map_err(|error| bad(error.to_string()))?;
 
     let now = ASN1Time::from_timestamp(now_unix_s).map_err(|error| bad(error.to_string()))?;
     let validity = certificate.validity();
     if now > validity.not_after {
-        return Err(MspFolderError::Expired { path: path.to_owned(), not_after: validity.not_after.to_string() });
+        return Err(MspFolderError::Expired {
+            path: path.to_owned(),
+            not_after: validity.not_after.to_string(),
+        });
     }
     if now < validity.not_before {
-        return Err(MspFolderError::NotYetValid { path: path.to_owned(), not_before: validity.not_before.to_string() });
+        return Err(MspFolderError::NotYetValid {
+            path: path.to_owned(),
+            not_before: validity.not_before.to_string(),
+        });
     }
     Ok(certificate.public_key().subject_public_key.data.to_vec())
 }
 
 /// The key that belongs to a public key; other keys may lie beside it, as after another enrolment.
-fn matching_signer(keystore: &Path, public_key: &[u8], certificate: &Path) -> Result<P256Signer, MspFolderError> {
+fn matching_signer(
+    keystore: &Path,
+    public_key: &[u8],
+    certificate: &Path,
+) -> Result<P256Signer, MspFolderError> {
     let paths = files(keystore)?;
     let mut unusable = None;
     let mut others = false;

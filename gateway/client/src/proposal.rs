@@ -113,7 +113,9 @@ pub enum EndorseError {
         source: CallFailure,
     },
     /// The gateway returned a transaction other than the one proposed; it was not signed.
-    #[error("gateway returned for transaction `{tx_id}` something else than what was proposed: {reason}; don't trust this peer")]
+    #[error(
+        "gateway returned for transaction `{tx_id}` something else than what was proposed: {reason}; don't trust this peer"
+    )]
     Mismatch {
         /// The transaction's id.
         tx_id: String,
@@ -185,7 +187,8 @@ impl ProposalBuilder {
         let mut nonce = vec![0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(ProposalError::Random)?;
         let tx_id = transaction_id(&nonce, &self.session.creator);
-        let timestamp = timestamp(self.timestamp.unwrap_or_else(SystemTime::now)).ok_or(ProposalError::Timestamp)?;
+        let timestamp =
+            timestamp(self.timestamp.unwrap_or_else(SystemTime::now)).ok_or(ProposalError::Timestamp)?;
 
         let span = tracing::info_span!(
             "transaction",
@@ -207,7 +210,8 @@ impl ProposalBuilder {
                 ..ChannelHeader::default()
             }
             .encode_to_vec(),
-            signature_header: SignatureHeader { creator: self.session.creator.clone(), nonce }.encode_to_vec(),
+            signature_header: SignatureHeader { creator: self.session.creator.clone(), nonce }
+                .encode_to_vec(),
         };
         let mut args = vec![self.function.into_bytes()];
         args.extend(self.args);
@@ -269,8 +273,10 @@ impl Proposal {
 
     async fn evaluated(&self) -> Result<Vec<u8>, EvaluateError> {
         let failed = |source: CallFailure| EvaluateError::Failed { tx_id: self.tx_id.clone(), source };
-        let proposal =
-            self.signed().await.map_err(|source| EvaluateError::Sign { tx_id: self.tx_id.clone(), source })?;
+        let proposal = self
+            .signed()
+            .await
+            .map_err(|source| EvaluateError::Sign { tx_id: self.tx_id.clone(), source })?;
         let message = EvaluateRequest {
             transaction_id: self.tx_id.clone(),
             channel_id: self.channel.clone(),
@@ -279,8 +285,9 @@ impl Proposal {
         };
         let limit = self.session.deadlines.evaluate;
         let mut client = self.session.gateway();
-        let response =
-            bounded(limit, client.evaluate(request(message, limit))).await.map_err(|status| failed(status.into()))?;
+        let response = bounded(limit, client.evaluate(request(message, limit)))
+            .await
+            .map_err(|status| failed(status.into()))?;
         Ok(response.into_inner().result.unwrap_or_default().payload)
     }
 

@@ -14,7 +14,7 @@ use tonic::{Response, Status, Streaming};
 #[derive(Debug)]
 pub(crate) enum Responses<T> {
     Opening(AbortOnDropHandle<Result<Response<Streaming<T>>, Status>>),
-    Open(Streaming<T>),
+    Open(Box<Streaming<T>>),
 }
 
 impl<T: Send + 'static> Responses<T> {
@@ -36,9 +36,11 @@ impl<T> Stream for Responses<T> {
                 Self::Opening(call) => {
                     let Poll::Ready(opened) = call.poll_unpin(context) else { return Poll::Pending };
                     match opened {
-                        Ok(Ok(response)) => *self = Self::Open(response.into_inner()),
+                        Ok(Ok(response)) => *self = Self::Open(Box::new(response.into_inner())),
                         Ok(Err(status)) => return Poll::Ready(Some(Err(status))),
-                        Err(_) => return Poll::Ready(Some(Err(Status::cancelled("the runtime is shutting down")))),
+                        Err(_) => {
+                            return Poll::Ready(Some(Err(Status::cancelled("the runtime is shutting down"))));
+                        }
                     }
                 }
             }

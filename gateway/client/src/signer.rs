@@ -54,7 +54,8 @@ impl P256Signer {
 
     /// Signs at once: DER, low S, deterministic (RFC 6979).
     fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let signature: Signature = self.key.try_sign(message).map_err(|source| SignError::new(source.to_string()))?;
+        let signature: Signature =
+            self.key.try_sign(message).map_err(|source| SignError::new(source.to_string()))?;
         Ok(signature.normalize_s().to_der().as_bytes().to_vec())
     }
 }

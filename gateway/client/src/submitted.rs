@@ -93,8 +93,9 @@ impl Submitted {
     }
 
     async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
-        let result =
-            commit_status(&self.session, &self.channel, &self.tx_id, limit).instrument(self.span.clone()).await;
+        let result = commit_status(&self.session, &self.channel, &self.tx_id, limit)
+            .instrument(self.span.clone())
+            .await;
         self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result
     }
@@ -157,7 +158,10 @@ pub(crate) async fn commit_status(
     // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
     let second = asked(session, tx_id, signed, limit.saturating_sub(started.elapsed())).await?;
     if second.code == TxValidationCode::DuplicateTxid {
-        return Err(CommitStatusError::Duplicate { tx_id: tx_id.to_owned(), block_number: second.block_number });
+        return Err(CommitStatusError::Duplicate {
+            tx_id: tx_id.to_owned(),
+            block_number: second.block_number,
+        });
     }
     Ok(second)
 }

@@ -1,0 +1,577 @@
+//! A peer in memory: proposals in, simulation results out, blocks on demand.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hlf_protos::protos::chaincode_message::Type;
+use hlf_protos::protos::{ChaincodeAdditionalParams, ChaincodeMessage, Response};
+use prost::Message;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use crate::ledger::{Candidate, Ledger, Validity};
+use crate::proposal::{Defaults, Proposal, Signed};
+use crate::rwset::ReadWriteSet;
+use crate::simulation::Simulation;
+use crate::wire::{ConnectError, Wire};
+
+/// What a peer that misbehaves does with the chaincode's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It answers none.
+    Silence,
+    /// It answers each with an ERROR of these words.
+    Refuse(String),
+    /// It answers a multi-get with no values, as real peers do when their state database fails.
+    ShortMultiGet,
+    /// It ends the stream at the next request.
+    DropStream,
+}
+
+/// Why a proposal has no outcome.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// The stream to the chaincode has ended.
+    #[error("the stream to the chaincode has ended")]
+    StreamLost,
+    /// The chaincode did not complete in time; it is not told.
+    #[error("the chaincode did not complete within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// The chaincode answered ERROR, which peers count as a fault of their own.
+    #[error("the chaincode answered ERROR: {0}")]
+    ErrorMessage(String),
+    /// The chaincode's response does not decode.
+    #[error("the chaincode's response does not decode")]
+    Undecodable(#[from] prost::DecodeError),
+    /// The same transaction is still running.
+    #[error("a transaction with this id is still running")]
+    Running,
+    /// Two runs on one state differ, so that two peers could not agree.
+    #[error("two runs of one transaction differ\nfirst:\n{first}second:\n{second}")]
+    NotDeterministic {
+        /// What the first run gave.
+        first: Box<Outcome>,
+        /// What the second run gave.
+        second: Box<Outcome>,
+    },
+}
+
+/// An event that a transaction emits when it commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// What a chaincode did with a proposal: everything that would be endorsed, and how it got there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The transaction id, 64 lower-case hex characters.
+    pub tx_id: String,
+    /// The channel it ran on.
+    pub channel: String,
+    /// The timestamp of the proposal, Unix milliseconds.
+    pub timestamp_unix_ms: i64,
+    /// 200 for a success; from 400 on no peer endorses it.
+    pub status: i32,
+    /// The response's message: the code of a failure.
+    pub message: String,
+    /// The response's payload.
+    pub payload: Vec<u8>,
+    /// The event, if it set one.
+    pub event: Option<Event>,
+    /// What it read and wrote.
+    pub rwset: ReadWriteSet,
+    /// Requests it sent, in order, by their names in Fabric's `chaincode_shim.proto`.
+    pub requests: Vec<&'static str>,
+}
+
+impl Outcome {
+    /// Whether a peer would endorse it.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.status < 400
+    }
+
+    /// Requests that it sent and waited for.
+    #[must_use]
+    pub fn round_trips(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// The payload as JSON of a type.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.payload)
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self.status == other.status
+            && self.message == other.message
+            && self.payload == other.payload
+            && self.event == other.event
+            && self.rwset.to_bytes() == other.rwset.to_bytes()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "status {} {}", self.status, self.message)?;
+        writeln!(f, "reply  {}", self.payload.escape_ascii())?;
+        if let Some(event) = &self.event {
+            writeln!(f, "event  {} {}", event.name, event.payload.escape_ascii())?;
+        }
+        writeln!(f, "asked  {}", self.requests.join(", "))?;
+        self.rwset.fmt(f)
+    }
+}
+
+/// An outcome and what became of it in its block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// What the simulation gave.
+    pub outcome: Outcome,
+    /// `None` if the response was not endorsed, so nothing reached a block.
+    pub validity: Option<Validity>,
+    /// The block, unless it was not endorsed.
+    pub block: Option<u64>,
+}
+
+impl Submitted {
+    /// Whether it changed the state.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.validity == Some(Validity::Valid)
+    }
+}
+
+/// How a peer behaves; the defaults are Fabric 3.1's.
+#[derive(Clone, Debug)]
+pub struct TestPeerBuilder {
+    ledger: Ledger,
+    channel: String,
+    chaincode: String,
+    params: ChaincodeAdditionalParams,
+    query_limit: usize,
+    execute_timeout: Duration,
+    clock_unix_ms: i64,
+    twice: bool,
+}
+
+impl TestPeerBuilder {
+    /// Shares the channels of another peer, or takes up those of one that is gone.
+    #[must_use]
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// The channel of proposals that name none; `channel` by default.
+    #[must_use]
+    pub fn channel(mut self, name: impl Into<String>) -> Self {
+        self.channel = name.into();
+        self
+    }
+
+    /// The chaincode name in proposals that name none; `chaincode` by default.
+    #[must_use]
+    pub fn chaincode(mut self, name: impl Into<String>) -> Self {
+        self.chaincode = name.into();
+        self
+    }
+
+    /// Most records in one write batch, 1,000 by default; `None` as on Fabric 2.5.
+    #[must_use]
+    pub fn write_batch(mut self, records_max: Option<u32>) -> Self {
+        self.params.use_write_batch = records_max.is_some();
+        self.params.max_size_write_batch = records_max.unwrap_or_default();
+        self
+    }
+
+    /// Most keys in one multi-get, 1,000 by default; `None` as on Fabric 2.5.
+    #[must_use]
+    pub fn multi_get(mut self, keys_max: Option<u32>) -> Self {
+        self.params.use_get_multiple_keys = keys_max.is_some();
+        self.params.max_size_get_multiple_keys = keys_max.unwrap_or_default();
+        self
+    }
+
+    /// Where scans stop silently, 100,000 entries by default (`totalQueryLimit`).
+    #[must_use]
+    pub fn query_limit(mut self, entries_max: usize) -> Self {
+        self.query_limit = entries_max;
+        self
+    }
+
+    /// How long a transaction may take, 30 s by default.
+    #[must_use]
+    pub fn execute_timeout(mut self, within: Duration) -> Self {
+        self.execute_timeout = within;
+        self
+    }
+
+    /// The clock that proposals without a timestamp take theirs from; 2026-01-01T00:00:00Z by default.
+    #[must_use]
+    pub fn clock_unix_ms(mut self, at: i64) -> Self {
+        self.clock_unix_ms = at;
+        self
+    }
+
+    /// Runs every transaction twice and compares replies, events and read-write sets byte for byte.
+    #[must_use]
+    pub fn run_twice(mut self) -> Self {
+        self.twice = true;
+        self
+    }
+
+    /// Dials a plain chaincode service and registers it.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(self, address: SocketAddr) -> Result<TestPeer, ConnectError> {
+        self.take(Wire::connect(address).await?).await
+    }
+
+    /// Registers a chaincode service over a channel, for example one with TLS.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect_over(self, channel: Channel) -> Result<TestPeer, ConnectError> {
+        self.take(Wire::over(channel).await?).await
+    }
+
+    async fn take(self, mut wire: Wire) -> Result<TestPeer, ConnectError> {
+        let package_id = wire.register(&self.params).await?;
+        let (outbound, inbound) = wire.split();
+        let (ended, _) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            clock_unix_ms: AtomicI64::new(self.clock_unix_ms),
+            settings: self,
+            outbound,
+            running: Mutex::default(),
+            fault: Mutex::default(),
+            nonces: AtomicU64::new(0),
+            keepalives: watch::channel(0).0,
+            ended,
+        });
+        let reader = tokio::spawn(Arc::clone(&shared).read(inbound));
+        Ok(TestPeer { package_id, shared, reader })
+    }
+}
+
+/// A peer with one chaincode service.
+#[derive(Debug)]
+pub struct TestPeer {
+    package_id: String,
+    shared: Arc<Shared>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for TestPeer {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl TestPeer {
+    /// A peer with the defaults of Fabric 3.1.
+    #[must_use]
+    pub fn builder() -> TestPeerBuilder {
+        TestPeerBuilder {
+            ledger: Ledger::default(),
+            channel: "channel".to_owned(),
+            chaincode: "chaincode".to_owned(),
+            params: ChaincodeAdditionalParams {
+                use_write_batch: true,
+                max_size_write_batch: 1000,
+                use_get_multiple_keys: true,
+                max_size_get_multiple_keys: 1000,
+            },
+            query_limit: 100_000,
+            execute_timeout: Duration::from_secs(30),
+            clock_unix_ms: 1_767_225_600_000,
+            twice: false,
+        }
+    }
+
+    /// The package id that the service registered as.
+    #[must_use]
+    pub fn package_id(&self) -> &str {
+        &self.package_id
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared.settings.ledger
+    }
+
+    /// The clock, Unix milliseconds.
+    #[must_use]
+    pub fn clock_unix_ms(&self) -> i64 {
+        self.shared.clock_unix_ms.load(Ordering::SeqCst)
+    }
+
+    /// Sets the clock.
+    pub fn set_clock_unix_ms(&self, at: i64) {
+        self.shared.clock_unix_ms.store(at, Ordering::SeqCst);
+    }
+
+    /// Moves the clock on, or back.
+    pub fn advance_clock_ms(&self, by: i64) {
+        self.shared.clock_unix_ms.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// Misbehaves from the next request on, until told otherwise.
+    pub fn inject(&self, fault: Option<Fault>) {
+        *lock(&self.shared.fault) = fault;
+    }
+
+    /// Simulates a proposal on the committed state and changes nothing.
+    ///
+    /// # Errors
+    /// [`InvokeError`]; a failure of the contract is an outcome.
+    pub async fn invoke(&self, proposal: &Proposal) -> Result<Outcome, InvokeError> {
+        let settings = &self.shared.settings;
+        let number = self.shared.nonces.fetch_add(1, Ordering::SeqCst);
+        let signed = Signed::new(
+            proposal,
+            Defaults {
+                channel: &settings.channel,
+                chaincode: &settings.chaincode,
+                clock_unix_ms: self.clock_unix_ms(),
+                nonce: nonce(number),
+            },
+        );
+        let state = settings.ledger.snapshot(&signed.channel);
+        let simulate = || Simulation::new(Arc::clone(&state), settings.chaincode.clone(), settings.query_limit);
+        let first = self.shared.execute(&signed, simulate()).await?;
+        if settings.twice {
+            let second = self.shared.execute(&signed, simulate()).await?;
+            if !first.agrees_with(&second) {
+                return Err(InvokeError::NotDeterministic { first: Box::new(first), second: Box::new(second) });
+            }
+        }
+        Ok(first)
+    }
+
+    /// Simulates a proposal and, if it is endorsed, commits it in a block of its own.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke).
+    pub async fn submit(&self, proposal: &Proposal) -> Result<Submitted, InvokeError> {
+        let outcome = self.invoke(proposal).await?;
+        if !outcome.is_ok() {
+            return Ok(Submitted { outcome, validity: None, block: None });
+        }
+        let (block, validity) = self.commit(std::slice::from_ref(&outcome));
+        Ok(Submitted { outcome, validity: validity.first().copied(), block: Some(block) })
+    }
+
+    /// Commits outcomes as one block on the first one's channel, in order, each validated against those before it.
+    ///
+    /// Outcomes of failures or of other channels have no place in it: they must not be passed.
+    pub fn commit(&self, outcomes: &[Outcome]) -> (u64, Vec<Validity>) {
+        let channel = outcomes.first().map_or(self.shared.settings.channel.as_str(), |first| &first.channel);
+        let block: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| Candidate {
+                tx_id: &outcome.tx_id,
+                timestamp_unix_ms: outcome.timestamp_unix_ms,
+                rwset: &outcome.rwset,
+            })
+            .collect();
+        self.shared.settings.ledger.commit(channel, &block)
+    }
+
+    /// Sends a KEEPALIVE and waits for its echo.
+    ///
+    /// # Errors
+    /// [`InvokeError::StreamLost`], or [`InvokeError::TimedOut`] after the execute timeout.
+    pub async fn keepalive(&self) -> Result<(), InvokeError> {
+        let mut echoes = self.shared.keepalives.subscribe();
+        let mut ended = self.shared.ended.subscribe();
+        let seen = *echoes.borrow_and_update();
+        let message = ChaincodeMessage { r#type: Type::Keepalive.into(), ..ChaincodeMessage::default() };
+        self.shared.outbound.send(message).await.map_err(|_| InvokeError::StreamLost)?;
+        let within = self.shared.settings.execute_timeout;
+        let echoed = async {
+            tokio::select! {
+                echo = echoes.wait_for(|echoes| *echoes > seen) => echo.map(|_| ()).map_err(|_| InvokeError::StreamLost),
+                _ = ended.wait_for(|ended| *ended) => Err(InvokeError::StreamLost),
+            }
+        };
+        tokio::time::timeout(within, echoed).await.map_err(|_| InvokeError::TimedOut(within))?
+    }
+
+    /// Completes when the stream to the chaincode has ended.
+    pub async fn ended(&self) {
+        // An error means that the sender is gone, and with it the stream.
+        let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+}
+
+/// Different for each number, the same in each run.
+fn nonce(number: u64) -> Vec<u8> {
+    let mut nonce = vec![0; 16];
+    nonce.extend_from_slice(&number.to_be_bytes());
+    nonce
+}
+
+type Key = (String, String);
+
+#[derive(Debug)]
+struct Shared {
+    settings: TestPeerBuilder,
+    outbound: mpsc::Sender<ChaincodeMessage>,
+    running: Mutex<HashMap<Key, Running>>,
+    fault: Mutex<Option<Fault>>,
+    clock_unix_ms: AtomicI64,
+    nonces: AtomicU64,
+    keepalives: watch::Sender<u64>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Running {
+    simulation: Simulation,
+    requests: Vec<&'static str>,
+    completed: oneshot::Sender<Completed>,
+}
+
+#[derive(Debug)]
+struct Completed {
+    message: ChaincodeMessage,
+    rwset: ReadWriteSet,
+    requests: Vec<&'static str>,
+}
+
+impl Shared {
+    async fn execute(&self, signed: &Signed, simulation: Simulation) -> Result<Outcome, InvokeError> {
+        let key = (signed.channel.clone(), signed.tx_id.clone());
+        let (completed, completion) = oneshot::channel();
+        {
+            let mut running = lock(&self.running);
+            if *self.ended.borrow() {
+                return Err(InvokeError::StreamLost);
+            }
+            if running.contains_key(&key) {
+                return Err(InvokeError::Running);
+            }
+            running.insert(key.clone(), Running { simulation, requests: Vec::new(), completed });
+        }
+        let message = ChaincodeMessage {
+            r#type: if signed.init { Type::Init } else { Type::Transaction }.into(),
+            payload: signed.input.clone(),
+            txid: signed.tx_id.clone(),
+            channel_id: signed.channel.clone(),
+            proposal: Some(signed.proposal.clone()),
+            ..ChaincodeMessage::default()
+        };
+        let within = self.settings.execute_timeout;
+        let executed = async {
+            self.outbound.send(message).await.map_err(|_| InvokeError::StreamLost)?;
+            completion.await.map_err(|_| InvokeError::StreamLost)
+        };
+        let executed = tokio::time::timeout(within, executed).await;
+        lock(&self.running).remove(&key);
+        let Completed { message, rwset, requests } = executed.map_err(|_| InvokeError::TimedOut(within))??;
+        if message.r#type == i32::from(Type::Error) {
+            return Err(InvokeError::ErrorMessage(String::from_utf8_lossy(&message.payload).into_owned()));
+        }
+        let response = Response::decode(message.payload.as_slice())?;
+        Ok(Outcome {
+            tx_id: signed.tx_id.clone(),
+            channel: signed.channel.clone(),
+            timestamp_unix_ms: signed.timestamp_unix_ms,
+            status: response.status,
+            message: response.message,
+            payload: response.payload,
+            event: message.chaincode_event.map(|event| Event { name: event.event_name, payload: event.payload }),
+            rwset,
+            requests,
+        })
+    }
+
+    async fn read(self: Arc<Self>, mut inbound: Streaming<ChaincodeMessage>) {
+        while let Ok(Some(message)) = inbound.message().await {
+            let Some(reply) = self.take(message) else { continue };
+            let Ok(reply) = reply else { break };
+            if self.outbound.send(reply).await.is_err() {
+                break;
+            }
+        }
+        // Under the lock, so that no transaction can enter after those here have been dropped.
+        let mut running = lock(&self.running);
+        self.ended.send_replace(true);
+        running.clear();
+    }
+
+    /// The reply to a message, if it gets one; `Err` ends the stream.
+    fn take(&self, message: ChaincodeMessage) -> Option<Result<ChaincodeMessage, ()>> {
+        let key = (message.channel_id.clone(), message.txid.clone());
+        let kind = Type::try_from(message.r#type).unwrap_or(Type::Undefined);
+        match kind {
+            Type::Keepalive => {
+                self.keepalives.send_modify(|echoes| *echoes += 1);
+                None
+            }
+            Type::Completed | Type::Error => {
+                if let Some(running) = lock(&self.running).remove(&key) {
+                    let rwset = running.simulation.into_rwset();
+                    // Whoever gave up waiting does not want it.
+                    let _ = running.completed.send(Completed { message, rwset, requests: running.requests });
+                }
+                None
+            }
+            _ => self.answer(kind, &message, &key),
+        }
+    }
+
+    fn answer(&self, kind: Type, message: &ChaincodeMessage, key: &Key) -> Option<Result<ChaincodeMessage, ()>> {
+        let fault = lock(&self.fault).clone();
+        let mut running = lock(&self.running);
+        let answer = match running.get_mut(key) {
+            None => Err("no ledger context".to_owned()),
+            Some(running) => {
+                running.requests.push(kind.as_str_name());
+                match fault {
+                    Some(Fault::Silence) => return None,
+                    Some(Fault::DropStream) => return Some(Err(())),
+                    Some(Fault::Refuse(words)) => Err(words),
+                    Some(Fault::ShortMultiGet) if kind == Type::GetStateMultiple => Ok(Vec::new()),
+                    _ => running.simulation.answer(kind, &message.payload),
+                }
+            }
+        };
+        let (kind, payload) = match answer {
+            Ok(payload) => (Type::Response, payload),
+            Err(words) => (Type::Error, words.into_bytes()),
+        };
+        Some(Ok(ChaincodeMessage {
+            r#type: kind.into(),
+            payload,
+            txid: message.txid.clone(),
+            channel_id: message.channel_id.clone(),
+            ..ChaincodeMessage::default()
+        }))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

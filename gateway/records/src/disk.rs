@@ -1,0 +1,106 @@
+//! Files that appear whole or not at all, and that only their owner reads.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+/// A key file that cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file cannot be read.
+    #[error("key file `{}` cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("key file `{}` cannot be written: check that its folder exists and is writable", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// There is a file already, and a key is never replaced.
+    #[error("key file `{}` exists and is never overwritten: name another file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others than its owner may read it.
+    #[error("key file `{}` can be read by others: run `chmod 600` on it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It does not hold the kind of key that it should.
+    #[error("key file `{}` does not hold {expected}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}
+
+/// Makes a key file with mode 0600, whole or not at all, with its name on disk when this returns.
+pub(crate) fn create_key_file(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
+    let unwritable = |source| KeyFileError::Unwritable { path: path.to_owned(), source };
+    let mut file = NamedTempFile::with_prefix_in(".key-", parent(path)).map_err(unwritable)?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => sync_parent(path).map_err(unwritable),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(KeyFileError::Exists { path: path.to_owned() })
+        }
+        Err(error) => Err(unwritable(error.error)),
+    }
+}
+
+/// Reads a key file that nobody but its owner can read.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.to_owned() });
+    }
+    std::fs::read(path).map(Zeroizing::new).map_err(unreadable)
+}
+
+/// Puts the names in a file's folder on disk: a file that was synced can still lose its name.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_private_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create_key_file(&path, b"first").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(create_key_file(&path, b"second"), Err(KeyFileError::Exists { .. })));
+        assert_eq!(read_key_file(&path).unwrap().as_slice(), b"first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(read_key_file(&path), Err(KeyFileError::Exposed { .. })));
+        assert!(matches!(
+            create_key_file(&folder.path().join("none/key"), b""),
+            Err(KeyFileError::Unwritable { .. })
+        ));
+    }
+}
