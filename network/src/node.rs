@@ -1,5 +1,9 @@
 //! What peers and orderers have in common: their ports and their folders.
 
+use crate::builder::BuilderError;
+use crate::files::FileError;
+use crate::overlay::OverlayError;
+use crate::ports::Ports;
 use crate::spec::Consortium;
 
 /// The purpose of a node's main port.
@@ -29,4 +33,42 @@ pub(crate) fn wanted_ports(
             .map(|peer| (organization.host(peer), OF_PEER))
     });
     orderers.chain(peers)
+}
+
+/// Why a node's folder could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A port was never chosen.
+    #[error("`{host}` has no port for {purpose}")]
+    Port {
+        /// The node.
+        host: String,
+        /// What the port is for.
+        purpose: &'static str,
+    },
+    /// The sample configuration does not serve.
+    #[error("Fabric's sample configuration does not serve")]
+    Config(#[from] OverlayError),
+    /// The builder's scripts could not be written.
+    #[error("the external builder cannot be written")]
+    Builder(#[source] Box<BuilderError>),
+    /// A file cannot be read or written.
+    #[error("the node's folder cannot be used")]
+    File(#[from] FileError),
+}
+
+pub(crate) fn port(ports: &Ports, host: &str, purpose: &'static str) -> Result<u16, NodeError> {
+    ports.port(host, purpose).ok_or_else(|| NodeError::Port {
+        host: host.to_owned(),
+        purpose,
+    })
+}
+
+/// A node's address on this machine, `127.0.0.1:PORT`.
+pub(crate) fn loopback(
+    ports: &Ports,
+    host: &str,
+    purpose: &'static str,
+) -> Result<String, NodeError> {
+    port(ports, host, purpose).map(|port| format!("127.0.0.1:{port}"))
 }

@@ -67,6 +67,30 @@ impl Overlay {
         Ok(self)
     }
 
+    /// Sets a key that a release knows and its sample leaves out; the group that it belongs to must exist.
+    pub(crate) fn add(
+        &mut self,
+        path: &str,
+        value: impl Into<Value>,
+    ) -> Result<&mut Self, OverlayError> {
+        let absent = || OverlayError::Absent(path.to_owned());
+        if self.value(path).is_some() {
+            return self.set(path, value);
+        }
+        let (group, name) = path.rsplit_once('.').ok_or_else(absent)?;
+        let mut at = &mut self.root;
+        for part in group.split('.') {
+            at = at
+                .as_object_mut()
+                .and_then(|map| entry_mut(map, part))
+                .ok_or_else(absent)?;
+        }
+        at.as_object_mut()
+            .ok_or_else(absent)?
+            .insert(name.to_owned(), value.into());
+        Ok(self)
+    }
+
     /// The value of a key, `None` when it is missing.
     pub(crate) fn value(&self, path: &str) -> Option<&Value> {
         path.split('.').try_fold(&self.root, |at, name| {
@@ -193,6 +217,17 @@ vm:
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_that_the_sample_leaves_out_is_added_to_its_group() {
+        let mut overlay = Overlay::parse(SAMPLE).unwrap();
+        overlay.add("peer.tls.extra", "x").unwrap();
+        overlay.add("peer.id", "y").unwrap();
+        assert_eq!(overlay.value("peer.tls.extra"), Some(&json!("x")));
+        assert_eq!(overlay.value("peer.id"), Some(&json!("y")));
+        assert!(overlay.add("peer.nothing.extra", "x").is_err());
+        assert!(overlay.add("extra", "x").is_err());
     }
 
     #[test]

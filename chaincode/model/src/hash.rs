@@ -33,6 +33,10 @@ pub enum Domain {
     ReleaseAad,
     /// The bytes that a recipient signs to ask for a release.
     ReleaseRequest,
+    /// Additional data of a version's secret as a hospital stores it.
+    StoredSecret,
+    /// The digest that tells a hospital's storage keys apart.
+    StorageKey,
 }
 
 impl Domain {
@@ -50,6 +54,8 @@ impl Domain {
             Self::ReleaseInfo => "caretrail/1/release-info",
             Self::ReleaseAad => "caretrail/1/release-aad",
             Self::ReleaseRequest => "caretrail/1/release-request",
+            Self::StoredSecret => "caretrail/1/stored-secret",
+            Self::StorageKey => "caretrail/1/storage-key",
         }
     }
 }

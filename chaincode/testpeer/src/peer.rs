@@ -261,7 +261,7 @@ impl TestPeerBuilder {
         let shared = Arc::new(Shared {
             clock_unix_ms: AtomicI64::new(self.clock_unix_ms),
             settings: self,
-            outbound,
+            outbound: Mutex::new(Some(outbound)),
             running: Mutex::default(),
             fault: Mutex::default(),
             nonces: AtomicU64::new(0),
@@ -407,7 +407,7 @@ impl TestPeer {
         let mut ended = self.shared.ended.subscribe();
         let seen = *echoes.borrow_and_update();
         let message = ChaincodeMessage { r#type: Type::Keepalive.into(), ..ChaincodeMessage::default() };
-        self.shared.outbound.send(message).await.map_err(|_| InvokeError::StreamLost)?;
+        self.shared.send(message).await?;
         let within = self.shared.settings.execute_timeout;
         let echoed = async {
             tokio::select! {
@@ -437,7 +437,8 @@ type Key = (String, String);
 #[derive(Debug)]
 struct Shared {
     settings: TestPeerBuilder,
-    outbound: mpsc::Sender<ChaincodeMessage>,
+    /// `None` once the stream has ended: holding it would keep half of the stream open.
+    outbound: Mutex<Option<mpsc::Sender<ChaincodeMessage>>>,
     running: Mutex<HashMap<Key, Running>>,
     fault: Mutex<Option<Fault>>,
     clock_unix_ms: AtomicI64,
@@ -484,7 +485,7 @@ impl Shared {
         };
         let within = self.settings.execute_timeout;
         let executed = async {
-            self.outbound.send(message).await.map_err(|_| InvokeError::StreamLost)?;
+            self.send(message).await?;
             completion.await.map_err(|_| InvokeError::StreamLost)
         };
         let executed = tokio::time::timeout(within, executed).await;
@@ -507,14 +508,20 @@ impl Shared {
         })
     }
 
+    async fn send(&self, message: ChaincodeMessage) -> Result<(), InvokeError> {
+        let outbound = lock(&self.outbound).clone().ok_or(InvokeError::StreamLost)?;
+        outbound.send(message).await.map_err(|_| InvokeError::StreamLost)
+    }
+
     async fn read(self: Arc<Self>, mut inbound: Streaming<ChaincodeMessage>) {
         while let Ok(Some(message)) = inbound.message().await {
             let Some(reply) = self.take(message) else { continue };
             let Ok(reply) = reply else { break };
-            if self.outbound.send(reply).await.is_err() {
+            if self.send(reply).await.is_err() {
                 break;
             }
         }
+        lock(&self.outbound).take();
         // Under the lock, so that no transaction can enter after those here have been dropped.
         let mut running = lock(&self.running);
         self.ended.send_replace(true);

@@ -124,7 +124,14 @@ impl Endorsed {
     /// Hands the transaction to the orderers; success means that one took it, not that it is committed.
     pub async fn submit(&self) -> Result<Submitted, SubmitError> {
         let result = self.submitted().instrument(self.span.clone()).await;
-        self.span.record("outcome", if result.is_ok() { "submitted" } else { "unknown" });
+        self.span.record(
+            "outcome",
+            match &result {
+                Ok(_) => "submitted",
+                Err(SubmitError::Sign { .. }) => "not submitted",
+                Err(SubmitError::Unknown { .. }) => "unknown",
+            },
+        );
         result
     }
 

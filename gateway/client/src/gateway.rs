@@ -91,8 +91,16 @@ impl Gateway {
         channel: &str,
         transaction_id: &str,
     ) -> Result<CommitStatus, CommitStatusError> {
-        submitted::commit_status(&self.session, channel, transaction_id, self.session.deadlines.commit_status)
-            .await
+        let limit = self.session.deadlines.commit_status;
+        let msp_id = self.session.msp_id();
+        let span = tracing::info_span!(
+            "transaction",
+            tx_id = transaction_id,
+            channel,
+            msp_id,
+            outcome = tracing::field::Empty
+        );
+        submitted::commit_status(&self.session, channel, transaction_id, limit, &span).await
     }
 
     /// Streams whole blocks of a channel.
@@ -152,7 +160,7 @@ impl Session {
     }
 
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.credentials.signer().sign(message).await
+        self.credentials.sign(message).await
     }
 
     pub(crate) fn msp_id(&self) -> &str {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::prost::Message as _;
 
-use crate::Signer;
+use crate::{SignError, Signer};
 
 /// A member of an organisation: the public half of what signs transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,9 @@ impl Credentials {
         &self.identity
     }
 
-    pub(crate) fn signer(&self) -> &dyn Signer {
-        self.signer.as_ref()
+    /// Signs a message that is not a transaction with the identity's key, as [`Signer::sign`] does.
+    pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.signer.sign(message).await
     }
 }
 

@@ -15,6 +15,7 @@ use hlf_protos::protos::{
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
+use tonic::Status;
 use tracing::{Instrument as _, Span, field};
 
 use crate::deadlines::{bounded, request};
@@ -170,10 +171,8 @@ impl ProposalBuilder {
 
     /// Makes the proposal with a fresh transaction id.
     pub fn build(self) -> Result<Proposal, ProposalError> {
-        for (what, name) in [("channel", &self.channel), ("chaincode", &self.chaincode)] {
-            if name.is_empty() {
-                return Err(ProposalError::Missing { what });
-            }
+        if self.channel.is_empty() {
+            return Err(ProposalError::Missing { what: "channel" });
         }
         self.build_for_any_channel()
     }
@@ -184,6 +183,9 @@ impl ProposalBuilder {
 
     /// As [`Self::build`], without a channel too: for calls that concern a peer as a whole.
     pub(crate) fn build_for_any_channel(self) -> Result<Proposal, ProposalError> {
+        if self.chaincode.is_empty() {
+            return Err(ProposalError::Missing { what: "chaincode" });
+        }
         let mut nonce = vec![0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(ProposalError::Random)?;
         let tx_id = transaction_id(&nonce, &self.session.creator);
@@ -288,7 +290,10 @@ impl Proposal {
         let response = bounded(limit, client.evaluate(request(message, limit)))
             .await
             .map_err(|status| failed(status.into()))?;
-        Ok(response.into_inner().result.unwrap_or_default().payload)
+        match response.into_inner().result {
+            Some(result) => Ok(result.payload),
+            None => Err(failed(Status::internal("the gateway's answer holds no result").into())),
+        }
     }
 
     /// Gathers endorsements that satisfy the chaincode's policy.

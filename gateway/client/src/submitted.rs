@@ -93,11 +93,7 @@ impl Submitted {
     }
 
     async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
-        let result = commit_status(&self.session, &self.channel, &self.tx_id, limit)
-            .instrument(self.span.clone())
-            .await;
-        self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
-        result
+        commit_status(&self.session, &self.channel, &self.tx_id, limit, &self.span).await
     }
 }
 
@@ -131,8 +127,21 @@ impl CommitStatusError {
     }
 }
 
-/// Asks for a verdict until it is the first copy's, within the given time.
+/// Asks for a verdict within the given time and records it.
 pub(crate) async fn commit_status(
+    session: &Session,
+    channel: &str,
+    tx_id: &str,
+    limit: Duration,
+    span: &Span,
+) -> Result<CommitStatus, CommitStatusError> {
+    let result = first_verdict(session, channel, tx_id, limit).instrument(span.clone()).await;
+    span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
+    result
+}
+
+/// Asks for a verdict until it is the first copy's, within the given time.
+async fn first_verdict(
     session: &Session,
     channel: &str,
     tx_id: &str,

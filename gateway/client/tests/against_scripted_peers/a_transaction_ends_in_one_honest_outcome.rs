@@ -1,11 +1,12 @@
 //! Every way that a transaction can end, against a scripted gateway.
 
-mod scripted;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::scripted::{
+    Answer, Script, ScriptedPeer, chain, counted_credentials, credentials, endorsed, refusal,
+};
 use hlf_gateway::protos::common::{ChannelHeader, Header, Payload, SignatureHeader};
 use hlf_gateway::protos::gateway::{
     CommitStatusRequest, CommitStatusResponse, EndorseResponse, EvaluateResponse, SubmitResponse,
@@ -22,7 +23,6 @@ use hlf_gateway::{
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey as _;
-use scripted::{Answer, Script, ScriptedPeer, chain, counted_credentials, credentials, endorsed, refusal};
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 use x509_parser::prelude::FromDer as _;
@@ -409,7 +409,7 @@ async fn a_second_copy_says_nothing_about_the_first() {
 
     let script = Script { commit_status: Box::new(|_| verdict(TxValidationCode::DuplicateTxid)), ..honest() };
     let peer = ScriptedPeer::start(script).await;
-    let contract = self::contract(&peer, scripted::credentials()).await;
+    let contract = self::contract(&peer, crate::scripted::credentials()).await;
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
     assert!(matches!(error, TransactionError::Unknown { stage: Stage::CommitStatus, .. }), "{error}");
 }

@@ -1,8 +1,5 @@
 //! A peer that answers as its script says, in this process, on a free port.
 
-// Each test program uses a part of it.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
-
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +34,7 @@ use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// What a script does with one request.
-pub enum Answer<T> {
+pub(crate) enum Answer<T> {
     Reply(T),
     Refuse(Status),
     /// Never answers.
@@ -47,14 +44,14 @@ pub enum Answer<T> {
 type Handler<Q, A> = Box<dyn FnMut(Q) -> Answer<A> + Send>;
 
 /// The answers of one peer; whatever has none is refused as unimplemented.
-pub struct Script {
-    pub evaluate: Handler<EvaluateRequest, EvaluateResponse>,
-    pub endorse: Handler<EndorseRequest, EndorseResponse>,
-    pub submit: Handler<SubmitRequest, SubmitResponse>,
-    pub commit_status: Handler<SignedCommitStatusRequest, CommitStatusResponse>,
-    pub events: Handler<SignedChaincodeEventsRequest, Vec<ChaincodeEventsResponse>>,
-    pub deliver: Handler<(Envelope, bool), Vec<DeliverResponse>>,
-    pub process: Handler<SignedProposal, ProposalResponse>,
+pub(crate) struct Script {
+    pub(crate) evaluate: Handler<EvaluateRequest, EvaluateResponse>,
+    pub(crate) endorse: Handler<EndorseRequest, EndorseResponse>,
+    pub(crate) submit: Handler<SubmitRequest, SubmitResponse>,
+    pub(crate) commit_status: Handler<SignedCommitStatusRequest, CommitStatusResponse>,
+    pub(crate) events: Handler<SignedChaincodeEventsRequest, Vec<ChaincodeEventsResponse>>,
+    pub(crate) deliver: Handler<(Envelope, bool), Vec<DeliverResponse>>,
+    pub(crate) process: Handler<SignedProposal, ProposalResponse>,
 }
 
 impl Default for Script {
@@ -75,17 +72,17 @@ impl Default for Script {
 }
 
 /// A running peer; it stops with this value.
-pub struct ScriptedPeer {
-    pub address: SocketAddr,
+pub(crate) struct ScriptedPeer {
+    pub(crate) address: SocketAddr,
     _server: AbortOnDropHandle<()>,
 }
 
 impl ScriptedPeer {
-    pub async fn start(script: Script) -> Self {
+    pub(crate) async fn start(script: Script) -> Self {
         Self::start_with_tls(script, None).await
     }
 
-    pub async fn start_with_tls(script: Script, tls: Option<ServerTlsConfig>) -> Self {
+    pub(crate) async fn start_with_tls(script: Script, tls: Option<ServerTlsConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let services = Services(Arc::new(Mutex::new(script)));
@@ -206,7 +203,7 @@ impl Endorser for Services {
 }
 
 /// A status with the details that a gateway attaches.
-pub fn refusal(code: Code, message: &str, peers: &[(&str, &str, &str)]) -> Status {
+pub(crate) fn refusal(code: Code, message: &str, peers: &[(&str, &str, &str)]) -> Status {
     let details = peers.iter().map(|(address, msp_id, message)| {
         let detail =
             ErrorDetail { address: (*address).into(), msp_id: (*msp_id).into(), message: (*message).into() };
@@ -217,7 +214,7 @@ pub fn refusal(code: Code, message: &str, peers: &[(&str, &str, &str)]) -> Statu
 }
 
 /// The transaction that an honest gateway makes of a proposal.
-pub fn endorsed(request: &EndorseRequest, result: &[u8]) -> EndorseResponse {
+pub(crate) fn endorsed(request: &EndorseRequest, result: &[u8]) -> EndorseResponse {
     let proposal = request.proposed_transaction.as_ref().unwrap().proposal_bytes.as_slice();
     let proposal = Proposal::decode(proposal).unwrap();
     let header = Header::decode(proposal.header.as_slice()).unwrap();
@@ -252,7 +249,7 @@ pub fn endorsed(request: &EndorseRequest, result: &[u8]) -> EndorseResponse {
 }
 
 /// A fresh P-256 identity: certificate and private key in PEM.
-pub fn enrolment(common_name: &str) -> (String, String) {
+pub(crate) fn enrolment(common_name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name = DistinguishedName::new();
@@ -261,7 +258,7 @@ pub fn enrolment(common_name: &str) -> (String, String) {
 }
 
 /// Credentials whose signatures are counted.
-pub fn counted_credentials() -> (Credentials, Arc<AtomicUsize>) {
+pub(crate) fn counted_credentials() -> (Credentials, Arc<AtomicUsize>) {
     let (certificate_pem, key_pem) = enrolment("user1");
     let signatures = Arc::new(AtomicUsize::new(0));
     let signer =
@@ -269,7 +266,7 @@ pub fn counted_credentials() -> (Credentials, Arc<AtomicUsize>) {
     (Credentials::new(Identity { msp_id: "NorthMSP".into(), certificate_pem }, signer), signatures)
 }
 
-pub fn credentials() -> Credentials {
+pub(crate) fn credentials() -> Credentials {
     counted_credentials().0
 }
 
@@ -286,7 +283,7 @@ impl Signer for CountingSigner {
 }
 
 /// An error with all its causes, as a program would print it.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,0 +1,227 @@
+//! A small contract, and a service that runs it for one test.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hlf_chaincode::{Config, Contract, Drained, Failure, Page, Router, Service, Transaction, composite_key};
+use hlf_testpeer::Creator;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Long enough for any machine, short enough to tell a hang from a slow test.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A service that stops with the test.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Drained>,
+}
+
+impl Running {
+    pub async fn start<C: Contract>(contract: C) -> Self {
+        Self::with(Config::for_tests("shop:1"), contract).await
+    }
+
+    pub async fn with<C: Contract>(config: Config, contract: C) -> Self {
+        let listening = Service::new(config, contract).bind().await.unwrap();
+        let address = listening.local_address();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            listening.serve(stopped).await.unwrap()
+        });
+        Self { address, stop: Some(stop), serving }
+    }
+
+    /// Asks it to stop.
+    pub fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stopped(self) -> Drained {
+        within(self.serving).await.unwrap()
+    }
+}
+
+/// Waits for something that has to happen.
+pub async fn within<F: Future>(awaited: F) -> F::Output {
+    tokio::time::timeout(DEADLINE, awaited).await.expect("it did not happen in time")
+}
+
+pub fn clerk() -> Vec<u8> {
+    Creator::builder("NorthMSP").common_name("clerk").organizational_unit("client").build().unwrap().serialized()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub key: String,
+    pub value: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PageOf {
+    pub attributes: Vec<String>,
+    pub size: u16,
+    pub bookmark: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listed {
+    pub keys: Vec<String>,
+    pub bookmark: Option<String>,
+}
+
+async fn put_all(tx: &Transaction, entries: Vec<Entry>) -> Result<u64, Failure> {
+    for entry in entries {
+        if entry.value.is_empty() {
+            tx.delete(entry.key)?;
+        } else {
+            tx.put(entry.key, entry.value)?;
+        }
+    }
+    Ok(tx.round_trips())
+}
+
+async fn get_all(tx: &Transaction, keys: Vec<String>) -> Result<Vec<Option<String>>, Failure> {
+    let values = tx.states(&keys).await?;
+    Ok(values.into_iter().map(|value| value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())).collect())
+}
+
+/// Reads all keys at once and writes them back with a mark.
+async fn touch(tx: &Transaction, keys: Vec<String>) -> Result<(), Failure> {
+    for (key, value) in keys.iter().zip(tx.states(&keys).await?) {
+        let mut value = value.unwrap_or_default();
+        value.push(b'!');
+        tx.put(key, value)?;
+    }
+    tx.set_event("touched", keys.join(","))?;
+    Ok(())
+}
+
+async fn put_then_get(tx: &Transaction, entry: Entry) -> Result<Option<String>, Failure> {
+    tx.put(&entry.key, entry.value)?;
+    let value = tx.state(&entry.key).await?;
+    Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+async fn put_then_scan(tx: &Transaction, entry: Entry) -> Result<usize, Failure> {
+    tx.put(&entry.key, entry.value)?;
+    Ok(tx.range("", "").await?.collect().await?.len())
+}
+
+async fn put_composite(tx: &Transaction, attributes: Vec<String>) -> Result<(), Failure> {
+    tx.put(composite_key("lot", &attributes)?, "lot")?;
+    Ok(())
+}
+
+async fn scan(tx: &Transaction, (start, end): (String, String)) -> Result<Vec<String>, Failure> {
+    Ok(tx.range(&start, &end).await?.collect().await?.into_iter().map(|entry| entry.key).collect())
+}
+
+async fn scan_some(tx: &Transaction, count: usize) -> Result<Vec<String>, Failure> {
+    let mut scan = tx.range("", "").await?;
+    let mut keys = Vec::new();
+    while keys.len() < count
+        && let Some(entry) = scan.next().await?
+    {
+        keys.push(entry.key);
+    }
+    scan.close().await?;
+    Ok(keys)
+}
+
+async fn lots(tx: &Transaction, attributes: Vec<String>) -> Result<Vec<String>, Failure> {
+    let scan = tx.partial_composite("lot", &attributes).await?;
+    Ok(scan.collect().await?.into_iter().map(|entry| entry.key).collect())
+}
+
+async fn lots_page(tx: &Transaction, asked: PageOf) -> Result<Listed, Failure> {
+    let page = Page::at(asked.size.try_into().map_err(|_| Failure::new(400, "SIZE_ZERO"))?, asked.bookmark);
+    let page = tx.partial_composite_page("lot", &asked.attributes, &page).await?;
+    Ok(Listed { keys: page.entries.into_iter().map(|entry| entry.key).collect(), bookmark: page.bookmark })
+}
+
+async fn history(tx: &Transaction, key: String) -> Result<Vec<(Option<i64>, Option<String>)>, Failure> {
+    let versions = tx.history(&key).await?.collect().await?;
+    Ok(versions
+        .into_iter()
+        .map(|version| {
+            (version.timestamp_unix_ms, version.value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        })
+        .collect())
+}
+
+async fn write_and_fail(tx: &Transaction, entry: Entry) -> Result<(), Failure> {
+    tx.put(entry.key, entry.value)?;
+    tx.set_event("never", "seen")?;
+    Err(Failure::new(409, "CONFLICT").caused_by("the test wants it"))
+}
+
+async fn write_and_panic(tx: &Transaction, entry: Entry) -> Result<(), Failure> {
+    tx.put(entry.key, entry.value)?;
+    panic!("the test wants it");
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    pub id: String,
+    pub channel: String,
+    pub timestamp_unix_ms: i64,
+    pub msp_id: String,
+    pub chaincode: String,
+    pub from_client: bool,
+    pub common_name: Option<String>,
+}
+
+async fn facts(tx: &Transaction, (): ()) -> Result<Facts, Failure> {
+    let identity = tx.client_identity()?;
+    Ok(Facts {
+        id: tx.id().to_owned(),
+        channel: tx.channel().to_owned(),
+        timestamp_unix_ms: tx.timestamp_unix_ms(),
+        msp_id: identity.msp_id().to_owned(),
+        chaincode: tx.invoked_chaincode().to_owned(),
+        from_client: tx.origin() == hlf_chaincode::Origin::Client,
+        common_name: identity.common_name().map(str::to_owned),
+    })
+}
+
+async fn sneak(tx: &Transaction, entry: Entry) -> Result<(), Failure> {
+    tx.put(entry.key, entry.value)?;
+    Ok(())
+}
+
+pub fn shop() -> Router {
+    Router::builder("shop", "1.0")
+        .before(|tx, call| {
+            if call.name == "PutAll" && tx.timestamp_unix_ms() == 0 {
+                return Err(Failure::new(400, "TIMESTAMP_REFUSED"));
+            }
+            Ok(())
+        })
+        .submit("PutAll", put_all)
+        .evaluate("GetAll", get_all)
+        .submit("Touch", touch)
+        .submit("PutThenGet", put_then_get)
+        .submit("PutThenScan", put_then_scan)
+        .submit("PutComposite", put_composite)
+        .evaluate("Scan", scan)
+        .evaluate("ScanSome", scan_some)
+        .evaluate("Lots", lots)
+        .evaluate("LotsPage", lots_page)
+        .evaluate("History", history)
+        .submit("WriteAndFail", write_and_fail)
+        .submit("WriteAndPanic", write_and_panic)
+        .evaluate("Facts", facts)
+        .evaluate("Sneak", sneak)
+        .build()
+        .unwrap()
+}

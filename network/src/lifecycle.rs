@@ -1,0 +1,443 @@
+//! A chaincode's way onto a channel: install, approve, readiness, commit.
+
+
+use std::time::Duration;
+
+use hlf_gateway::{
+    Endorser, EndorserError, Gateway, ProposalError, TransactionError,
+};
+use hlf_protos::lifecycle::{
+    ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
+    CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs,
+    InstallChaincodeResult, QueryApprovedChaincodeDefinitionArgs,
+    QueryApprovedChaincodeDefinitionResult, QueryChaincodeDefinitionArgs,
+    QueryChaincodeDefinitionResult, QueryInstalledChaincodesArgs, QueryInstalledChaincodesResult,
+    chaincode_source,
+};
+use hlf_protos::prost::{DecodeError, Message};
+
+use crate::package::Package;
+use crate::progress::Step;
+use crate::spec::Chaincode;
+use crate::wait::{self, Look, WaitError};
+
+const LIFECYCLE: &str = "_lifecycle";
+
+/// How long peers may take to find each other and take part in a transaction.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The call that every chaincode of the contract API answers, and every other refuses by itself.
+const METADATA: &str = "org.hyperledger.fabric:GetMetadata";
+
+/// Why a chaincode did not get onto the channel.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// A peer refused.
+    #[error("{what} failed on `{host}`")]
+    Peer {
+        /// What was asked of it.
+        what: &'static str,
+        /// The peer, or the organisation.
+        host: String,
+        /// What it said.
+        source: EndorserError,
+    },
+    /// A peer's answer is not the message it should be.
+    #[error("`{host}` answered something else than Fabric does")]
+    Answer {
+        /// The peer.
+        host: String,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// The peer computed another package id.
+    #[error("`{host}` gave the package the id `{found}`, and its bytes say `{wanted}`")]
+    PackageId {
+        /// The peer.
+        host: String,
+        /// The peer's id.
+        found: String,
+        /// The id of the bytes that were sent.
+        wanted: String,
+    },
+    /// Another definition is in force under this sequence.
+    #[error(
+        "chaincode `{name}` has sequence {committed} on the channel and {wanted} in the spec; write {next} there to change it"
+    )]
+    Sequence {
+        /// The chaincode.
+        name: String,
+        /// The sequence in force.
+        committed: i64,
+        /// The sequence in the spec.
+        wanted: i64,
+        /// The only sequence that Fabric would accept for a change.
+        next: i64,
+    },
+    /// A transaction could not be proposed.
+    #[error("{what} could not be proposed")]
+    Proposal {
+        /// What was to be done.
+        what: &'static str,
+        /// What is wrong.
+        source: ProposalError,
+    },
+    /// A transaction was refused.
+    #[error("{what} by `{msp_id}` was refused")]
+    Transaction {
+        /// What was to be done.
+        what: &'static str,
+        /// Who did it.
+        msp_id: String,
+        /// What was said.
+        source: Box<TransactionError>,
+    },
+    /// A condition did not come to hold.
+    #[error("the chaincode is not usable yet")]
+    Wait(#[from] WaitError),
+}
+
+/// An organisation that takes part, as its admin.
+pub(crate) struct Member {
+    pub(crate) msp_id: String,
+    pub(crate) gateway: Gateway,
+    /// Its peers, by host name.
+    pub(crate) peers: Vec<(String, Endorser)>,
+}
+
+/// A chaincode definition on its way onto a channel.
+pub(crate) struct Definition<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) chaincode: &'a Chaincode,
+    pub(crate) package_id: &'a str,
+}
+
+/// Installs a package on a peer; false when it was there.
+pub(crate) async fn install(
+    endorser: &Endorser,
+    host: &str,
+    package: &Package,
+) -> Result<bool, LifecycleError> {
+    let id = package.id();
+    let what = "looking for the installed package";
+    let installed: QueryInstalledChaincodesResult = ask(
+        endorser,
+        (what, host),
+        "",
+        "QueryInstalledChaincodes",
+        &QueryInstalledChaincodesArgs {},
+    )
+    .await?;
+    if installed
+        .installed_chaincodes
+        .iter()
+        .any(|chaincode| chaincode.package_id == id)
+    {
+        return Ok(false);
+    }
+    let args = InstallChaincodeArgs {
+        chaincode_install_package: package.bytes().to_vec(),
+    };
+    let what = "installing the package";
+    let result: InstallChaincodeResult =
+        ask(endorser, (what, host), "", "InstallChaincode", &args).await?;
+    if result.package_id == id {
+        Ok(true)
+    } else {
+        Err(LifecycleError::PackageId {
+            host: host.to_owned(),
+            found: result.package_id,
+            wanted: id,
+        })
+    }
+}
+
+impl Definition<'_> {
+    /// The sequence in force, 0 when the chaincode is not defined on the channel.
+    pub(crate) async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
+        let args = QueryChaincodeDefinitionArgs {
+            name: self.chaincode.name.clone(),
+        };
+        let Some((host, endorser)) = member.peers.first() else {
+            return Ok(0);
+        };
+        let what = "looking for the chaincode's definition";
+        let answer: Result<QueryChaincodeDefinitionResult, _> = ask(
+            endorser,
+            (what, host),
+            self.channel,
+            "QueryChaincodeDefinition",
+            &args,
+        )
+        .await;
+        match answer {
+            Ok(definition) => Ok(definition.sequence),
+            Err(error) if is_not_there(&error) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Demands that the spec's sequence is the one in force or the next.
+    pub(crate) fn demand_sequence(&self, committed: i64) -> Result<(), LifecycleError> {
+        let wanted = i64::from(self.chaincode.sequence);
+        let next = committed.saturating_add(1);
+        if wanted == next || (wanted == committed && committed > 0) {
+            Ok(())
+        } else {
+            Err(LifecycleError::Sequence {
+                name: self.chaincode.name.clone(),
+                committed,
+                wanted,
+                next,
+            })
+        }
+    }
+
+    /// Approves the definition with this package for one organisation; false when it had.
+    pub(crate) async fn approve(
+        &self,
+        step: &Step<'_>,
+        member: &Member,
+    ) -> Result<bool, LifecycleError> {
+        if self.is_approved(member).await? {
+            return Ok(false);
+        }
+        let args = ApproveChaincodeDefinitionForMyOrgArgs {
+            sequence: i64::from(self.chaincode.sequence),
+            name: self.chaincode.name.clone(),
+            version: self.chaincode.version.clone(),
+            source: Some(ChaincodeSource {
+                r#type: Some(chaincode_source::Type::LocalPackage(
+                    chaincode_source::Local {
+                        package_id: self.package_id.to_owned(),
+                    },
+                )),
+            }),
+            ..Default::default()
+        };
+        self.transact(
+            step,
+            member,
+            ("approval", "ApproveChaincodeDefinitionForMyOrg"),
+            std::slice::from_ref(&member.msp_id),
+            args.encode_to_vec(),
+            || self.is_approved(member),
+        )
+        .await?;
+        Ok(true)
+    }
+
+    /// Waits until every organisation's approval is known to the first one's peer.
+    pub(crate) async fn await_readiness(
+        &self,
+        step: &Step<'_>,
+        members: &[Member],
+    ) -> Result<(), LifecycleError> {
+        let Some((member, (host, endorser))) = members
+            .first()
+            .and_then(|member| member.peers.first().map(|peer| (member, peer)))
+        else {
+            return Ok(());
+        };
+        let args = CheckCommitReadinessArgs {
+            sequence: i64::from(self.chaincode.sequence),
+            name: self.chaincode.name.clone(),
+            version: self.chaincode.version.clone(),
+            ..Default::default()
+        };
+        let what = format!("every organisation's approval to reach `{}`", member.msp_id);
+        wait::until(step, &what, LIMIT, || async {
+            let ready: CheckCommitReadinessResult = ask(
+                endorser,
+                ("looking for approvals", host),
+                self.channel,
+                "CheckCommitReadiness",
+                &args,
+            )
+            .await?;
+            let missing: Vec<&str> = members
+                .iter()
+                .map(|member| member.msp_id.as_str())
+                .filter(|msp_id| ready.approvals.get(*msp_id) != Some(&true))
+                .collect();
+            Ok::<_, LifecycleError>(if missing.is_empty() {
+                Look::Holds(())
+            } else {
+                Look::NotYet(format!("missing: {}", missing.join(", ")))
+            })
+        })
+        .await
+    }
+
+    /// Commits the definition, endorsed by every organisation.
+    pub(crate) async fn commit(
+        &self,
+        step: &Step<'_>,
+        members: &[Member],
+    ) -> Result<(), LifecycleError> {
+        let Some(first) = members.first() else {
+            return Ok(());
+        };
+        let args = CommitChaincodeDefinitionArgs {
+            sequence: i64::from(self.chaincode.sequence),
+            name: self.chaincode.name.clone(),
+            version: self.chaincode.version.clone(),
+            ..Default::default()
+        };
+        let all: Vec<String> = members.iter().map(|member| member.msp_id.clone()).collect();
+        let wanted = i64::from(self.chaincode.sequence);
+        self.transact(
+            step,
+            first,
+            ("commit of the definition", "CommitChaincodeDefinition"),
+            &all,
+            args.encode_to_vec(),
+            || async { Ok(self.committed_sequence(first).await? == wanted) },
+        )
+        .await
+    }
+
+    /// Waits until a call through each organisation's gateway reaches the chaincode on enough organisations' peers.
+    ///
+    /// The call is endorsed and never submitted, so the ledger does not change.
+    pub(crate) async fn await_answer(
+        &self,
+        step: &Step<'_>,
+        members: &[Member],
+    ) -> Result<(), LifecycleError> {
+        for member in members {
+            let contract = member.gateway.contract(self.channel, &self.chaincode.name);
+            let what = format!(
+                "the chaincode to answer through the gateway of `{}`; its peers are finding each other",
+                member.msp_id
+            );
+            wait::until(step, &what, LIMIT, || async {
+                let proposal = contract.proposal(METADATA).build().map_err(|source| {
+                    LifecycleError::Proposal {
+                        what: "a test call",
+                        source,
+                    }
+                })?;
+                Ok::<_, LifecycleError>(match proposal.endorse().await {
+                    Ok(_) => Look::Holds(()),
+                    // A refusal by the chaincode itself is an answer.
+                    Err(error) if error.chaincode_response().is_some() => Look::Holds(()),
+                    Err(error) => Look::NotYet(wait::chain(&error)),
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn is_approved(&self, member: &Member) -> Result<bool, LifecycleError> {
+        let args = QueryApprovedChaincodeDefinitionArgs {
+            name: self.chaincode.name.clone(),
+            sequence: i64::from(self.chaincode.sequence),
+        };
+        let Some((host, endorser)) = member.peers.first() else {
+            return Ok(false);
+        };
+        let what = "looking for the organisation's approval";
+        let answer: Result<QueryApprovedChaincodeDefinitionResult, _> = ask(
+            endorser,
+            (what, host),
+            self.channel,
+            "QueryApprovedChaincodeDefinition",
+            &args,
+        )
+        .await;
+        let approved = match answer {
+            Ok(approved) => approved,
+            Err(error) if is_not_there(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let package = approved.source.and_then(|source| source.r#type);
+        Ok(approved.version == self.chaincode.version
+            && matches!(
+                package,
+                Some(chaincode_source::Type::LocalPackage(local)) if local.package_id == self.package_id
+            ))
+    }
+
+    /// Submits a lifecycle transaction until it is in force: before its outcome is known it is asked for, never
+    /// guessed, and it is sent again only when it is not there.
+    async fn transact<F>(
+        &self,
+        step: &Step<'_>,
+        member: &Member,
+        (what, function): (&'static str, &'static str),
+        endorsers: &[String],
+        args: Vec<u8>,
+        holds: impl Fn() -> F,
+    ) -> Result<(), LifecycleError>
+    where
+        F: Future<Output = Result<bool, LifecycleError>>,
+    {
+        let contract = member.gateway.contract(self.channel, LIFECYCLE);
+        let awaited = format!("{what} by `{}` to be endorsed and committed", member.msp_id);
+        let refused = |source| LifecycleError::Transaction {
+            what,
+            msp_id: member.msp_id.clone(),
+            source: Box::new(source),
+        };
+        wait::until(step, &awaited, LIMIT, || async {
+            if holds().await? {
+                return Ok(Look::Holds(()));
+            }
+            let proposal = contract
+                .proposal(function)
+                .arg(args.clone())
+                .endorsing_organizations(endorsers.to_vec())
+                .build()
+                .map_err(|source| LifecycleError::Proposal { what, source })?;
+            Ok(match contract.submit(proposal).await {
+                Ok(_) => Look::NotYet("it is committed, and not yet in the peer's state".to_owned()),
+                Err(TransactionError::Endorse(error)) if error.chaincode_response().is_some() => {
+                    return Err(refused(TransactionError::Endorse(error)));
+                }
+                Err(error) => Look::NotYet(wait::chain(&error)),
+            })
+        })
+        .await
+    }
+}
+
+
+/// Calls `_lifecycle` on one peer.
+async fn ask<R: Message + Default>(
+    endorser: &Endorser,
+    (what, host): (&'static str, &str),
+    channel: &str,
+    function: &str,
+    args: &impl Message,
+) -> Result<R, LifecycleError> {
+    let answer = endorser
+        .call(channel, LIFECYCLE, function)
+        .arg(args.encode_to_vec())
+        .send()
+        .await
+        .map_err(|source| LifecycleError::Peer {
+            what,
+            host: host.to_owned(),
+            source,
+        })?;
+    R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer {
+        host: host.to_owned(),
+        source,
+    })
+}
+
+/// Whether a query's refusal says that there is no such definition.
+fn is_not_there(error: &LifecycleError) -> bool {
+    let LifecycleError::Peer { source, .. } = error else {
+        return false;
+    };
+    source.chaincode_response().is_some_and(|response| {
+        response.status == 404
+            || response.message.contains("is not defined")
+            || response
+                .message
+                .contains("could not fetch approved chaincode definition")
+    })
+}

@@ -1,0 +1,107 @@
+//! One orderer: its configuration over Fabric's own, and its process.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::fabric::Binaries;
+use crate::files;
+use crate::layout::Layout;
+use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, loopback, port};
+use crate::overlay::Overlay;
+use crate::ports::Ports;
+use crate::process::Service;
+use crate::spec::OrderingService;
+
+/// Writes an orderer's folder and describes its process.
+pub(crate) fn prepare(
+    orderer: &OrderingService,
+    consenter: &str,
+    layout: &Layout,
+    ports: &Ports,
+    binaries: &Binaries,
+) -> Result<Service, NodeError> {
+    let host = orderer.host(consenter);
+    let node = layout.node(&host);
+    files::make_folder(&node)?;
+    let sample = files::read(&binaries.sample_config().join("orderer.yaml"))?;
+    let mut config = Overlay::parse(&sample)?;
+    configure(&mut config, orderer, &host, layout, ports)?;
+    config.demand_on("ChannelParticipation.Enabled")?;
+    config.demand_on("Admin.TLS.ClientAuthRequired")?;
+    let path = node.join("orderer.yaml");
+    files::replace(&path, files::PUBLIC, config.to_yaml()?.as_bytes())?;
+
+    let home = folder(layout, orderer, &host);
+    Ok(Service {
+        name: host.clone(),
+        program: binaries.orderer(),
+        args: Vec::new(),
+        env: BTreeMap::from([("FABRIC_CFG_PATH".to_owned(), node.into_os_string())]),
+        ports: ports.of(&host),
+        reads: vec![
+            path,
+            home.join("tls/server.crt"),
+            home.join(format!("msp/signcerts/{host}-cert.pem")),
+        ],
+    })
+}
+
+/// An orderer's folder of keys and certificates.
+pub(crate) fn folder(layout: &Layout, orderer: &OrderingService, host: &str) -> PathBuf {
+    layout
+        .ordering_organization(orderer)
+        .join("orderers")
+        .join(host)
+}
+
+fn configure(
+    config: &mut Overlay,
+    orderer: &OrderingService,
+    host: &str,
+    layout: &Layout,
+    ports: &Ports,
+) -> Result<(), NodeError> {
+    let home = folder(layout, orderer, host);
+    let data = layout.node(host).join("data");
+    let tls = home.join("tls");
+    let certificate = json!(tls.join("server.crt"));
+    let key = json!(tls.join("server.key"));
+    let roots = json!([tls.join("ca.crt")]);
+    config
+        .set("General.ListenAddress", "127.0.0.1")?
+        .set("General.ListenPort", port(ports, host, LISTEN)?)?
+        .set("General.LocalMSPID", orderer.msp_id.as_str())?
+        .set("General.LocalMSPDir", json!(home.join("msp")))?
+        .set("General.TLS.Enabled", true)?
+        .set("General.TLS.Certificate", certificate.clone())?
+        .set("General.TLS.PrivateKey", key.clone())?
+        .set("General.TLS.RootCAs", roots.clone())?
+        .set("General.Cluster.ClientCertificate", certificate.clone())?
+        .set("General.Cluster.ClientPrivateKey", key.clone())?
+        .set("FileLedger.Location", json!(data.join("ledger")))?
+        .set("Consensus.WALDir", json!(data.join("raft/wal")))?
+        .set("Consensus.SnapDir", json!(data.join("raft/snapshots")))?
+        .set("ChannelParticipation.Enabled", true)?
+        .set("Admin.ListenAddress", loopback(ports, host, ADMIN)?)?
+        .set("Admin.TLS.Enabled", true)?
+        .set("Admin.TLS.Certificate", certificate.clone())?
+        .set("Admin.TLS.PrivateKey", key.clone())?
+        .set("Admin.TLS.ClientAuthRequired", true)?
+        .set("Admin.TLS.ClientRootCAs", roots.clone())?
+        .set(
+            "Operations.ListenAddress",
+            loopback(ports, host, OPERATIONS)?,
+        )?
+        .set("Operations.TLS.Enabled", true)?
+        .set("Operations.TLS.Certificate", certificate)?
+        .set("Operations.TLS.PrivateKey", key)?
+        .set("Operations.TLS.ClientRootCAs", roots)?
+        .set("Metrics.Provider", "prometheus")?;
+    // Fabric 2.5 would start with a system channel; 3 knows no such thing.
+    if config.value("General.BootstrapMethod").is_some() {
+        config.set("General.BootstrapMethod", "none")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! One peer: its configuration over Fabric's own, its external builder, its process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::builder::{self, BuilderError, BuilderProgram, Values};
+use crate::fabric::Binaries;
+use crate::files::{self, FileError};
+use crate::layout::Layout;
+use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, loopback};
+use crate::overlay::{Overlay, OverlayError};
+use crate::ports::Ports;
+use crate::process::{MARKER, Service};
+use crate::spec::Organization;
+
+/// Gossip's pace, for a network whose nodes are near: a new peer is known to the others within seconds.
+const GOSSIP_PACE: [(&str, &str); 6] = [
+    ("peer.gossip.pullInterval", "1s"),
+    ("peer.gossip.requestStateInfoInterval", "1s"),
+    ("peer.gossip.publishStateInfoInterval", "1s"),
+    ("peer.gossip.aliveTimeInterval", "2s"),
+    ("peer.gossip.reconnectInterval", "2s"),
+    ("peer.gossip.membershipTrackerInterval", "2s"),
+];
+
+/// Writes a peer's folder and describes its process.
+pub(crate) fn prepare(
+    organization: &Organization,
+    peer: &str,
+    layout: &Layout,
+    ports: &Ports,
+    binaries: &Binaries,
+    builder: &BuilderProgram,
+) -> Result<Service, NodeError> {
+    let host = organization.host(peer);
+    let node = layout.node(&host);
+    files::make_folder(&node)?;
+    let scripts = node.join("builder");
+    let values = builder_values(layout, organization);
+    builder::write_scripts(&scripts, builder, &values)?;
+
+    let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
+    let mut config = Overlay::parse(&sample)?;
+    configure(
+        &mut config,
+        organization,
+        &host,
+        layout,
+        ports,
+        &scripts,
+    )?;
+    demand_nothing_off(&config, binaries)?;
+    let core = node.join("core.yaml");
+    files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;
+
+    let home = folder(layout, organization, &host);
+    Ok(Service {
+        name: host.clone(),
+        program: binaries.peer(),
+        args: vec!["node".into(), "start".into()],
+        env: BTreeMap::from([("FABRIC_CFG_PATH".to_owned(), node.into_os_string())]),
+        ports: ports.of(&host),
+        reads: vec![
+            core,
+            values,
+            home.join("tls/server.crt"),
+            home.join(format!("msp/signcerts/{host}-cert.pem")),
+        ],
+    })
+}
+
+/// Writes an organisation's values for packages; every peer of it reads them when it builds one.
+pub(crate) fn write_builder_values(
+    layout: &Layout,
+    organization: &Organization,
+    values: &Values,
+) -> Result<(), FileError> {
+    let path = builder_values(layout, organization);
+    files::make_folder(&layout.chaincode())?;
+    let text = serde_json::to_string_pretty(values).unwrap_or_default();
+    if path.exists() && files::read(&path)? == text {
+        return Ok(());
+    }
+    // What was built with other values is built anew: a peer never looks at them again by itself.
+    for peer in &organization.peers {
+        let built = data(layout, &organization.host(peer)).join("externalbuilder/builds");
+        match std::fs::remove_dir_all(&built) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::new(&built, "removed", e));
+            }
+            _ => {}
+        }
+    }
+    files::replace(&path, files::PUBLIC, text.as_bytes())
+}
+
+/// A peer's folder of keys and certificates.
+pub(crate) fn folder(layout: &Layout, organization: &Organization, host: &str) -> PathBuf {
+    layout.organization(organization).join("peers").join(host)
+}
+
+fn builder_values(layout: &Layout, organization: &Organization) -> PathBuf {
+    layout
+        .chaincode()
+        .join(format!("{}.values.json", organization.name))
+}
+
+fn data(layout: &Layout, host: &str) -> PathBuf {
+    layout.node(host).join("data")
+}
+
+fn configure(
+    config: &mut Overlay,
+    organization: &Organization,
+    host: &str,
+    layout: &Layout,
+    ports: &Ports,
+    builder: &Path,
+) -> Result<(), NodeError> {
+    let home = folder(layout, organization, host);
+    let data = data(layout, host);
+    let tls = home.join("tls");
+    let address = loopback(ports, host, LISTEN)?;
+    let others = organization
+        .peers
+        .iter()
+        .map(|peer| loopback(ports, &organization.host(peer), LISTEN))
+        .collect::<Result<Vec<_>, _>>()?;
+    config
+        .set("peer.id", host)?
+        .set("peer.listenAddress", address.as_str())?
+        .set("peer.address", address.as_str())?
+        .add("peer.chaincodeListenAddress", loopback(ports, host, CHAINCODE)?)?
+        .add("peer.chaincodeAddress", loopback(ports, host, CHAINCODE)?)?
+        .set("peer.localMspId", organization.msp_id.as_str())?
+        .set("peer.mspConfigPath", json!(home.join("msp")))?
+        .set("peer.fileSystemPath", json!(data))?
+        .set("peer.gossip.bootstrap", others.join(" "))?
+        .set("peer.gossip.endpoint", address.as_str())?
+        .set("peer.gossip.externalEndpoint", address.as_str())?
+        .set("peer.tls.enabled", true)?
+        .set("peer.tls.cert.file", json!(tls.join("server.crt")))?
+        .set("peer.tls.key.file", json!(tls.join("server.key")))?
+        .set("peer.tls.rootcert.file", json!(tls.join("ca.crt")))?
+        .set("peer.tls.clientRootCAs.files", json!([tls.join("ca.crt")]))?
+        .set("ledger.snapshots.rootDir", json!(data.join("snapshots")))?
+        // Empty: the peer looks for no Docker.
+        .set("vm.endpoint", "")?
+        .set(
+            "chaincode.externalBuilders",
+            json!([{ "name": "service", "path": builder, "propagateEnvironment": [MARKER] }]),
+        )?
+        .set(
+            "operations.listenAddress",
+            loopback(ports, host, OPERATIONS)?,
+        )?
+        .set("operations.tls.enabled", true)?
+        .set("operations.tls.cert.file", json!(tls.join("server.crt")))?
+        .set("operations.tls.key.file", json!(tls.join("server.key")))?
+        .set(
+            "operations.tls.clientRootCAs.files",
+            json!([tls.join("ca.crt")]),
+        )?
+        .set("metrics.provider", "prometheus")?;
+    for (key, interval) in GOSSIP_PACE {
+        config.set(key, interval)?;
+    }
+    Ok(())
+}
+
+/// Demands what Fabric switches off without a word when its key is missing.
+fn demand_nothing_off(config: &Overlay, binaries: &Binaries) -> Result<(), OverlayError> {
+    config.demand_on("peer.gateway.enabled")?;
+    config.demand_on("peer.discovery.enabled")?;
+    config.demand_on("ledger.history.enableHistoryDatabase")?;
+    for service in ["endorserService", "deliverService", "gatewayService"] {
+        config.demand_limit(&format!("peer.limits.concurrency.{service}"))?;
+    }
+    config.demand_limit("ledger.state.totalQueryLimit")?;
+    let filters = "peer.handlers.authFilters";
+    config.demand_named(
+        filters,
+        "ExpirationCheck",
+        "a list with `ExpirationCheck`, so that expired callers are refused",
+    )?;
+    if binaries.version().is_v3() {
+        config.demand_named(
+            filters,
+            "TimeWindowCheck",
+            "a list with `TimeWindowCheck`, so that old proposals are refused",
+        )?;
+    }
+    if binaries.version() >= crate::fabric::Version::new(3, 1, 0) {
+        for switch in ["useWriteBatch", "useGetMultipleKeys"] {
+            config.demand_on(&format!("chaincode.runtimeParams.{switch}"))?;
+        }
+        for limit in ["maxSizeWriteBatch", "maxSizeGetMultipleKeys"] {
+            config.demand_limit(&format!("chaincode.runtimeParams.{limit}"))?;
+        }
+    }
+    Ok(())
+}
+
+impl From<BuilderError> for NodeError {
+    fn from(error: BuilderError) -> Self {
+        NodeError::Builder(Box::new(error))
+    }
+}
