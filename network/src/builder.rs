@@ -30,12 +30,7 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [Field; 4] = [
-        Field::Address,
-        Field::RootCert,
-        Field::ClientCert,
-        Field::ClientKey,
-    ];
+    const ALL: [Field; 4] = [Field::Address, Field::RootCert, Field::ClientCert, Field::ClientKey];
 
     /// The text that stands for the value in a package.
     pub const fn placeholder(self) -> &'static str {
@@ -154,21 +149,13 @@ pub enum BuilderError {
 ///
 /// # Errors
 /// [`BuilderError::File`] when they cannot be written.
-pub fn write_scripts(
-    folder: &Path,
-    program: &BuilderProgram,
-    config: &Path,
-) -> Result<(), BuilderError> {
+pub fn write_scripts(folder: &Path, program: &BuilderProgram, config: &Path) -> Result<(), BuilderError> {
     let bin = folder.join("bin");
     files::make_folder(&bin)?;
     for phase in Phase::ALL {
         let words = std::iter::once(program.program.to_string_lossy().into_owned())
             .chain(program.args.iter().cloned())
-            .chain([
-                phase.as_str().to_owned(),
-                "--config".to_owned(),
-                config.to_string_lossy().into_owned(),
-            ])
+            .chain([phase.as_str().to_owned(), "--config".to_owned(), config.to_string_lossy().into_owned()])
             .map(|word| quoted(&word))
             .collect::<Vec<_>>()
             .join(" ");
@@ -186,11 +173,7 @@ pub fn write_scripts(
 /// # Errors
 /// [`BuilderError`]; the caller ends with a status other than 0 then. For `detect` that says "not mine".
 pub fn run(phase: Phase, config: &Path, folders: &[PathBuf]) -> Result<(), BuilderError> {
-    let arguments = |wanted| BuilderError::Arguments {
-        phase: phase.as_str(),
-        wanted,
-        found: folders.len(),
-    };
+    let arguments = |wanted| BuilderError::Arguments { phase: phase.as_str(), wanted, found: folders.len() };
     match (phase, folders) {
         (Phase::Detect, [_source, metadata]) => detect(metadata),
         (Phase::Detect, _) => Err(arguments(2)),
@@ -220,20 +203,13 @@ fn build(source: &Path, output: &Path) -> Result<(), BuilderError> {
         }
     }
     let text = Value::Object(connection).to_string();
-    files::write_new(
-        &output.join("connection.json"),
-        files::PUBLIC,
-        text.as_bytes(),
-    )?;
+    files::write_new(&output.join("connection.json"), files::PUBLIC, text.as_bytes())?;
     Ok(())
 }
 
 fn release(config: &Path, output: &Path, release: &Path) -> Result<(), BuilderError> {
-    let values: Values =
-        serde_json::from_str(&files::read(config)?).map_err(|error| BuilderError::Json {
-            path: config.to_owned(),
-            reason: error.to_string(),
-        })?;
+    let values: Values = serde_json::from_str(&files::read(config)?)
+        .map_err(|error| BuilderError::Json { path: config.to_owned(), reason: error.to_string() })?;
     let filled = [
         (Field::Address, values.address.clone()),
         (Field::RootCert, files::read(&values.root_cert)?),
@@ -251,22 +227,13 @@ fn release(config: &Path, output: &Path, release: &Path) -> Result<(), BuilderEr
     let server = release.join("chaincode").join("server");
     files::make_folder(&server)?;
     let text = Value::Object(connection).to_string();
-    files::write_new(
-        &server.join("connection.json"),
-        files::SECRET,
-        text.as_bytes(),
-    )?;
+    files::write_new(&server.join("connection.json"), files::SECRET, text.as_bytes())?;
     Ok(())
 }
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, BuilderError> {
-    let wrong = |reason: String| BuilderError::Json {
-        path: path.to_owned(),
-        reason,
-    };
-    let size = fs::metadata(path)
-        .map_err(|e| FileError::new(path, "read", e))?
-        .len();
+    let wrong = |reason: String| BuilderError::Json { path: path.to_owned(), reason };
+    let size = fs::metadata(path).map_err(|e| FileError::new(path, "read", e))?.len();
     if size > CONNECTION_BYTES_MAX {
         return Err(wrong(format!("{size} bytes are too many")));
     }
@@ -314,11 +281,7 @@ mod tests {
             }
             let bench = Self { home };
             fs::write(bench.at("source/connection.json"), connection).unwrap();
-            fs::write(
-                bench.at("metadata/metadata.json"),
-                r#"{"type":"ccaas","label":"l"}"#,
-            )
-            .unwrap();
+            fs::write(bench.at("metadata/metadata.json"), r#"{"type":"ccaas","label":"l"}"#).unwrap();
             for (file, text) in [("root", "ROOT\n"), ("cert", "CERT\n"), ("key", "KEY\n")] {
                 fs::write(bench.at(file), text).unwrap();
             }
@@ -328,11 +291,7 @@ mod tests {
                 client_cert: bench.at("cert"),
                 client_key: bench.at("key"),
             };
-            fs::write(
-                bench.at("values.json"),
-                serde_json::to_string(&values).unwrap(),
-            )
-            .unwrap();
+            fs::write(bench.at("values.json"), serde_json::to_string(&values).unwrap()).unwrap();
             bench
         }
 
@@ -391,24 +350,15 @@ mod tests {
     fn other_packages_are_left_to_other_builders() {
         let bench = Bench::new("{}");
         fs::write(bench.at("metadata/metadata.json"), r#"{"type":"golang"}"#).unwrap();
-        assert!(matches!(
-            bench.run(Phase::Detect),
-            Err(BuilderError::OtherType(_))
-        ));
+        assert!(matches!(bench.run(Phase::Detect), Err(BuilderError::OtherType(_))));
         fs::write(bench.at("metadata/metadata.json"), "[]").unwrap();
-        assert!(matches!(
-            bench.run(Phase::Detect),
-            Err(BuilderError::Json { .. })
-        ));
+        assert!(matches!(bench.run(Phase::Detect), Err(BuilderError::Json { .. })));
     }
 
     #[test]
     fn keys_and_unknown_placeholders_are_refused() {
         let key = r#"{"client_key":"-----BEGIN PRIVATE KEY-----\n"}"#;
-        assert!(matches!(
-            Bench::new(key).run(Phase::Build),
-            Err(BuilderError::KeyInPackage)
-        ));
+        assert!(matches!(Bench::new(key).run(Phase::Build), Err(BuilderError::KeyInPackage)));
         let unknown = r#"{"address":"{{.address}}:{{.port}}"}"#;
         assert!(matches!(
             Bench::new(unknown).run(Phase::Build),
@@ -420,10 +370,7 @@ mod tests {
     fn wrong_calls_are_refused() {
         let nowhere = Path::new("/nowhere");
         for phase in Phase::ALL {
-            assert!(matches!(
-                run(phase, nowhere, &[]),
-                Err(BuilderError::Arguments { found: 0, .. })
-            ));
+            assert!(matches!(run(phase, nowhere, &[]), Err(BuilderError::Arguments { found: 0, .. })));
         }
         assert!("deploy".parse::<Phase>().is_err());
         assert_eq!("release".parse::<Phase>().unwrap(), Phase::Release);
@@ -438,10 +385,8 @@ mod tests {
         };
         let config = Path::new("/a b/c.json");
         write_scripts(home.path(), &echo, config).unwrap();
-        let output = Command::new(home.path().join("bin/release"))
-            .args(["x", "y z"])
-            .output()
-            .unwrap();
+        let output =
+            Command::new("/bin/sh").arg(home.path().join("bin/release")).args(["x", "y z"]).output().unwrap();
         assert_eq!(
             String::from_utf8(output.stdout).unwrap(),
             "it's $HOME release --config /a b/c.json x y z\n"

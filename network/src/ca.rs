@@ -80,19 +80,13 @@ impl Validity {
     /// From five minutes ago, for clocks that are behind, to this many days from now.
     pub fn days(days: i64) -> Self {
         let now = OffsetDateTime::now_utc();
-        Self {
-            not_before: now - CLOCK_SLACK,
-            not_after: now + Duration::days(days),
-        }
+        Self { not_before: now - CLOCK_SLACK, not_after: now + Duration::days(days) }
     }
 
     /// A validity that ended an hour ago, for trying out what an expired certificate does.
     pub fn expired() -> Self {
         let now = OffsetDateTime::now_utc();
-        Self {
-            not_before: now - Duration::days(2),
-            not_after: now - Duration::hours(1),
-        }
+        Self { not_before: now - Duration::days(2), not_after: now - Duration::hours(1) }
     }
 }
 
@@ -153,18 +147,12 @@ impl DevelopmentCa {
             return Err(CaError::Name(user.name.clone()));
         }
         let target = self.user_folder(&user.name);
-        if self.make_user(user, validity)? {
-            Ok(target)
-        } else {
-            Err(CaError::Exists(target))
-        }
+        if self.make_user(user, validity)? { Ok(target) } else { Err(CaError::Exists(target)) }
     }
 
     /// The folder that a user's identity has or would have.
     pub fn user_folder(&self, name: &str) -> PathBuf {
-        self.folder
-            .join("users")
-            .join(format!("{name}@{}", self.domain))
+        self.folder.join("users").join(format!("{name}@{}", self.domain))
     }
 
     /// Issues TLS certificates for a service of the organisation, once, into `services/NAME.DOMAIN/tls`.
@@ -195,11 +183,7 @@ impl DevelopmentCa {
     }
 
     /// Makes a user that is not there yet; false when it is.
-    pub(crate) fn make_user(
-        &self,
-        user: &User,
-        validity: Option<Validity>,
-    ) -> Result<bool, CaError> {
+    pub(crate) fn make_user(&self, user: &User, validity: Option<Validity>) -> Result<bool, CaError> {
         let validity = validity.unwrap_or_else(|| Validity::days(LEAF_DAYS));
         if validity.not_after <= validity.not_before {
             return Err(CaError::Validity);
@@ -225,23 +209,12 @@ impl DevelopmentCa {
                 attributes,
             };
             self.write_msp(&draft.join("msp"), &qualified, &subject, validity)?;
-            self.write_tls(
-                &draft.join("tls"),
-                "client",
-                &qualified,
-                user.node_ou,
-                Purpose::TlsClient,
-            )
+            self.write_tls(&draft.join("tls"), "client", &qualified, user.node_ou, Purpose::TlsClient)
         })
     }
 
     /// Makes a node, `peers/HOST` or `orderers/HOST`, that is not there yet; false when it is.
-    pub(crate) fn make_node(
-        &self,
-        kind: &str,
-        host: &str,
-        node_ou: NodeOu,
-    ) -> Result<bool, CaError> {
+    pub(crate) fn make_node(&self, kind: &str, host: &str, node_ou: NodeOu) -> Result<bool, CaError> {
         let target = self.folder.join(kind).join(host);
         self.make_in(kind, &target, |draft| {
             let subject = Subject {
@@ -251,19 +224,8 @@ impl DevelopmentCa {
                 addresses: Vec::new(),
                 attributes: BTreeMap::new(),
             };
-            self.write_msp(
-                &draft.join("msp"),
-                host,
-                &subject,
-                Validity::days(LEAF_DAYS),
-            )?;
-            self.write_tls(
-                &draft.join("tls"),
-                "server",
-                host,
-                node_ou,
-                Purpose::TlsBoth,
-            )
+            self.write_msp(&draft.join("msp"), host, &subject, Validity::days(LEAF_DAYS))?;
+            self.write_tls(&draft.join("tls"), "server", host, node_ou, Purpose::TlsBoth)
         })
     }
 
@@ -286,9 +248,7 @@ impl DevelopmentCa {
     ) -> Result<(), CaError> {
         folder::write_trust(msp, &self.domain, &self.signing, &self.tls)?;
         let key = Key::generate()?;
-        let certificate = self
-            .signing
-            .issue(&key, subject, Purpose::Signing, validity)?;
+        let certificate = self.signing.issue(&key, subject, Purpose::Signing, validity)?;
         files::write_new(
             &msp.join("signcerts").join(format!("{name}-cert.pem")),
             files::PUBLIC,
@@ -305,11 +265,7 @@ impl DevelopmentCa {
         node_ou: NodeOu,
         purpose: Purpose,
     ) -> Result<(), CaError> {
-        files::write_new(
-            &tls.join("ca.crt"),
-            files::PUBLIC,
-            self.tls.pem().as_bytes(),
-        )?;
+        files::write_new(&tls.join("ca.crt"), files::PUBLIC, self.tls.pem().as_bytes())?;
         self.write_tls_key(tls, name, common_name, node_ou, purpose)
     }
 
@@ -326,29 +282,16 @@ impl DevelopmentCa {
         let subject = Subject {
             common_name: common_name.to_owned(),
             node_ou: Some(node_ou),
-            hosts: if serves {
-                vec![common_name.to_owned(), "localhost".to_owned()]
-            } else {
-                Vec::new()
-            },
+            hosts: if serves { vec![common_name.to_owned(), "localhost".to_owned()] } else { Vec::new() },
             addresses: if serves {
-                vec![
-                    IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
-                    IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-                ]
+                vec![IpAddr::from(std::net::Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]
             } else {
                 Vec::new()
             },
             attributes: BTreeMap::new(),
         };
-        let certificate = self
-            .tls
-            .issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
-        files::write_new(
-            &tls.join(format!("{name}.crt")),
-            files::PUBLIC,
-            certificate.as_bytes(),
-        )?;
+        let certificate = self.tls.issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
+        files::write_new(&tls.join(format!("{name}.crt")), files::PUBLIC, certificate.as_bytes())?;
         folder::write_key(tls, &format!("{name}.key"), &key)
     }
 }

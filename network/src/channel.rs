@@ -11,6 +11,9 @@ use crate::operations::{Operations, OperationsError};
 use crate::progress::Step;
 use crate::wait::{self, Look, WaitError};
 
+/// The metric of an orderer that is 1 while it leads.
+pub(crate) const IS_LEADER: &str = "consensus_etcdraft_is_leader";
+
 /// How long a Raft group of one machine may take to elect a leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -62,10 +65,7 @@ pub(crate) async fn join_orderer(
     channel: &str,
     block: &[u8],
 ) -> Result<bool, ChannelError> {
-    let failed = |source| ChannelError::Orderer {
-        host: host.to_owned(),
-        source,
-    };
+    let failed = |source| ChannelError::Orderer { host: host.to_owned(), source };
     let joined = operations.participation(admin, channel).await;
     if joined.map_err(failed)?.is_some() {
         return Ok(false);
@@ -84,10 +84,7 @@ pub(crate) async fn await_leader(
     wait::until(step, what, LEADER_LIMIT, || async {
         let mut last = "no orderer leads yet".to_owned();
         for address in addresses {
-            match operations
-                .gauge(address, "consensus_etcdraft_is_leader")
-                .await
-            {
+            match operations.gauge(address, IS_LEADER).await {
                 Ok(Some(leads)) if leads >= 1.0 => return Ok(Look::Holds(())),
                 Ok(_) => {}
                 Err(error) => last = wait::chain(&error),
@@ -105,11 +102,7 @@ pub(crate) async fn join_peer(
     channel: &str,
     block: &[u8],
 ) -> Result<bool, ChannelError> {
-    if joined_channels(endorser, host)
-        .await?
-        .iter()
-        .any(|joined| joined == channel)
-    {
+    if joined_channels(endorser, host).await?.iter().any(|joined| joined == channel) {
         return Ok(false);
     }
     endorser
@@ -117,28 +110,18 @@ pub(crate) async fn join_peer(
         .arg(block)
         .send()
         .await
-        .map_err(|source| ChannelError::Peer {
-            host: host.to_owned(),
-            source,
-        })?;
+        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
     Ok(true)
 }
 
 /// The number of blocks that a peer has of a channel.
-pub(crate) async fn height(
-    endorser: &Endorser,
-    host: &str,
-    channel: &str,
-) -> Result<u64, ChannelError> {
+pub(crate) async fn height(endorser: &Endorser, host: &str, channel: &str) -> Result<u64, ChannelError> {
     let answer = endorser
         .call(channel, "qscc", "GetChainInfo")
         .arg(channel)
         .send()
         .await
-        .map_err(|source| ChannelError::Peer {
-            host: host.to_owned(),
-            source,
-        })?;
+        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
     decode::<BlockchainInfo>(&answer, host).map(|info| info.height)
 }
 
@@ -147,22 +130,11 @@ async fn joined_channels(endorser: &Endorser, host: &str) -> Result<Vec<String>,
         .call("", "cscc", "GetChannels")
         .send()
         .await
-        .map_err(|source| ChannelError::Peer {
-            host: host.to_owned(),
-            source,
-        })?;
-    decode::<ChannelQueryResponse>(&answer, host).map(|response| {
-        response
-            .channels
-            .into_iter()
-            .map(|channel| channel.channel_id)
-            .collect()
-    })
+        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
+    decode::<ChannelQueryResponse>(&answer, host)
+        .map(|response| response.channels.into_iter().map(|channel| channel.channel_id).collect())
 }
 
 fn decode<M: Message + Default>(bytes: &[u8], host: &str) -> Result<M, ChannelError> {
-    M::decode(bytes).map_err(|source| ChannelError::Answer {
-        host: host.to_owned(),
-        source,
-    })
+    M::decode(bytes).map_err(|source| ChannelError::Answer { host: host.to_owned(), source })
 }

@@ -32,11 +32,7 @@ pub struct Version {
 impl Version {
     /// The release `major.minor.patch`.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
+        Self { major, minor, patch }
     }
 
     /// The releases that this crate can build from source.
@@ -47,11 +43,6 @@ impl Version {
     /// Whether this is Fabric 3 or newer, which brings BFT ordering, multi-get and write batches.
     pub const fn is_v3(self) -> bool {
         self.major >= 3
-    }
-
-    /// Whether a network written for `wanted` runs on this release: not older in its minor version.
-    const fn serves(self, wanted: Version) -> bool {
-        self.major > wanted.major || (self.major == wanted.major && self.minor >= wanted.minor)
     }
 }
 
@@ -73,9 +64,7 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || VersionError(text.to_owned());
         let numbers = text.strip_prefix('v').unwrap_or(text);
-        let numbers = numbers
-            .split_once('-')
-            .map_or(numbers, |(release, _)| release);
+        let numbers = numbers.split_once('-').map_or(numbers, |(release, _)| release);
         let mut parts = numbers.split('.').map(u16::from_str);
         let mut next = || parts.next().and_then(Result::ok).ok_or_else(wrong);
         let version = Version::new(next()?, next()?, next()?);
@@ -197,13 +186,8 @@ pub enum Unusable {
     #[error("`peer version` names no release (it says `{0}`)")]
     Nameless(String),
     /// The release is too old.
-    #[error("it is Fabric {found}, and the network needs {wanted} or newer")]
-    TooOld {
-        /// The release in the folder.
-        found: Version,
-        /// The oldest release that serves.
-        wanted: Version,
-    },
+    #[error("it is Fabric {0}, and Fabric 2.5 is the oldest that serves")]
+    TooOld(Version),
     /// Its sample configuration is not beside it.
     #[error(
         "no `core.yaml` and `orderer.yaml` of that release are in `../config` beside it or in FABRIC_CFG_PATH"
@@ -214,7 +198,7 @@ pub enum Unusable {
 /// Where to look for Fabric's programs.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// The release the network is written for.
+    /// The release to build, and to look for in the cache; elsewhere any from 2.5 on serves.
     pub version: Version,
     /// A folder named by the operator; nothing else is considered then.
     pub folder: Option<PathBuf>,
@@ -231,11 +215,7 @@ pub struct Search {
 impl Search {
     /// A search as the process's own environment describes it.
     pub fn from_environment(version: Version, cache_dir: impl Into<PathBuf>) -> Self {
-        let folder_in = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let folder_in = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             version,
             folder: None,
@@ -256,29 +236,19 @@ impl Search {
             return self
                 .inspect(folder, origin)
                 .inspect(|found| announce(progress, found))
-                .map_err(|source| FabricError::Unusable {
-                    folder: folder.to_owned(),
-                    origin,
-                    source,
-                });
+                .map_err(|source| FabricError::Unusable { folder: folder.to_owned(), origin, source });
         }
         if let Some(found) = self.on_path() {
             announce(progress, &found);
             return Ok(found);
         }
-        build::cached_or_built(self, progress).map_err(|source| FabricError::Build {
-            version: self.version,
-            source,
-        })
+        build::cached_or_built(self, progress)
+            .map_err(|source| FabricError::Build { version: self.version, source })
     }
 
     fn demanded(&self) -> Option<(&Path, Origin)> {
         let named = self.folder.as_deref().map(|f| (f, Origin::Named));
-        named.or_else(|| {
-            self.fabric_bin
-                .as_deref()
-                .map(|f| (f, Origin::Environment))
-        })
+        named.or_else(|| self.fabric_bin.as_deref().map(|f| (f, Origin::Environment)))
     }
 
     fn on_path(&self) -> Option<Binaries> {
@@ -296,12 +266,8 @@ impl Search {
             }
         }
         let version = ask_version(&folder.join("peer"))?;
-        let wanted = self.version.max(OLDEST);
-        if !version.serves(wanted) {
-            return Err(Unusable::TooOld {
-                found: version,
-                wanted,
-            });
+        if version < OLDEST {
+            return Err(Unusable::TooOld(version));
         }
         let folder = std::path::absolute(folder).map_err(Unusable::NotRunnable)?;
         let beside = folder.parent().map(|parent| parent.join("config"));
@@ -310,31 +276,19 @@ impl Search {
             .chain(self.fabric_cfg_path.clone())
             .find(|config| has_sample_config(config))
             .ok_or(Unusable::NoSampleConfig)?;
-        Ok(Binaries {
-            folder,
-            sample_config,
-            version,
-            origin,
-        })
+        Ok(Binaries { folder, sample_config, version, origin })
     }
 }
 
 fn has_sample_config(folder: &Path) -> bool {
-    ["core.yaml", "orderer.yaml"]
-        .iter()
-        .all(|file| folder.join(file).is_file())
+    ["core.yaml", "orderer.yaml"].iter().all(|file| folder.join(file).is_file())
 }
 
 fn announce(progress: &dyn Progress, found: &Binaries) {
     progress::skipped(
         progress,
         "Fabric programs",
-        &format!(
-            "using Fabric {} from {} ({})",
-            found.version,
-            found.folder.display(),
-            found.origin
-        ),
+        &format!("using Fabric {} from {} ({})", found.version, found.folder.display(), found.origin),
     );
 }
 
@@ -356,7 +310,17 @@ fn ask_version(peer: &Path) -> Result<Version, Unusable> {
 mod tests {
     use super::*;
     use crate::progress::Quiet;
-    use std::os::unix::fs::PermissionsExt;
+
+    /// Writes a shell script, by another process: one of this process's threads could otherwise start a program
+    /// while the script is open for writing, and it would not run.
+    pub(super) fn write_program(path: &Path, script: &str) {
+        let written = Command::new("/bin/sh")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#, "sh"])
+            .arg(path)
+            .arg(script)
+            .status();
+        assert!(written.unwrap().success());
+    }
 
     fn release(text: &str) -> Version {
         text.parse().unwrap()
@@ -368,9 +332,7 @@ mod tests {
         let bin = home.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
         for program in PROGRAMS {
-            let file = bin.join(program);
-            std::fs::write(&file, format!("#!/bin/sh\necho peer:\necho ' {answer}'\n")).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            write_program(&bin.join(program), &format!("echo peer:; echo ' {answer}'"));
         }
         if with_config {
             let config = home.path().join("config");
@@ -406,9 +368,7 @@ mod tests {
         for wrong in ["", "3", "3.1", "latest", "3.1.1.1", "3.x.1", "-1.2.3"] {
             assert!(wrong.parse::<Version>().is_err(), "{wrong}");
         }
-        assert!(release("3.1.4").serves(release("3.1.1")));
-        assert!(release("3.1.0").serves(release("3.1.1")));
-        assert!(!release("2.5.16").serves(release("3.1.1")));
+        assert!(release("3.0.0").is_v3() && !release("2.5.16").is_v3());
     }
 
     #[test]
@@ -423,53 +383,32 @@ mod tests {
     #[test]
     fn a_named_folder_that_does_not_serve_is_refused_with_the_reason() {
         let old = programs("Version: 2.4.9", true);
-        assert!(matches!(refusal(&search(&old)), Unusable::TooOld { .. }));
+        assert!(matches!(refusal(&search(&old)), Unusable::TooOld(_)));
         let nameless = programs("Version: latest", true);
-        assert!(matches!(
-            refusal(&search(&nameless)),
-            Unusable::Nameless(_)
-        ));
+        assert!(matches!(refusal(&search(&nameless)), Unusable::Nameless(_)));
         let bare = programs("Version: 3.1.1", false);
         assert!(matches!(refusal(&search(&bare)), Unusable::NoSampleConfig));
         std::fs::remove_file(bare.path().join("bin/orderer")).unwrap();
-        assert!(matches!(
-            refusal(&search(&bare)),
-            Unusable::Missing("orderer")
-        ));
+        assert!(matches!(refusal(&search(&bare)), Unusable::Missing("orderer")));
     }
 
     #[test]
     fn fabric_bin_comes_after_the_named_folder_and_before_path() {
         let home = programs("Version: 3.1.1", true);
-        let environment = Search {
-            folder: None,
-            fabric_bin: Some(home.path().join("bin")),
-            ..search(&home)
-        };
-        assert_eq!(
-            environment.find(&Quiet).unwrap().origin(),
-            Origin::Environment
-        );
-        let path = Search {
-            folder: None,
-            path: Some(home.path().join("bin").into_os_string()),
-            ..search(&home)
-        };
+        let environment = Search { folder: None, fabric_bin: Some(home.path().join("bin")), ..search(&home) };
+        assert_eq!(environment.find(&Quiet).unwrap().origin(), Origin::Environment);
+        let path =
+            Search { folder: None, path: Some(home.path().join("bin").into_os_string()), ..search(&home) };
         assert_eq!(path.find(&Quiet).unwrap().origin(), Origin::Path);
     }
 
     #[test]
     fn no_go_and_no_programs_names_both_ways_out() {
         let home = tempfile::tempdir().unwrap();
-        let nowhere = Search {
-            folder: None,
-            path: Some(home.path().as_os_str().to_owned()),
-            ..search(&home)
-        };
+        let nowhere =
+            Search { folder: None, path: Some(home.path().as_os_str().to_owned()), ..search(&home) };
         let error = nowhere.find(&Quiet).unwrap_err();
-        let FabricError::Build { source, .. } = &error else {
-            panic!("{error:?}")
-        };
+        let FabricError::Build { source, .. } = &error else { panic!("{error:?}") };
         let said = source.to_string();
         assert!(said.contains("Go") && said.contains("FABRIC_BIN"), "{said}");
     }

@@ -23,11 +23,7 @@ pub struct FileError {
 
 impl FileError {
     pub(crate) fn new(path: &Path, what: &'static str, source: io::Error) -> Self {
-        Self {
-            path: path.to_owned(),
-            what,
-            source,
-        }
+        Self { path: path.to_owned(), what, source }
     }
 }
 
@@ -56,11 +52,7 @@ pub(crate) fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), File
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

@@ -9,11 +9,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::fabric::{Binaries, Version, VersionError};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::overlay::OverlayError;
 use crate::ports::Ports;
-use crate::spec::{Consensus, Consortium, Endorsement, Organization};
+use crate::spec::{Consensus, Consortium, Endorsement, OrderingService, Organization};
 
 /// The one profile in the `configtx.yaml` that this crate writes.
 const PROFILE: &str = "Consortium";
@@ -40,6 +41,24 @@ pub enum GenesisError {
     /// A file cannot be read or written.
     #[error("the channel's folder cannot be used")]
     File(#[from] FileError),
+    /// The channel was made for Fabric 3, and the programs are older.
+    #[error(
+        "the channel was made with Fabric {made}, which Fabric {found} cannot take part in; use programs of Fabric 3 or newer"
+    )]
+    TooOld {
+        /// The release that made the channel.
+        made: Version,
+        /// The release of the programs.
+        found: Version,
+    },
+    /// The note of which release made the channel is damaged.
+    #[error("`{path}` does not name the Fabric release that made the channel")]
+    Release {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: VersionError,
+    },
     /// configtxgen does not run.
     #[error("`{program}` does not run")]
     Start {
@@ -65,21 +84,23 @@ pub(crate) fn keep(
     spec: &Consortium,
     layout: &Layout,
     ports: &Ports,
-    configtxgen: &Path,
+    binaries: &Binaries,
 ) -> Result<bool, GenesisError> {
     let block = layout.genesis_block(&spec.channel.name);
-    if block.exists() {
-        return Ok(false);
-    }
     let folder = layout.channel();
+    let release = folder.join("fabric-version");
+    if block.exists() {
+        return demand_new_enough(&release, binaries.version()).map(|()| false);
+    }
     files::make_folder(&folder)?;
     let configtx = folder.join("configtx.yaml");
-    let text = serde_saphyr::to_string(&configtx_of(spec, layout, ports)?)
-        .map_err(|error| OverlayError::Write(error.to_string()))?;
+    let document = configtx_of(spec, layout, ports, binaries.version())?;
+    let text = serde_saphyr::to_string(&document).map_err(|error| OverlayError::Write(error.to_string()))?;
     files::replace(&configtx, files::PUBLIC, text.as_bytes())?;
 
     let draft = folder.join(".genesis.draft");
-    let output = Command::new(configtxgen)
+    let configtxgen = binaries.configtxgen();
+    let output = Command::new(&configtxgen)
         .args(["-profile", PROFILE, "-channelID", &spec.channel.name])
         .arg("-configPath")
         .arg(&folder)
@@ -88,10 +109,7 @@ pub(crate) fn keep(
         .env_clear()
         .current_dir(&folder)
         .output()
-        .map_err(|source| GenesisError::Start {
-            program: configtxgen.to_owned(),
-            source,
-        })?;
+        .map_err(|source| GenesisError::Start { program: configtxgen.clone(), source })?;
     if !output.status.success() || !draft.exists() {
         let said = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = said.lines().collect();
@@ -101,8 +119,19 @@ pub(crate) fn keep(
             said: lines.into_iter().skip(skip).collect::<Vec<_>>().join("\n"),
         });
     }
+    let version = binaries.version().to_string();
+    files::replace(&release, files::PUBLIC, version.as_bytes())?;
     std::fs::rename(&draft, &block).map_err(|e| FileError::new(&block, "made", e))?;
     Ok(true)
+}
+
+/// Demands that programs know the capabilities of the channel, which are those of the release that made it.
+fn demand_new_enough(release: &Path, found: Version) -> Result<(), GenesisError> {
+    let made: Version = files::read(release)?
+        .trim()
+        .parse()
+        .map_err(|source| GenesisError::Release { path: release.to_owned(), source })?;
+    if made.is_v3() && !found.is_v3() { Err(GenesisError::TooOld { made, found }) } else { Ok(()) }
 }
 
 /// The document that configtxgen reads.
@@ -110,8 +139,9 @@ fn configtx_of(
     spec: &Consortium,
     layout: &Layout,
     ports: &Ports,
+    release: Version,
 ) -> Result<Value, GenesisError> {
-    let channel_capability = if spec.fabric.is_v3() { "V3_0" } else { "V2_0" };
+    let channel_capability = if release.is_v3() { "V3_0" } else { "V2_0" };
     let members = spec
         .organizations
         .iter()
@@ -124,19 +154,10 @@ fn configtx_of(
         Endorsement::All => "ALL Endorsement",
     };
     insert(&mut application_policies, "Endorsement", meta(endorsement));
-    insert(
-        &mut application_policies,
-        "LifecycleEndorsement",
-        meta(endorsement),
-    );
+    insert(&mut application_policies, "LifecycleEndorsement", meta(endorsement));
     let acls: serde_json::Map<String, Value> = BLOCK_RESOURCES
         .iter()
-        .map(|resource| {
-            (
-                (*resource).to_owned(),
-                json!("/Channel/Application/BlockReaders"),
-            )
-        })
+        .map(|resource| ((*resource).to_owned(), json!("/Channel/Application/BlockReaders")))
         .collect();
     // Orderers answer whole blocks to the channel's Readers, so that policy is the block readers'.
     let mut channel_policies = meta_policies();
@@ -159,11 +180,7 @@ fn configtx_of(
     }))
 }
 
-fn member(
-    organization: &Organization,
-    layout: &Layout,
-    ports: &Ports,
-) -> Result<Value, GenesisError> {
+fn member(organization: &Organization, layout: &Layout, ports: &Ports) -> Result<Value, GenesisError> {
     let id = &organization.msp_id;
     let anchors = organization
         .peers
@@ -217,7 +234,7 @@ fn orderer(spec: &Consortium, layout: &Layout, ports: &Ports) -> Result<Value, G
             "AbsoluteMaxBytes": "10 MB",
             "PreferredMaxBytes": "2 MB",
         },
-        "EtcdRaft": { "Consenters": consenters },
+        "EtcdRaft": { "Consenters": consenters, "Options": raft_options(service) },
         "Organizations": [{
             "Name": id,
             "ID": id,
@@ -235,6 +252,19 @@ fn orderer(spec: &Consortium, layout: &Layout, ports: &Ports) -> Result<Value, G
     }))
 }
 
+/// Raft's pace. A consenter that is alone has nobody to wait for, and leads a second after its start; among several,
+/// Fabric's own pace keeps a slow disk from costing the leader its place.
+fn raft_options(service: &OrderingService) -> Value {
+    let tick = if service.consenters.len() == 1 { "100ms" } else { "500ms" };
+    json!({
+        "TickInterval": tick,
+        "ElectionTick": 10,
+        "HeartbeatTick": 1,
+        "MaxInflightBlocks": 5,
+        "SnapshotIntervalSize": "16 MB",
+    })
+}
+
 /// The policies of a group, each made from its organisations' policies of that name.
 fn meta_policies() -> Value {
     json!({
@@ -250,11 +280,7 @@ fn meta(rule: &str) -> Value {
 }
 
 fn signature(msp_id: &str, roles: &[&str]) -> Value {
-    let any = roles
-        .iter()
-        .map(|role| format!("'{msp_id}.{role}'"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let any = roles.iter().map(|role| format!("'{msp_id}.{role}'")).collect::<Vec<_>>().join(", ");
     json!({ "Type": "Signature", "Rule": format!("OR({any})") })
 }
 
@@ -265,9 +291,7 @@ fn insert(map: &mut Value, key: &str, value: Value) {
 }
 
 fn listen_port(ports: &Ports, host: &str) -> Result<u16, GenesisError> {
-    ports
-        .port(host, crate::node::LISTEN)
-        .ok_or_else(|| GenesisError::Port(host.to_owned()))
+    ports.port(host, crate::node::LISTEN).ok_or_else(|| GenesisError::Port(host.to_owned()))
 }
 
 #[cfg(test)]
@@ -275,48 +299,50 @@ mod tests {
     use super::*;
     use crate::spec::DEFAULT;
 
-    fn document(spec: &Consortium) -> Value {
+    fn document(spec: &Consortium, release: &str) -> Value {
         let home = tempfile::tempdir().unwrap();
         let layout = Layout::new(home.path().to_owned());
         let ports = Ports::keep(&layout.ports(), crate::node::wanted_ports(spec)).unwrap();
-        configtx_of(spec, &layout, &ports).unwrap()
+        configtx_of(spec, &layout, &ports, release.parse().unwrap()).unwrap()
     }
 
     #[test]
     fn only_peers_endorse_and_only_block_readers_see_whole_blocks() {
         let spec = Consortium::parse(DEFAULT).unwrap();
-        let configtx = document(&spec);
+        let configtx = document(&spec, "3.1.1");
         let profile = &configtx["Profiles"][PROFILE];
         let north = &profile["Application"]["Organizations"][0];
-        assert_eq!(
-            north["Policies"]["Endorsement"]["Rule"],
-            "OR('NorthMSP.peer')"
-        );
+        assert_eq!(north["Policies"]["Endorsement"]["Rule"], "OR('NorthMSP.peer')");
         assert!(!configtx.to_string().contains(".member"));
         for resource in BLOCK_RESOURCES {
-            assert_eq!(
-                profile["Application"]["ACLs"][resource],
-                "/Channel/Application/BlockReaders"
-            );
+            assert_eq!(profile["Application"]["ACLs"][resource], "/Channel/Application/BlockReaders");
         }
         assert_eq!(profile["Policies"]["Readers"]["Rule"], "ANY BlockReaders");
-        assert_eq!(
-            profile["Application"]["Policies"]["Readers"]["Rule"],
-            "ANY Readers"
-        );
+        assert_eq!(profile["Application"]["Policies"]["Readers"]["Rule"], "ANY Readers");
     }
 
     #[test]
-    fn capabilities_follow_the_release() {
-        let mut spec = Consortium::parse(DEFAULT).unwrap();
-        assert_eq!(
-            document(&spec)["Profiles"][PROFILE]["Capabilities"],
-            json!({"V3_0": true})
-        );
-        spec.fabric = crate::fabric::Version::new(2, 5, 9);
-        assert_eq!(
-            document(&spec)["Profiles"][PROFILE]["Capabilities"],
-            json!({"V2_0": true})
-        );
+    fn capabilities_follow_the_programs() {
+        let spec = Consortium::parse(DEFAULT).unwrap();
+        for (release, capability) in [("3.1.1", "V3_0"), ("2.5.9", "V2_0")] {
+            assert_eq!(
+                document(&spec, release)["Profiles"][PROFILE]["Capabilities"],
+                json!({ capability: true })
+            );
+        }
+    }
+
+    #[test]
+    fn a_channel_of_fabric_3_is_not_given_to_older_programs() {
+        let home = tempfile::tempdir().unwrap();
+        let release = home.path().join("fabric-version");
+        let demand = |made: &str, found: &str| {
+            std::fs::write(&release, made).unwrap();
+            demand_new_enough(&release, found.parse().unwrap())
+        };
+        demand("3.1.1", "3.1.5").unwrap();
+        demand("2.5.9", "3.1.1").unwrap();
+        assert!(matches!(demand("3.1.1", "2.5.9"), Err(GenesisError::TooOld { .. })));
+        assert!(matches!(demand("", "3.1.1"), Err(GenesisError::Release { .. })));
     }
 }

@@ -35,23 +35,17 @@ impl Layout {
 
     /// The folder of a member organisation's keys and certificates.
     pub fn organization(&self, organization: &Organization) -> PathBuf {
-        self.root
-            .join("organizations/peerOrganizations")
-            .join(&organization.domain)
+        self.root.join("organizations/peerOrganizations").join(&organization.domain)
     }
 
     /// The folder of the ordering organisation's keys and certificates.
     pub fn ordering_organization(&self, orderer: &OrderingService) -> PathBuf {
-        self.root
-            .join("organizations/ordererOrganizations")
-            .join(&orderer.domain)
+        self.root.join("organizations/ordererOrganizations").join(&orderer.domain)
     }
 
     /// A user's folder, with `msp` and `tls` in it.
     pub fn user(&self, organization: &Organization, user: &str) -> PathBuf {
-        self.organization(organization)
-            .join("users")
-            .join(format!("{user}@{}", organization.domain))
+        self.organization(organization).join("users").join(format!("{user}@{}", organization.domain))
     }
 
     /// A log file of a process.
@@ -66,9 +60,7 @@ impl Layout {
 
     /// The connection profile of an organisation, by its short name.
     pub fn profile(&self, organization: &str) -> PathBuf {
-        self.root
-            .join("profiles")
-            .join(format!("{organization}.json"))
+        self.root.join("profiles").join(format!("{organization}.json"))
     }
 
     pub(crate) fn marker(&self) -> PathBuf {

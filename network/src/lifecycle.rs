@@ -1,18 +1,14 @@
 //! A chaincode's way onto a channel: install, approve, readiness, commit.
 
-
 use std::time::Duration;
 
-use hlf_gateway::{
-    Endorser, EndorserError, Gateway, ProposalError, TransactionError,
-};
+use hlf_gateway::{Endorser, EndorserError, Gateway, ProposalError, TransactionError};
 use hlf_protos::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
-    CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs,
-    InstallChaincodeResult, QueryApprovedChaincodeDefinitionArgs,
-    QueryApprovedChaincodeDefinitionResult, QueryChaincodeDefinitionArgs,
-    QueryChaincodeDefinitionResult, QueryInstalledChaincodesArgs, QueryInstalledChaincodesResult,
-    chaincode_source,
+    CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
+    QueryApprovedChaincodeDefinitionArgs, QueryApprovedChaincodeDefinitionResult,
+    QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult, QueryInstalledChaincodesArgs,
+    QueryInstalledChaincodesResult, chaincode_source,
 };
 use hlf_protos::prost::{DecodeError, Message};
 
@@ -120,60 +116,27 @@ pub(crate) async fn install(
 ) -> Result<bool, LifecycleError> {
     let id = package.id();
     let what = "looking for the installed package";
-    let installed: QueryInstalledChaincodesResult = ask(
-        endorser,
-        (what, host),
-        "",
-        "QueryInstalledChaincodes",
-        &QueryInstalledChaincodesArgs {},
-    )
-    .await?;
-    if installed
-        .installed_chaincodes
-        .iter()
-        .any(|chaincode| chaincode.package_id == id)
-    {
+    let installed: QueryInstalledChaincodesResult =
+        ask(endorser, (what, host), "", "QueryInstalledChaincodes", &QueryInstalledChaincodesArgs {}).await?;
+    if installed.installed_chaincodes.iter().any(|chaincode| chaincode.package_id == id) {
         return Ok(false);
     }
-    let args = InstallChaincodeArgs {
-        chaincode_install_package: package.bytes().to_vec(),
-    };
+    let args = InstallChaincodeArgs { chaincode_install_package: package.bytes().to_vec() };
     let what = "installing the package";
-    let result: InstallChaincodeResult =
-        ask(endorser, (what, host), "", "InstallChaincode", &args).await?;
+    let result: InstallChaincodeResult = ask(endorser, (what, host), "", "InstallChaincode", &args).await?;
     if result.package_id == id {
         Ok(true)
     } else {
-        Err(LifecycleError::PackageId {
-            host: host.to_owned(),
-            found: result.package_id,
-            wanted: id,
-        })
+        Err(LifecycleError::PackageId { host: host.to_owned(), found: result.package_id, wanted: id })
     }
 }
 
 impl Definition<'_> {
     /// The sequence in force, 0 when the chaincode is not defined on the channel.
     pub(crate) async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
-        let args = QueryChaincodeDefinitionArgs {
-            name: self.chaincode.name.clone(),
-        };
-        let Some((host, endorser)) = member.peers.first() else {
-            return Ok(0);
-        };
-        let what = "looking for the chaincode's definition";
-        let answer: Result<QueryChaincodeDefinitionResult, _> = ask(
-            endorser,
-            (what, host),
-            self.channel,
-            "QueryChaincodeDefinition",
-            &args,
-        )
-        .await;
-        match answer {
-            Ok(definition) => Ok(definition.sequence),
-            Err(error) if is_not_there(&error) => Ok(0),
-            Err(error) => Err(error),
+        match member.peers.first() {
+            Some((host, endorser)) => committed_sequence(self, host, endorser).await,
+            None => Ok(0),
         }
     }
 
@@ -184,21 +147,12 @@ impl Definition<'_> {
         if wanted == next || (wanted == committed && committed > 0) {
             Ok(())
         } else {
-            Err(LifecycleError::Sequence {
-                name: self.chaincode.name.clone(),
-                committed,
-                wanted,
-                next,
-            })
+            Err(LifecycleError::Sequence { name: self.chaincode.name.clone(), committed, wanted, next })
         }
     }
 
     /// Approves the definition with this package for one organisation; false when it had.
-    pub(crate) async fn approve(
-        &self,
-        step: &Step<'_>,
-        member: &Member,
-    ) -> Result<bool, LifecycleError> {
+    pub(crate) async fn approve(&self, step: &Step<'_>, member: &Member) -> Result<bool, LifecycleError> {
         if self.is_approved(member).await? {
             return Ok(false);
         }
@@ -207,11 +161,9 @@ impl Definition<'_> {
             name: self.chaincode.name.clone(),
             version: self.chaincode.version.clone(),
             source: Some(ChaincodeSource {
-                r#type: Some(chaincode_source::Type::LocalPackage(
-                    chaincode_source::Local {
-                        package_id: self.package_id.to_owned(),
-                    },
-                )),
+                r#type: Some(chaincode_source::Type::LocalPackage(chaincode_source::Local {
+                    package_id: self.package_id.to_owned(),
+                })),
             }),
             ..Default::default()
         };
@@ -233,9 +185,8 @@ impl Definition<'_> {
         step: &Step<'_>,
         members: &[Member],
     ) -> Result<(), LifecycleError> {
-        let Some((member, (host, endorser))) = members
-            .first()
-            .and_then(|member| member.peers.first().map(|peer| (member, peer)))
+        let Some((member, (host, endorser))) =
+            members.first().and_then(|member| member.peers.first().map(|peer| (member, peer)))
         else {
             return Ok(());
         };
@@ -247,14 +198,9 @@ impl Definition<'_> {
         };
         let what = format!("every organisation's approval to reach `{}`", member.msp_id);
         wait::until(step, &what, LIMIT, || async {
-            let ready: CheckCommitReadinessResult = ask(
-                endorser,
-                ("looking for approvals", host),
-                self.channel,
-                "CheckCommitReadiness",
-                &args,
-            )
-            .await?;
+            let ready: CheckCommitReadinessResult =
+                ask(endorser, ("looking for approvals", host), self.channel, "CheckCommitReadiness", &args)
+                    .await?;
             let missing: Vec<&str> = members
                 .iter()
                 .map(|member| member.msp_id.as_str())
@@ -270,11 +216,7 @@ impl Definition<'_> {
     }
 
     /// Commits the definition, endorsed by every organisation.
-    pub(crate) async fn commit(
-        &self,
-        step: &Step<'_>,
-        members: &[Member],
-    ) -> Result<(), LifecycleError> {
+    pub(crate) async fn commit(&self, step: &Step<'_>, members: &[Member]) -> Result<(), LifecycleError> {
         let Some(first) = members.first() else {
             return Ok(());
         };
@@ -312,12 +254,10 @@ impl Definition<'_> {
                 member.msp_id
             );
             wait::until(step, &what, LIMIT, || async {
-                let proposal = contract.proposal(METADATA).build().map_err(|source| {
-                    LifecycleError::Proposal {
-                        what: "a test call",
-                        source,
-                    }
-                })?;
+                let proposal = contract
+                    .proposal(METADATA)
+                    .build()
+                    .map_err(|source| LifecycleError::Proposal { what: "a test call", source })?;
                 Ok::<_, LifecycleError>(match proposal.endorse().await {
                     Ok(_) => Look::Holds(()),
                     // A refusal by the chaincode itself is an answer.
@@ -339,14 +279,8 @@ impl Definition<'_> {
             return Ok(false);
         };
         let what = "looking for the organisation's approval";
-        let answer: Result<QueryApprovedChaincodeDefinitionResult, _> = ask(
-            endorser,
-            (what, host),
-            self.channel,
-            "QueryApprovedChaincodeDefinition",
-            &args,
-        )
-        .await;
+        let answer: Result<QueryApprovedChaincodeDefinitionResult, _> =
+            ask(endorser, (what, host), self.channel, "QueryApprovedChaincodeDefinition", &args).await;
         let approved = match answer {
             Ok(approved) => approved,
             Err(error) if is_not_there(&error) => return Ok(false),
@@ -403,6 +337,22 @@ impl Definition<'_> {
     }
 }
 
+/// The sequence in force as one peer knows it, 0 when the chaincode is not defined on the channel.
+pub(crate) async fn committed_sequence(
+    definition: &Definition<'_>,
+    host: &str,
+    endorser: &Endorser,
+) -> Result<i64, LifecycleError> {
+    let args = QueryChaincodeDefinitionArgs { name: definition.chaincode.name.clone() };
+    let what = "looking for the chaincode's definition";
+    let answer: Result<QueryChaincodeDefinitionResult, _> =
+        ask(endorser, (what, host), definition.channel, "QueryChaincodeDefinition", &args).await;
+    match answer {
+        Ok(definition) => Ok(definition.sequence),
+        Err(error) if is_not_there(&error) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
 
 /// Calls `_lifecycle` on one peer.
 async fn ask<R: Message + Default>(
@@ -417,15 +367,8 @@ async fn ask<R: Message + Default>(
         .arg(args.encode_to_vec())
         .send()
         .await
-        .map_err(|source| LifecycleError::Peer {
-            what,
-            host: host.to_owned(),
-            source,
-        })?;
-    R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer {
-        host: host.to_owned(),
-        source,
-    })
+        .map_err(|source| LifecycleError::Peer { what, host: host.to_owned(), source })?;
+    R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer { host: host.to_owned(), source })
 }
 
 /// Whether a query's refusal says that there is no such definition.
@@ -436,8 +379,6 @@ fn is_not_there(error: &LifecycleError) -> bool {
     source.chaincode_response().is_some_and(|response| {
         response.status == 404
             || response.message.contains("is not defined")
-            || response
-                .message
-                .contains("could not fetch approved chaincode definition")
+            || response.message.contains("could not fetch approved chaincode definition")
     })
 }

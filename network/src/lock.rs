@@ -46,10 +46,7 @@ impl FolderLock {
     }
 
     fn take(path: &Path, how: FlockOperation) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -64,10 +61,7 @@ impl FolderLock {
                 Err(Errno::WOULDBLOCK) => {
                     let mut holder = String::new();
                     file.read_to_string(&mut holder).map_err(failed)?;
-                    return Err(LockError::Held {
-                        path: path.to_owned(),
-                        holder: holder.trim().to_owned(),
-                    });
+                    return Err(LockError::Held { path: path.to_owned(), holder: holder.trim().to_owned() });
                 }
                 Err(error) => return Err(failed(error.into())),
             }
@@ -88,9 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let held = FolderLock::try_take(&path).unwrap();
-        let Err(LockError::Held { holder, .. }) = FolderLock::try_take(&path) else {
-            panic!("taken twice")
-        };
+        let Err(LockError::Held { holder, .. }) = FolderLock::try_take(&path) else { panic!("taken twice") };
         assert_eq!(holder, std::process::id().to_string());
         drop(held);
         FolderLock::wait(&path).unwrap();

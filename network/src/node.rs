@@ -21,17 +21,11 @@ pub(crate) fn wanted_ports(
 ) -> impl Iterator<Item = (String, &'static [&'static str])> + '_ {
     const OF_ORDERER: &[&str] = &[LISTEN, OPERATIONS, ADMIN];
     const OF_PEER: &[&str] = &[LISTEN, OPERATIONS, CHAINCODE];
-    let orderers = spec
-        .orderer
-        .consenters
+    let orderers = spec.orderer.consenters.iter().map(|consenter| (spec.orderer.host(consenter), OF_ORDERER));
+    let peers = spec
+        .organizations
         .iter()
-        .map(|consenter| (spec.orderer.host(consenter), OF_ORDERER));
-    let peers = spec.organizations.iter().flat_map(|organization| {
-        organization
-            .peers
-            .iter()
-            .map(|peer| (organization.host(peer), OF_PEER))
-    });
+        .flat_map(|organization| organization.peers.iter().map(|peer| (organization.host(peer), OF_PEER)));
     orderers.chain(peers)
 }
 
@@ -58,17 +52,10 @@ pub enum NodeError {
 }
 
 pub(crate) fn port(ports: &Ports, host: &str, purpose: &'static str) -> Result<u16, NodeError> {
-    ports.port(host, purpose).ok_or_else(|| NodeError::Port {
-        host: host.to_owned(),
-        purpose,
-    })
+    ports.port(host, purpose).ok_or_else(|| NodeError::Port { host: host.to_owned(), purpose })
 }
 
 /// A node's address on this machine, `127.0.0.1:PORT`.
-pub(crate) fn loopback(
-    ports: &Ports,
-    host: &str,
-    purpose: &'static str,
-) -> Result<String, NodeError> {
+pub(crate) fn loopback(ports: &Ports, host: &str, purpose: &'static str) -> Result<String, NodeError> {
     port(ports, host, purpose).map(|port| format!("127.0.0.1:{port}"))
 }

@@ -68,8 +68,8 @@ impl Operations {
             roots.add(root).map_err(|e| wrong(&e))?;
         }
         let chain = certificates(&files::read(&client.certificate)?)?;
-        let key = PrivateKeyDer::from_pem_slice(files::read(&client.key)?.as_bytes())
-            .map_err(|e| wrong(&e))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(files::read(&client.key)?.as_bytes()).map_err(|e| wrong(&e))?;
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -86,19 +86,15 @@ impl Operations {
         Ok(Self { http })
     }
 
-    /// Whether a node says that it is healthy.
-    pub(crate) async fn is_healthy(&self, address: &str) -> Result<(), OperationsError> {
+    /// Demands that a node says that it is healthy.
+    pub(crate) async fn demand_healthy(&self, address: &str) -> Result<(), OperationsError> {
         let url = format!("https://{address}/healthz");
         let (status, body) = self.ask(self.http.get(&url), &url).await?;
         demand(status == StatusCode::OK, url, status, body).map(|_| ())
     }
 
     /// The value of a gauge, the greatest over its labels; `None` when the node has no such metric.
-    pub(crate) async fn gauge(
-        &self,
-        address: &str,
-        name: &str,
-    ) -> Result<Option<f64>, OperationsError> {
+    pub(crate) async fn gauge(&self, address: &str, name: &str) -> Result<Option<f64>, OperationsError> {
         let url = format!("https://{address}/metrics");
         let (status, body) = self.ask(self.http.get(&url), &url).await?;
         let body = demand(status == StatusCode::OK, url, status, body)?;
@@ -117,13 +113,11 @@ impl Operations {
             return Ok(None);
         }
         let body = demand(status == StatusCode::OK, url.clone(), status, body)?;
-        serde_json::from_str(&body)
-            .map(Some)
-            .map_err(|_| OperationsError::Refused {
-                url,
-                status: status.as_u16(),
-                body,
-            })
+        serde_json::from_str(&body).map(Some).map_err(|_| OperationsError::Refused {
+            url,
+            status: status.as_u16(),
+            body,
+        })
     }
 
     /// Makes the orderer at this admin address join the channel of a genesis block.
@@ -139,10 +133,7 @@ impl Operations {
         let request = self
             .http
             .post(&url)
-            .header(
-                reqwest::header::CONTENT_TYPE,
-                format!("multipart/form-data; boundary={BOUNDARY}"),
-            )
+            .header(reqwest::header::CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"))
             .body(form);
         let (status, body) = self.ask(request, &url).await?;
         demand(status == StatusCode::CREATED, url, status, body).map(|_| ())
@@ -153,10 +144,7 @@ impl Operations {
         request: reqwest::RequestBuilder,
         url: &str,
     ) -> Result<(StatusCode, String), OperationsError> {
-        let unreachable = |source| OperationsError::Unreachable {
-            url: url.to_owned(),
-            source,
-        };
+        let unreachable = |source| OperationsError::Unreachable { url: url.to_owned(), source };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.text().await.map_err(unreachable)?;
@@ -170,20 +158,11 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, OperationsErr
         .map_err(|error| OperationsError::Tls(error.to_string()))
 }
 
-fn demand(
-    holds: bool,
-    url: String,
-    status: StatusCode,
-    body: String,
-) -> Result<String, OperationsError> {
+fn demand(holds: bool, url: String, status: StatusCode, body: String) -> Result<String, OperationsError> {
     if holds {
         Ok(body)
     } else {
-        Err(OperationsError::Refused {
-            url,
-            status: status.as_u16(),
-            body: body.trim().to_owned(),
-        })
+        Err(OperationsError::Refused { url, status: status.as_u16(), body: body.trim().to_owned() })
     }
 }
 

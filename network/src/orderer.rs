@@ -40,20 +40,13 @@ pub(crate) fn prepare(
         args: Vec::new(),
         env: BTreeMap::from([("FABRIC_CFG_PATH".to_owned(), node.into_os_string())]),
         ports: ports.of(&host),
-        reads: vec![
-            path,
-            home.join("tls/server.crt"),
-            home.join(format!("msp/signcerts/{host}-cert.pem")),
-        ],
+        reads: vec![path, home.join("tls/server.crt"), home.join(format!("msp/signcerts/{host}-cert.pem"))],
     })
 }
 
 /// An orderer's folder of keys and certificates.
 pub(crate) fn folder(layout: &Layout, orderer: &OrderingService, host: &str) -> PathBuf {
-    layout
-        .ordering_organization(orderer)
-        .join("orderers")
-        .join(host)
+    layout.ordering_organization(orderer).join("orderers").join(host)
 }
 
 fn configure(
@@ -90,10 +83,7 @@ fn configure(
         .set("Admin.TLS.PrivateKey", key.clone())?
         .set("Admin.TLS.ClientAuthRequired", true)?
         .set("Admin.TLS.ClientRootCAs", roots.clone())?
-        .set(
-            "Operations.ListenAddress",
-            loopback(ports, host, OPERATIONS)?,
-        )?
+        .set("Operations.ListenAddress", loopback(ports, host, OPERATIONS)?)?
         .set("Operations.TLS.Enabled", true)?
         .set("Operations.TLS.Certificate", certificate)?
         .set("Operations.TLS.PrivateKey", key)?

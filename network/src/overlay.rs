@@ -18,9 +18,7 @@ pub enum OverlayError {
     #[error("the sample configuration is not YAML: {0}")]
     Syntax(String),
     /// A key to be changed is not there.
-    #[error(
-        "the sample configuration has no `{0}`; is it of the same release as the programs beside it?"
-    )]
+    #[error("the sample configuration has no `{0}`; is it of the same release as the programs beside it?")]
     Absent(String),
     /// A key that must be on is off or missing.
     #[error("the configuration has `{key}` = {found}, and it must be {wanted}")]
@@ -40,8 +38,7 @@ pub enum OverlayError {
 impl Overlay {
     /// Parses a sample configuration.
     pub(crate) fn parse(yaml: &str) -> Result<Self, OverlayError> {
-        let root: Value =
-            serde_saphyr::from_str(yaml).map_err(|e| OverlayError::Syntax(e.to_string()))?;
+        let root: Value = serde_saphyr::from_str(yaml).map_err(|e| OverlayError::Syntax(e.to_string()))?;
         if root.is_object() {
             Ok(Self { root })
         } else {
@@ -50,29 +47,18 @@ impl Overlay {
     }
 
     /// Sets a key that exists, named by its path with dots; case does not matter, as in Fabric.
-    pub(crate) fn set(
-        &mut self,
-        path: &str,
-        value: impl Into<Value>,
-    ) -> Result<&mut Self, OverlayError> {
+    pub(crate) fn set(&mut self, path: &str, value: impl Into<Value>) -> Result<&mut Self, OverlayError> {
         let absent = || OverlayError::Absent(path.to_owned());
         let mut at = &mut self.root;
         for name in path.split('.') {
-            at = at
-                .as_object_mut()
-                .and_then(|map| entry_mut(map, name))
-                .ok_or_else(absent)?;
+            at = at.as_object_mut().and_then(|map| entry_mut(map, name)).ok_or_else(absent)?;
         }
         *at = value.into();
         Ok(self)
     }
 
     /// Sets a key that a release knows and its sample leaves out; the group that it belongs to must exist.
-    pub(crate) fn add(
-        &mut self,
-        path: &str,
-        value: impl Into<Value>,
-    ) -> Result<&mut Self, OverlayError> {
+    pub(crate) fn add(&mut self, path: &str, value: impl Into<Value>) -> Result<&mut Self, OverlayError> {
         let absent = || OverlayError::Absent(path.to_owned());
         if self.value(path).is_some() {
             return self.set(path, value);
@@ -80,24 +66,16 @@ impl Overlay {
         let (group, name) = path.rsplit_once('.').ok_or_else(absent)?;
         let mut at = &mut self.root;
         for part in group.split('.') {
-            at = at
-                .as_object_mut()
-                .and_then(|map| entry_mut(map, part))
-                .ok_or_else(absent)?;
+            at = at.as_object_mut().and_then(|map| entry_mut(map, part)).ok_or_else(absent)?;
         }
-        at.as_object_mut()
-            .ok_or_else(absent)?
-            .insert(name.to_owned(), value.into());
+        at.as_object_mut().ok_or_else(absent)?.insert(name.to_owned(), value.into());
         Ok(self)
     }
 
     /// The value of a key, `None` when it is missing.
     pub(crate) fn value(&self, path: &str) -> Option<&Value> {
         path.split('.').try_fold(&self.root, |at, name| {
-            at.as_object()?
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value)
+            at.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
         })
     }
 
@@ -108,9 +86,7 @@ impl Overlay {
 
     /// Demands that a limit is set: above zero, which stands for none.
     pub(crate) fn demand_limit(&self, path: &str) -> Result<(), OverlayError> {
-        self.demand(path, "a limit above zero", |value| {
-            value.as_u64().is_some_and(|limit| limit > 0)
-        })
+        self.demand(path, "a limit above zero", |value| value.as_u64().is_some_and(|limit| limit > 0))
     }
 
     /// Demands that a list of named entries has one of this name.
@@ -122,9 +98,7 @@ impl Overlay {
     ) -> Result<(), OverlayError> {
         self.demand(path, wanted, |value| {
             value.as_array().is_some_and(|entries| {
-                entries
-                    .iter()
-                    .any(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
+                entries.iter().any(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
             })
         })
     }
@@ -139,11 +113,7 @@ impl Overlay {
         if holds(found) {
             Ok(())
         } else {
-            Err(OverlayError::Off {
-                key: path.to_owned(),
-                found: found.to_string(),
-                wanted,
-            })
+            Err(OverlayError::Off { key: path.to_owned(), found: found.to_string(), wanted })
         }
     }
 
@@ -154,9 +124,7 @@ impl Overlay {
 }
 
 fn entry_mut<'a>(map: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Value> {
-    map.iter_mut()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
+    map.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -212,10 +180,7 @@ vm:
     fn an_absent_key_is_never_added() {
         let mut overlay = Overlay::parse(SAMPLE).unwrap();
         for path in ["peer.ID2", "peer.id.deeper", "ledger", ""] {
-            assert!(
-                matches!(overlay.set(path, true), Err(OverlayError::Absent(_))),
-                "{path}"
-            );
+            assert!(matches!(overlay.set(path, true), Err(OverlayError::Absent(_))), "{path}");
         }
     }
 
@@ -235,18 +200,12 @@ vm:
         let overlay = Overlay::parse(SAMPLE).unwrap();
         overlay.demand_on("vm.on").unwrap();
         overlay.demand_limit("peer.limits.gateway").unwrap();
-        overlay
-            .demand_named("peer.filters", "ExpirationCheck", "there")
-            .unwrap();
+        overlay.demand_named("peer.filters", "ExpirationCheck", "there").unwrap();
         assert!(overlay.demand_on("vm.off").is_err());
         assert!(overlay.demand_on("vm.missing").is_err());
         assert!(overlay.demand_limit("peer.limits.deliver").is_err());
         assert!(overlay.demand_limit("peer.limits.missing").is_err());
-        assert!(
-            overlay
-                .demand_named("peer.filters", "TimeWindowCheck", "there")
-                .is_err()
-        );
+        assert!(overlay.demand_named("peer.filters", "TimeWindowCheck", "there").is_err());
     }
 
     #[test]

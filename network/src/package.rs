@@ -44,14 +44,8 @@ impl Package {
         });
         let code = archive(&[("connection.json", connection.to_string().as_bytes())])?;
         let metadata = serde_json::json!({ "type": TYPE, "label": label });
-        let bytes = archive(&[
-            ("metadata.json", metadata.to_string().as_bytes()),
-            ("code.tar.gz", &code),
-        ])?;
-        Ok(Self {
-            label: label.to_owned(),
-            bytes,
-        })
+        let bytes = archive(&[("metadata.json", metadata.to_string().as_bytes()), ("code.tar.gz", &code)])?;
+        Ok(Self { label: label.to_owned(), bytes })
     }
 
     /// The label, the first part of the id.
@@ -74,10 +68,7 @@ impl Package {
 ///
 /// It is stored, not compressed: another release of the compressor would give other bytes.
 fn archive(files: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
-    let gzip = GzBuilder::new()
-        .mtime(0)
-        .operating_system(UNKNOWN_OS)
-        .write(Vec::new(), Compression::none());
+    let gzip = GzBuilder::new().mtime(0).operating_system(UNKNOWN_OS).write(Vec::new(), Compression::none());
     let mut tar = tar::Builder::new(gzip);
     for (name, content) in files {
         let mut header = Header::new_ustar();
@@ -122,7 +113,7 @@ mod tests {
         assert_eq!(package, Package::of_service("basic_1.0").unwrap());
         assert_eq!(
             package.id(),
-            "basic_1.0:ID"
+            "basic_1.0:4af476860963699b4c7d3614bf6dde12443851f089ae756610dac8112f0151b4"
         );
         assert_ne!(package.id(), Package::of_service("basic_1.1").unwrap().id());
     }
@@ -134,10 +125,7 @@ mod tests {
         let names: Vec<&str> = outer.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["metadata.json", "code.tar.gz"]);
         let metadata: serde_json::Value = serde_json::from_slice(&outer[0].1).unwrap();
-        assert_eq!(
-            metadata,
-            serde_json::json!({"type": "ccaas", "label": "basic_1.0"})
-        );
+        assert_eq!(metadata, serde_json::json!({"type": "ccaas", "label": "basic_1.0"}));
         let inner = unpack(&outer[1].1);
         assert_eq!(inner[0].0, "connection.json");
         let connection: serde_json::Value = serde_json::from_slice(&inner[0].1).unwrap();

@@ -43,14 +43,7 @@ pub(crate) fn prepare(
 
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
-    configure(
-        &mut config,
-        organization,
-        &host,
-        layout,
-        ports,
-        &scripts,
-    )?;
+    configure(&mut config, organization, &host, layout, ports, &scripts)?;
     demand_nothing_off(&config, binaries)?;
     let core = node.join("core.yaml");
     files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;
@@ -102,9 +95,7 @@ pub(crate) fn folder(layout: &Layout, organization: &Organization, host: &str) -
 }
 
 fn builder_values(layout: &Layout, organization: &Organization) -> PathBuf {
-    layout
-        .chaincode()
-        .join(format!("{}.values.json", organization.name))
+    layout.chaincode().join(format!("{}.values.json", organization.name))
 }
 
 fn data(layout: &Layout, host: &str) -> PathBuf {
@@ -152,17 +143,11 @@ fn configure(
             "chaincode.externalBuilders",
             json!([{ "name": "service", "path": builder, "propagateEnvironment": [MARKER] }]),
         )?
-        .set(
-            "operations.listenAddress",
-            loopback(ports, host, OPERATIONS)?,
-        )?
+        .set("operations.listenAddress", loopback(ports, host, OPERATIONS)?)?
         .set("operations.tls.enabled", true)?
         .set("operations.tls.cert.file", json!(tls.join("server.crt")))?
         .set("operations.tls.key.file", json!(tls.join("server.key")))?
-        .set(
-            "operations.tls.clientRootCAs.files",
-            json!([tls.join("ca.crt")]),
-        )?
+        .set("operations.tls.clientRootCAs.files", json!([tls.join("ca.crt")]))?
         .set("metrics.provider", "prometheus")?;
     for (key, interval) in GOSSIP_PACE {
         config.set(key, interval)?;

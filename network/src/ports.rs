@@ -109,10 +109,8 @@ impl Ports {
         if !path.exists() {
             return Ok(Self::default());
         }
-        serde_json::from_str(&files::read(path)?).map_err(|error| PortError::Damaged {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })
+        serde_json::from_str(&files::read(path)?)
+            .map_err(|error| PortError::Damaged { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// The port of a process for a purpose, when it was chosen.
@@ -122,10 +120,7 @@ impl Ports {
 
     /// The ports of a process.
     pub(crate) fn of(&self, process: &str) -> Vec<u16> {
-        self.chosen
-            .get(process)
-            .map(|ports| ports.values().copied().collect())
-            .unwrap_or_default()
+        self.chosen.get(process).map(|ports| ports.values().copied().collect()).unwrap_or_default()
     }
 }
 
@@ -133,11 +128,7 @@ impl Ports {
 pub(crate) fn demand_free(process: &str, ports: &[u16]) -> Result<(), PortError> {
     for port in ports {
         if listen(*port).is_none() {
-            return Err(PortError::InUse {
-                port: *port,
-                process: process.to_owned(),
-                holder: holder(*port),
-            });
+            return Err(PortError::InUse { port: *port, process: process.to_owned(), holder: holder(*port) });
         }
     }
     Ok(())
@@ -181,10 +172,7 @@ fn holder(port: u16) -> Holder {
                 })
             })
         })
-        .map_or(Holder::Unknown, |pid| Holder::Process {
-            pid,
-            command: command_line(pid),
-        })
+        .map_or(Holder::Unknown, |pid| Holder::Process { pid, command: command_line(pid) })
 }
 
 /// The inode of a line of the table when it listens (state `0A`) on this port.
@@ -207,9 +195,7 @@ mod tests {
     fn ports_are_chosen_once_and_differ() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ports.json");
-        let wanted = || {
-            ["a", "b", "c"].map(|name| (name.to_owned(), PURPOSES))
-        };
+        let wanted = || ["a", "b", "c"].map(|name| (name.to_owned(), PURPOSES));
         let first = Ports::keep(&path, wanted()).unwrap();
         let mut all: Vec<u16> = ["a", "b", "c"].iter().flat_map(|n| first.of(n)).collect();
         all.sort_unstable();
@@ -226,13 +212,8 @@ mod tests {
     fn a_taken_port_is_named_with_its_holder() {
         let (port, listener) = free_port().unwrap();
         let error = demand_free("peer0", &[port]).unwrap_err();
-        let PortError::InUse { holder, .. } = &error else {
-            panic!("{error:?}")
-        };
-        assert!(
-            matches!(holder, Holder::Process { pid, .. } if *pid == std::process::id()),
-            "{error}"
-        );
+        let PortError::InUse { holder, .. } = &error else { panic!("{error:?}") };
+        assert!(matches!(holder, Holder::Process { pid, .. } if *pid == std::process::id()), "{error}");
         drop(listener);
         demand_free("peer0", &[port]).unwrap();
     }
@@ -242,10 +223,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ports.json");
         fs::write(&path, "{\"a\": 70000}").unwrap();
-        assert!(matches!(
-            Ports::keep(&path, []),
-            Err(PortError::Damaged { .. })
-        ));
+        assert!(matches!(Ports::keep(&path, []), Err(PortError::Damaged { .. })));
     }
 
     #[test]

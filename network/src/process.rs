@@ -28,6 +28,9 @@ pub(crate) use proc_fs::{all, command_line};
 /// The environment variable by which a state folder's processes are found: its value is the folder.
 pub const MARKER: &str = "HLF_NETWORK_STATE";
 
+/// The environment variable with a process's name, by which it is known before its record is written.
+const NAME: &str = "HLF_NETWORK_PROCESS";
+
 /// How long a process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a killed process.
@@ -144,10 +147,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// The supervisor of a state folder.
     pub fn new(layout: Layout) -> Self {
-        Self {
-            layout,
-            children: Mutex::default(),
-        }
+        Self { layout, children: Mutex::default() }
     }
 
     /// Makes a service run, from the program and settings as they are now.
@@ -160,28 +160,39 @@ impl Supervisor {
         let fingerprint = fingerprint(service)?;
         let ran = match self.record_of_running(&service.name) {
             Some(record) if record.fingerprint == fingerprint => return Ok(Ensured::Running),
-            Some(_) => {
-                self.stop(&service.name).await?;
-                true
-            }
-            None => false,
+            record => record.is_some(),
         };
-        ports::demand_free(&service.name, &service.ports).map_err(|source| ProcessError::Port {
-            name: service.name.clone(),
-            source,
-        })?;
+        // Of a start that was interrupted, a process may be left that no record knows.
+        self.end(&self.named(&service.name)).await?;
+        demand_ports(service)?;
         self.start(service, fingerprint)?;
-        Ok(if ran {
-            Ensured::Restarted
-        } else {
-            Ensured::Started
-        })
+        Ok(if ran { Ensured::Restarted } else { Ensured::Started })
+    }
+
+    /// Makes services run, and returns how many had to be started.
+    ///
+    /// The ports of all that do not run are looked at before the first is started.
+    ///
+    /// # Errors
+    /// [`ProcessError`] as of [`Supervisor::ensure`].
+    pub async fn ensure_all(&self, services: &[Service]) -> Result<usize, ProcessError> {
+        for service in services {
+            if self.running(&service.name).is_none() {
+                self.end(&self.named(&service.name)).await?;
+                demand_ports(service)?;
+            }
+        }
+        let mut started = 0_usize;
+        for service in services {
+            let ensured = self.ensure(service).await?;
+            started = started.saturating_add(usize::from(ensured != Ensured::Running));
+        }
+        Ok(started)
     }
 
     /// The process of this name, when it runs.
     pub fn running(&self, name: &str) -> Option<Running> {
-        self.record_of_running(name)
-            .map(|record| Running { pid: record.pid })
+        self.record_of_running(name).map(|record| Running { pid: record.pid })
     }
 
     /// Demands that a started process still runs.
@@ -194,12 +205,7 @@ impl Supervisor {
         }
         let log = self.layout.log(name);
         let (cause, tail) = diagnose::last_words(&log);
-        Err(ProcessError::Died {
-            name: name.to_owned(),
-            cause,
-            log,
-            tail,
-        })
+        Err(ProcessError::Died { name: name.to_owned(), cause, log, tail })
     }
 
     /// Stops the process of this name; false when it did not run.
@@ -207,13 +213,10 @@ impl Supervisor {
     /// # Errors
     /// [`ProcessError`] when it does not end.
     pub async fn stop(&self, name: &str) -> Result<bool, ProcessError> {
-        let Some(record) = self.record_of_running(name) else {
-            self.forget(name)?;
-            return Ok(false);
-        };
-        self.end(&[record.pid]).await?;
+        let found = self.named(name);
+        self.end(&found).await?;
         self.forget(name)?;
-        Ok(true)
+        Ok(!found.is_empty())
     }
 
     /// Stops every process that carries this state folder, recorded or not; returns how many there were.
@@ -233,9 +236,7 @@ impl Supervisor {
         let run = self.layout.run();
         if run.exists() {
             for entry in fs::read_dir(&run).map_err(|e| FileError::new(&run, "read", e))? {
-                let path = entry
-                    .map_err(|e| FileError::new(&run, "read", e))?
-                    .path();
+                let path = entry.map_err(|e| FileError::new(&run, "read", e))?.path();
                 fs::remove_file(&path).map_err(|e| FileError::new(&path, "removed", e))?;
             }
         }
@@ -247,9 +248,16 @@ impl Supervisor {
         self.reap();
         all()
             .filter(|pid| *pid != std::process::id())
-            .filter(|pid| proc_fs::carries(*pid, MARKER, self.layout.root()))
+            .filter(|pid| proc_fs::carries(*pid, MARKER, self.layout.root().as_os_str()))
             .filter(|pid| proc_fs::start_ticks(*pid).is_some())
             .collect()
+    }
+
+    /// The processes of this name, recorded or not.
+    fn named(&self, name: &str) -> Vec<u32> {
+        let mut found = self.marked();
+        found.retain(|pid| proc_fs::carries(*pid, NAME, name.as_ref()));
+        found
     }
 
     fn start(&self, service: &Service, fingerprint: String) -> Result<(), ProcessError> {
@@ -263,18 +271,15 @@ impl Supervisor {
             .create(true)
             .open(&log)
             .map_err(|e| FileError::new(&log, "opened", e))?;
-        let errors = output
-            .try_clone()
-            .map_err(|e| FileError::new(&log, "opened", e))?;
-        let inherited = INHERITED
-            .iter()
-            .filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
+        let errors = output.try_clone().map_err(|e| FileError::new(&log, "opened", e))?;
+        let inherited = INHERITED.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
         let child = Command::new(&service.program)
             .args(&service.args)
             .env_clear()
             .envs(inherited)
             .envs(&service.env)
             .env(MARKER, self.layout.root())
+            .env(NAME, &service.name)
             .current_dir(self.layout.root())
             .stdin(Stdio::null())
             .stdout(output)
@@ -288,18 +293,10 @@ impl Supervisor {
                 source,
             })?;
         let pid = child.id();
-        let record = Record {
-            pid,
-            start_ticks: proc_fs::start_ticks(pid).unwrap_or_default(),
-            fingerprint,
-        };
+        let record = Record { pid, start_ticks: proc_fs::start_ticks(pid).unwrap_or_default(), fingerprint };
         self.children().insert(pid, child);
         let text = serde_json::to_string(&record).unwrap_or_default();
-        files::replace(
-            &self.record_path(&service.name),
-            files::PUBLIC,
-            text.as_bytes(),
-        )?;
+        files::replace(&self.record_path(&service.name), files::PUBLIC, text.as_bytes())?;
         Ok(())
     }
 
@@ -318,21 +315,13 @@ impl Supervisor {
                 tokio::time::sleep(POLL).await;
             }
         }
-        Err(ProcessError::Unstoppable(
-            pids.iter()
-                .copied()
-                .filter(|pid| self.is_ours(*pid))
-                .collect(),
-        ))
+        Err(ProcessError::Unstoppable(pids.iter().copied().filter(|pid| self.is_ours(*pid)).collect()))
     }
 
     /// Signals a process after its handle made sure that the id is still ours.
     fn signal(&self, pid: u32, signal: Signal) -> Result<(), ProcessError> {
         let refused = |source| ProcessError::Signal { pid, source };
-        let Some(id) = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        else {
+        let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
             return Ok(());
         };
         let handle = match pidfd_open(id, PidfdFlags::empty()) {
@@ -350,8 +339,7 @@ impl Supervisor {
     }
 
     fn is_ours(&self, pid: u32) -> bool {
-        proc_fs::start_ticks(pid).is_some()
-            && proc_fs::carries(pid, MARKER, self.layout.root())
+        proc_fs::start_ticks(pid).is_some() && proc_fs::carries(pid, MARKER, self.layout.root().as_os_str())
     }
 
     fn record_of_running(&self, name: &str) -> Option<Record> {
@@ -359,7 +347,7 @@ impl Supervisor {
         let text = files::read(&self.record_path(name)).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
         let alive = proc_fs::start_ticks(record.pid) == Some(record.start_ticks)
-            && proc_fs::carries(record.pid, MARKER, self.layout.root());
+            && proc_fs::carries(record.pid, MARKER, self.layout.root().as_os_str());
         alive.then_some(record)
     }
 
@@ -370,16 +358,13 @@ impl Supervisor {
     fn forget(&self, name: &str) -> Result<(), FileError> {
         let path = self.record_path(name);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(FileError::new(&path, "removed", e))
-            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(&path, "removed", e)),
             _ => Ok(()),
         }
     }
 
     fn reap(&self) {
-        self.children()
-            .retain(|_, child| matches!(child.try_wait(), Ok(None)));
+        self.children().retain(|_, child| matches!(child.try_wait(), Ok(None)));
     }
 
     fn children(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Child>> {
@@ -387,13 +372,16 @@ impl Supervisor {
     }
 }
 
+fn demand_ports(service: &Service) -> Result<(), ProcessError> {
+    ports::demand_free(&service.name, &service.ports)
+        .map_err(|source| ProcessError::Port { name: service.name.clone(), source })
+}
+
 /// Gives the log of the run before the next number, and drops the oldest.
 fn turn_logs(log: &Path) -> Result<(), FileError> {
     let numbered = |number: u32| PathBuf::from(format!("{}.{number}", log.display()));
     let rename = |from: &Path, to: &Path| match fs::rename(from, to) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(FileError::new(from, "renamed", e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(from, "renamed", e)),
         _ => Ok(()),
     };
     for number in (1..OLD_LOGS).rev() {
@@ -403,7 +391,7 @@ fn turn_logs(log: &Path) -> Result<(), FileError> {
 }
 
 /// SHA-256 over everything that makes a restart necessary when it changes.
-fn fingerprint(service: &Service) -> Result<String, FileError> {
+fn fingerprint(service: &Service) -> Result<String, ProcessError> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -419,27 +407,28 @@ fn fingerprint(service: &Service) -> Result<String, FileError> {
         part(value.as_encoded_bytes());
     }
     part(b"files");
-    for path in std::iter::once(&service.program).chain(&service.reads) {
-        part(&digest_of(path)?);
+    part(&digest_of(&service.program).map_err(|source| ProcessError::Start {
+        name: service.name.clone(),
+        program: service.program.clone(),
+        source,
+    })?);
+    for path in &service.reads {
+        part(&digest_of(path).map_err(|e| FileError::new(path, "read", e))?);
     }
     Ok(hex::encode(hash.finalize()))
 }
 
-fn digest_of(path: &Path) -> Result<Vec<u8>, FileError> {
+fn digest_of(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut hash = Sha256::new();
-    let mut content = || -> std::io::Result<()> {
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read = std::io::Read::read(&mut file, &mut buffer)?;
-            match buffer.get(..read) {
-                None | Some([]) => return Ok(()),
-                Some(bytes) => hash.update(bytes),
-            }
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = std::io::Read::read(&mut file, &mut buffer)?;
+        match buffer.get(..read) {
+            None | Some([]) => return Ok(hash.finalize().to_vec()),
+            Some(bytes) => hash.update(bytes),
         }
-    };
-    content().map_err(|e| FileError::new(path, "read", e))?;
-    Ok(hash.finalize().to_vec())
+    }
 }
 
 #[cfg(test)]

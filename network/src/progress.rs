@@ -71,29 +71,22 @@ pub(crate) struct Step<'a> {
 
 impl<'a> Step<'a> {
     pub(crate) fn begin(progress: &'a dyn Progress, name: impl Into<String>) -> Self {
+        Self::begun_at(progress, name, Instant::now())
+    }
+
+    /// A step of which only now is known that there was something to do.
+    pub(crate) fn begun_at(progress: &'a dyn Progress, name: impl Into<String>, begun: Instant) -> Self {
         let name = name.into();
         progress.report(&Event::Started { step: &name });
-        Self {
-            progress,
-            name,
-            begun: Instant::now(),
-        }
+        Self { progress, name, begun }
     }
 
     pub(crate) fn waiting(&self, what: &str) {
-        self.progress.report(&Event::Waiting {
-            step: &self.name,
-            what,
-            elapsed: self.begun.elapsed(),
-        });
+        self.progress.report(&Event::Waiting { step: &self.name, what, elapsed: self.begun.elapsed() });
     }
 
     pub(crate) fn done(self, result: &str) {
-        self.progress.report(&Event::Done {
-            step: &self.name,
-            result,
-            elapsed: self.begun.elapsed(),
-        });
+        self.progress.report(&Event::Done { step: &self.name, result, elapsed: self.begun.elapsed() });
     }
 }
 

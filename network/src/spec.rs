@@ -214,11 +214,8 @@ impl Consortium {
     /// [`SpecError`] when no organisation has that name, or the user is not valid in it.
     pub fn add_user(&mut self, organization: &str, user: User) -> Result<(), SpecError> {
         let mut changed = self.clone();
-        let Some((index, target)) = changed
-            .organizations
-            .iter_mut()
-            .enumerate()
-            .find(|(_, o)| o.name == organization)
+        let Some((index, target)) =
+            changed.organizations.iter_mut().enumerate().find(|(_, o)| o.name == organization)
         else {
             return Err(SpecError::field(
                 "organizations.name",
@@ -244,9 +241,7 @@ impl Consortium {
 
     /// The organisation with this name or MSP id.
     pub fn organization(&self, name: &str) -> Option<&Organization> {
-        self.organizations
-            .iter()
-            .find(|o| o.name == name || o.msp_id == name)
+        self.organizations.iter().find(|o| o.name == name || o.msp_id == name)
     }
 }
 
@@ -309,8 +304,6 @@ mod release {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
-        String::deserialize(from)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -46,12 +46,7 @@ where
             Look::NotYet(last) => last,
         };
         if begun.elapsed() >= limit {
-            return Err(WaitError {
-                what: what.to_owned(),
-                seconds: limit.as_secs(),
-                last,
-            }
-            .into());
+            return Err(WaitError { what: what.to_owned(), seconds: limit.as_secs(), last }.into());
         }
         if told.is_none_or(|told| told.elapsed() >= REPORT_EVERY) {
             step.waiting(what);

@@ -43,9 +43,7 @@ fn every_message_keeps_every_official_field() {
     for line in OFFICIAL.lines() {
         let (name, encoded) = line.split_once(' ').unwrap();
         let official = hex::decode(encoded).unwrap();
-        let reencode = schema
-            .get(name)
-            .unwrap_or_else(|| panic!("no message `{name}`"));
+        let reencode = schema.get(name).unwrap_or_else(|| panic!("no message `{name}`"));
         let again = reencode(&official);
         assert_eq!(sorted(&again), sorted(&official), "{name} loses a field");
         if SIGNED.contains(&name) {
@@ -62,10 +60,7 @@ fn a_capability_is_its_name_alone() {
     // The official encoder writes the empty value of a map entry, prost leaves it out.
     let official = hex::decode("0a080a0456335f301200").unwrap();
     let capabilities = common::Capabilities::decode(official.as_slice()).unwrap();
-    assert_eq!(
-        capabilities.capabilities.keys().collect::<Vec<_>>(),
-        ["V3_0"]
-    );
+    assert_eq!(capabilities.capabilities.keys().collect::<Vec<_>>(), ["V3_0"]);
     let again = common::Capabilities::decode(capabilities.encode_to_vec().as_slice()).unwrap();
     assert_eq!(again, capabilities);
 }

@@ -94,7 +94,7 @@ impl Config {
         }
     }
 
-    /// Reads the environment variables of chaincode as a service, see [`env`].
+    /// Reads the environment variables of chaincode as a service, see [`mod@env`].
     ///
     /// Unlike Fabric's samples, TLS is on unless `CHAINCODE_TLS_DISABLED` is `true`.
     ///
@@ -129,7 +129,8 @@ impl Config {
             env::CHAINCODE_ID,
             "set it to the package id that `peer lifecycle chaincode calculatepackageid` prints",
         )?;
-        let address = required(env::CHAINCODE_SERVER_ADDRESS, "set it to `host:port`, for example `0.0.0.0:9999`")?;
+        let address =
+            required(env::CHAINCODE_SERVER_ADDRESS, "set it to `host:port`, for example `0.0.0.0:9999`")?;
         check_address(&address)?;
         let tls = if tls_disabled(optional(env::CHAINCODE_TLS_DISABLED))? {
             None
@@ -148,9 +149,8 @@ impl Config {
 }
 
 fn check_address(address: &str) -> Result<(), ConfigError> {
-    let valid = address
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let valid =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if valid {
         return Ok(());
     }
@@ -208,8 +208,11 @@ impl fmt::Debug for Tls {
 }
 
 fn read_pem(key: &'static str, path: &Path, block: &'static str) -> Result<Vec<u8>, ConfigError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| ConfigError::Unreadable { key, path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        key,
+        path: path.to_owned(),
+        source,
+    })?;
     // `EC PRIVATE KEY` and `RSA PRIVATE KEY` are private keys as well.
     let found = String::from_utf8_lossy(&bytes).lines().any(|line| {
         line.strip_prefix("-----BEGIN ")

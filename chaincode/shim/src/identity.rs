@@ -93,13 +93,7 @@ impl ClientIdentity {
         }
         let organizational_units = texts(certificate.subject(), &OID_X509_ORGANIZATIONAL_UNIT)?;
         let attributes = attributes(&certificate)?;
-        Ok(Self {
-            msp_id: identity.mspid,
-            common_name,
-            organizational_units,
-            attributes,
-            certificate_der,
-        })
+        Ok(Self { msp_id: identity.mspid, common_name, organizational_units, attributes, certificate_der })
     }
 
     /// The membership service provider that vouches for the certificate, for example `NorthMSP`.
@@ -215,5 +209,157 @@ impl<'de> Deserialize<'de> for UniqueAttributes {
             }
         }
         deserializer.deserialize_map(Unique)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair};
+
+    const OID: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8, 1];
+
+    fn certificate(names: &[(DnType, &str)], attributes: &[&str]) -> rcgen::Certificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, name) in names {
+            params.distinguished_name.push(kind.clone(), *name);
+        }
+        for json in attributes {
+            params.custom_extensions.push(CustomExtension::from_oid_content(OID, json.as_bytes().to_vec()));
+        }
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn creator(msp_id: &str, id_bytes: impl Into<Vec<u8>>) -> Vec<u8> {
+        SerializedIdentity { mspid: msp_id.into(), id_bytes: id_bytes.into() }.encode_to_vec()
+    }
+
+    fn read(names: &[(DnType, &str)], attributes: &[&str]) -> Result<ClientIdentity, IdentityError> {
+        ClientIdentity::from_creator(&creator("NorthMSP", certificate(names, attributes).pem()))
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is() {
+        let names = [(DnType::CommonName, "clerk"), (DnType::OrganizationalUnitName, "client")];
+        let certificate = certificate(&names, &[r#"{"attrs":{"shop.role":"clerk","hf.Type":"client"}}"#]);
+        let identity = ClientIdentity::from_creator(&creator("NorthMSP", certificate.pem())).unwrap();
+        assert_eq!(identity.msp_id(), "NorthMSP");
+        assert_eq!(identity.common_name(), Some("clerk"));
+        assert_eq!(identity.organizational_units(), ["client"]);
+        assert_eq!(identity.attribute("shop.role"), Some("clerk"));
+        assert_eq!(identity.attribute("absent"), None);
+        assert_eq!(identity.attributes().len(), 2);
+        assert_eq!(identity.certificate_der(), certificate.der().as_ref());
+        assert_eq!(identity.certificate_sha256().as_slice(), Sha256::digest(certificate.der()).as_slice());
+        assert_eq!(format!("{identity:?}"), r#"ClientIdentity { msp_id: "NorthMSP", .. }"#);
+    }
+
+    #[test]
+    fn a_certificate_without_names_and_attributes_has_none() {
+        let identity = read(&[], &[]).unwrap();
+        assert_eq!((identity.common_name(), identity.organizational_units().len()), (None, 0));
+        assert!(identity.attributes().is_empty());
+    }
+
+    #[test]
+    fn what_is_said_twice_is_refused() {
+        let twice = [(DnType::CommonName, "a"), (DnType::CustomDnType(vec![2, 5, 4, 3]), "b")];
+        assert!(matches!(read(&twice, &[]), Err(IdentityError::Ambiguous { what: "common name" })));
+        let extension = r#"{"attrs":{}}"#;
+        assert!(matches!(
+            read(&[], &[extension, extension]),
+            Err(IdentityError::Ambiguous { what: "attribute extension" })
+        ));
+        for json in [r#"{"attrs":{"a":"1","a":"1"}}"#, r#"{"attrs":{},"attrs":{}}"#] {
+            assert!(matches!(read(&[], &[json]), Err(IdentityError::Attributes(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn attributes_in_another_shape_are_refused() {
+        for json in [
+            "",
+            "{}",
+            "null",
+            "[]",
+            r#"{"attrs":null}"#,
+            r#"{"attrs":[]}"#,
+            r#"{"attrs":{"a":1}}"#,
+            r#"{"attrs":{"a":null}}"#,
+            r#"{"attrs":{},"more":1}"#,
+            r#"{"ATTRS":{}}"#,
+            r#"{"attrs":{}} {}"#,
+        ] {
+            assert!(matches!(read(&[], &[json]), Err(IdentityError::Attributes(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn only_one_pem_certificate_is_an_identity() {
+        let pem = certificate(&[], &[]).pem();
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        for bytes in [
+            String::new(),
+            "text".into(),
+            key,
+            format!("{pem}{pem}"),
+            format!("{pem}more"),
+            pem.replace("CERTIFICATE", "X"),
+        ] {
+            let refused = ClientIdentity::from_creator(&creator("NorthMSP", bytes.clone()));
+            assert!(matches!(refused, Err(IdentityError::NotPem)), "{refused:?} for {bytes}");
+        }
+        assert!(ClientIdentity::from_creator(&creator("NorthMSP", format!("{pem}\n\n"))).is_ok());
+        assert!(matches!(ClientIdentity::from_creator(&creator("", pem)), Err(IdentityError::MspMissing)));
+        assert!(matches!(ClientIdentity::from_creator(&[0xff]), Err(IdentityError::Undecodable(_))));
+    }
+
+    #[test]
+    fn a_certificate_that_is_cut_or_prolonged_is_refused() {
+        let der = certificate(&[(DnType::CommonName, "a")], &[r#"{"attrs":{"a":"1"}}"#]).der().to_vec();
+        let pem = |der: &[u8]| creator("NorthMSP", pem_of(der));
+        assert!(ClientIdentity::from_creator(&pem(&der)).is_ok());
+        for length in 0..der.len() {
+            assert!(ClientIdentity::from_creator(&pem(&der[..length])).is_err(), "{length} bytes");
+        }
+        let longer = [der.as_slice(), b"x"].concat();
+        assert!(matches!(ClientIdentity::from_creator(&pem(&longer)), Err(IdentityError::Malformed { .. })));
+    }
+
+    fn pem_of(der: &[u8]) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+        for chunk in der.chunks(3) {
+            let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+                << (8 * (3 - chunk.len()));
+            for place in 0..4 {
+                let index = (bits >> (18 - 6 * place)) as usize & 63;
+                text.push(if place > chunk.len() { '=' } else { ALPHABET[index].into() });
+            }
+        }
+        text.push_str("\n-----END CERTIFICATE-----\n");
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = ClientIdentity::from_creator(&bytes);
+            let _ = ClientIdentity::from_creator(&creator("NorthMSP", bytes.clone()));
+            let _ = ClientIdentity::from_creator(&creator("NorthMSP", pem_of(&bytes)));
+        }
+
+        #[test]
+        fn no_changed_certificate_is_a_panic(changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6)) {
+            let names = [(DnType::CommonName, "clerk"), (DnType::OrganizationalUnitName, "client")];
+            let mut der = certificate(&names, &[r#"{"attrs":{"a":"1"}}"#]).der().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(der.len());
+                der[at] = byte;
+            }
+            let _ = ClientIdentity::from_creator(&creator("NorthMSP", pem_of(&der)));
+        }
     }
 }

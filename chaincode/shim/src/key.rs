@@ -19,7 +19,9 @@ pub enum KeyError {
     #[error("key is empty: name the state to read or write")]
     Empty,
     /// A part holds U+0000 or U+10FFFF, which delimit composite keys.
-    #[error("part {index} of a composite key holds U+{character:04X}, which delimits keys: encode it, for example as hex")]
+    #[error(
+        "part {index} of a composite key holds U+{character:04X}, which delimits keys: encode it, for example as hex"
+    )]
     Delimiter {
         /// 0 for the object type, then 1 for the first attribute.
         index: usize,
@@ -132,10 +134,7 @@ mod tests {
 
     #[test]
     fn delimiters_are_refused_in_every_part() {
-        assert_eq!(
-            composite_key("a\u{0}", &["b"]),
-            Err(KeyError::Delimiter { index: 0, character: 0 })
-        );
+        assert_eq!(composite_key("a\u{0}", &["b"]), Err(KeyError::Delimiter { index: 0, character: 0 }));
         assert_eq!(
             composite_key("a", &["b", "\u{10FFFF}"]),
             Err(KeyError::Delimiter { index: 2, character: 0x10_FFFF })
@@ -165,5 +164,20 @@ mod tests {
         assert!(range.contains(&composite_key("t", &["a", ""]).unwrap()));
         assert!(!range.contains(&composite_key("t", &["ab", "1"]).unwrap()));
         assert!(!range.contains(&composite_key("tt", &["a"]).unwrap()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_partial_key_covers_exactly_the_keys_that_begin_with_it(
+            parts in proptest::collection::vec("[ab\u{1}\u{10FFFE}]{0,2}", 0..4),
+            prefix in proptest::collection::vec("[ab\u{1}\u{10FFFE}]{0,2}", 0..3),
+        ) {
+            let key = composite_key("t", &parts).unwrap();
+            let begins = parts.len() >= prefix.len() && parts.iter().zip(&prefix).all(|(part, of)| part == of);
+            let range = KeyRange::partial_composite("t", &prefix).unwrap();
+            proptest::prop_assert_eq!(range.contains(&key), begins);
+            let (object_type, attributes) = split_composite_key(&key).unwrap();
+            proptest::prop_assert_eq!((object_type, attributes), ("t", parts.iter().map(String::as_str).collect()));
+        }
     }
 }

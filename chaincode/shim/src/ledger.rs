@@ -91,7 +91,9 @@ pub enum LedgerError {
     #[error("function is declared evaluate-only and cannot write: register it with `submit`")]
     ReadOnly,
     /// In strict mode, a read that Fabric answers with the state before the transaction's own write.
-    #[error("key was written earlier in this transaction, and a read does not see that: keep the value instead")]
+    #[error(
+        "key was written earlier in this transaction, and a read does not see that: keep the value instead"
+    )]
     ReadAfterWrite,
 }
 
@@ -291,16 +293,13 @@ mod tests {
     use futures_util::FutureExt;
     use hlf_protos::protos::GetState;
 
-    fn line(reply_within: Duration) -> (Line, Arc<ReplySlot>, mpsc::Receiver<Result<ChaincodeMessage, Status>>) {
+    fn line(
+        reply_within: Duration,
+    ) -> (Line, Arc<ReplySlot>, mpsc::Receiver<Result<ChaincodeMessage, Status>>) {
         let (outbound, sent) = mpsc::channel(8);
         let slot = Arc::new(ReplySlot::default());
-        let line = Line::new(
-            ("channel".into(), "tx".into()),
-            outbound,
-            Arc::clone(&slot),
-            reply_within,
-            1024,
-        );
+        let line =
+            Line::new(("channel".into(), "tx".into()), outbound, Arc::clone(&slot), reply_within, 1024);
         (line, slot, sent)
     }
 

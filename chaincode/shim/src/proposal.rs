@@ -42,15 +42,12 @@ impl ProposalFacts {
         let channel_header: ChannelHeader = part("channel header", &header.channel_header)?;
         let signature_header: SignatureHeader = part("signature header", &header.signature_header)?;
         let identity: SerializedIdentity = part("creator", &signature_header.creator)?;
-        let extension: ChaincodeHeaderExtension =
-            part("header extension", &channel_header.extension)?;
+        let extension: ChaincodeHeaderExtension = part("header extension", &channel_header.extension)?;
         let payload: ChaincodeProposalPayload = part("payload", &proposal.payload)?;
         let invocation: ChaincodeInvocationSpec = part("invocation", &payload.input)?;
 
-        let timestamp =
-            channel_header.timestamp.ok_or(ProposalError::Absent { part: "timestamp" })?;
-        let chaincode =
-            extension.chaincode_id.ok_or(ProposalError::Absent { part: "chaincode name" })?;
+        let timestamp = channel_header.timestamp.ok_or(ProposalError::Absent { part: "timestamp" })?;
+        let chaincode = extension.chaincode_id.ok_or(ProposalError::Absent { part: "chaincode name" })?;
         let input = invocation
             .chaincode_spec
             .and_then(|spec| spec.input)
@@ -109,5 +106,13 @@ mod tests {
             ProposalFacts::decode(Some(&empty)),
             Err(ProposalError::Absent { part: "timestamp" })
         ));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_a_panic(proposal_bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let signed = SignedProposal { proposal_bytes, signature: Vec::new() };
+            let _ = ProposalFacts::decode(Some(&signed));
+        }
     }
 }

@@ -108,11 +108,7 @@ impl Response {
     }
 
     pub(crate) fn into_wire(self) -> protos::Response {
-        protos::Response {
-            status: self.status,
-            message: self.message.into_owned(),
-            payload: self.payload,
-        }
+        protos::Response { status: self.status, message: self.message.into_owned(), payload: self.payload }
     }
 }
 

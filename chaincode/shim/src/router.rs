@@ -24,7 +24,8 @@ const GET_METADATA: &str = "org.hyperledger.fabric:GetMetadata";
 /// A boxed future, as functions are stored.
 pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 
-type Invoke = dyn for<'t> Fn(&'t Transaction, &[Vec<u8>]) -> BoxFuture<'t, Result<Vec<u8>, Failure>> + Send + Sync;
+type Invoke =
+    dyn for<'t> Fn(&'t Transaction, &[Vec<u8>]) -> BoxFuture<'t, Result<Vec<u8>, Failure>> + Send + Sync;
 type Before = dyn Fn(&Transaction, &Call<'_>) -> Result<(), Failure> + Send + Sync;
 type Schemas = fn(&mut SchemaGenerator) -> (Schema, Schema);
 
@@ -117,10 +118,8 @@ impl Router {
         if asked == GET_METADATA {
             return Ok(self.metadata());
         }
-        let name = asked
-            .strip_prefix(self.name.as_ref())
-            .and_then(|rest| rest.strip_prefix(':'))
-            .unwrap_or(asked);
+        let name =
+            asked.strip_prefix(self.name.as_ref()).and_then(|rest| rest.strip_prefix(':')).unwrap_or(asked);
         let (name, function) = self.functions.get_key_value(name).ok_or_else(unknown)?;
         let call = Call { name, kind: function.kind };
         for before in &self.before {

@@ -212,8 +212,7 @@ impl EntryPage {
     pub(crate) fn decode(payload: &[u8], range: &KeyRange) -> Result<Self, LedgerError> {
         let invalid = || undecodable(Type::GetStateByRange);
         let response = QueryResponse::decode(payload).map_err(|_| invalid())?;
-        let metadata =
-            QueryResponseMetadata::decode(response.metadata.as_slice()).map_err(|_| invalid())?;
+        let metadata = QueryResponseMetadata::decode(response.metadata.as_slice()).map_err(|_| invalid())?;
         let entries = response
             .results
             .iter()

@@ -26,6 +26,9 @@ use crate::transaction::Transaction;
 /// HTTP/2 pings find a peer that is gone without having said so.
 const PING_EVERY_S: u64 = 60;
 const PING_WITHIN_S: u64 = 20;
+/// A peer holds one stream on a connection; fixed windows spare the pings that adaptive ones need.
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// A client that connects and says nothing must not hold a socket.
 const HANDSHAKE_WITHIN_S: u64 = 20;
 /// Messages that wait for a peer to take them; transactions wait when it is full.
@@ -88,7 +91,8 @@ impl<C: Contract> Service<C> {
         let mut server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(PING_EVERY_S)))
             .http2_keepalive_timeout(Some(Duration::from_secs(PING_WITHIN_S)))
-            .http2_adaptive_window(Some(true));
+            .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+            .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES));
         if let Some(tls) = &config.tls {
             server = server.tls_config(server_tls(tls)).map_err(ServeError::Tls)?;
         }
@@ -115,16 +119,7 @@ impl<C: Contract> Service<C> {
         let grpc = ChaincodeServer::new(connections)
             .max_decoding_message_size(message_bytes)
             .max_encoding_message_size(message_bytes);
-        Ok(Listening {
-            server,
-            grpc,
-            listener,
-            local_address,
-            tracker,
-            draining,
-            ended,
-            drain_within,
-        })
+        Ok(Listening { server, grpc, listener, local_address, tracker, draining, ended, drain_within })
     }
 }
 

@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
-use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
 
 use crate::ledger::{Line, Offer, Outbound, ReplySlot};
 use crate::proposal::ProposalFacts;
@@ -73,12 +73,16 @@ impl<C: Contract> PeerStream<C> {
     }
 
     async fn talk(&mut self, mut inbound: Streaming<ChaincodeMessage>) -> End {
-        let offer = match self.register(&mut inbound).await {
+        let draining = self.shared.draining.clone();
+        let registered = tokio::select! {
+            registered = self.register(&mut inbound) => registered,
+            () = draining.cancelled() => Err(End::Drained),
+        };
+        let offer = match registered {
             Ok(offer) => offer,
             Err(end) => return end,
         };
         info!(write_batch = offer.write_batch, multi_get = offer.multi_get, "the peer is ready");
-        let draining = self.shared.draining.clone();
         loop {
             let stop = draining.is_cancelled();
             if stop && self.tasks.is_empty() {
@@ -232,8 +236,8 @@ impl<C: Contract> Run<C> {
     async fn run(self, message: ChaincodeMessage, slot: Arc<ReplySlot>) {
         let deadline = Instant::now() + self.shared.limits.transaction;
         let executed = timeout_at(deadline, Box::pin(self.execute(message, slot))).await;
-        let (response, event) = executed
-            .unwrap_or_else(|_| (Response::error(504, code::TRANSACTION_TIMED_OUT), None));
+        let (response, event) =
+            executed.unwrap_or_else(|_| (Response::error(504, code::TRANSACTION_TIMED_OUT), None));
         Span::current().record("outcome", if response.is_ok() { "OK" } else { response.message() });
         // The peer may send the next transaction with this id as soon as it has this message.
         if self.running.leave(&self.key, self.number) {
@@ -257,16 +261,12 @@ impl<C: Contract> Run<C> {
         span.record("call", tx.call_label()).record("msp_id", tx.msp_id());
 
         let called = AssertUnwindSafe(async {
-            if init {
-                self.shared.contract.init(&tx).await
-            } else {
-                self.shared.contract.invoke(&tx).await
-            }
+            if init { self.shared.contract.init(&tx).await } else { self.shared.contract.invoke(&tx).await }
         });
-        let mut response = called
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Response::error(500, code::CONTRACT_PANICKED));
+        let mut response = called.catch_unwind().await.unwrap_or_else(|_| {
+            error!("the contract panicked");
+            Response::error(500, code::CONTRACT_PANICKED)
+        });
         if response.payload().len() > self.shared.limits.message_bytes / 2 {
             response = Response::error(500, code::REPLY_TOO_LARGE);
         }
@@ -283,13 +283,8 @@ impl<C: Contract> Run<C> {
 
     fn start(&self, message: ChaincodeMessage, slot: Arc<ReplySlot>) -> Result<Transaction, Failure> {
         let limits = &self.shared.limits;
-        let line = Line::new(
-            self.key.clone(),
-            self.outbound.clone(),
-            slot,
-            limits.reply,
-            limits.message_bytes,
-        );
+        let line =
+            Line::new(self.key.clone(), self.outbound.clone(), slot, limits.reply, limits.message_bytes);
         let rules = Rules {
             strict: self.shared.strict,
             message_bytes_max: limits.message_bytes,
@@ -304,7 +299,11 @@ impl<C: Contract> Run<C> {
 /// Logs why, and answers with the code alone.
 pub(crate) fn report(failure: Failure) -> Response {
     let source = std::error::Error::source(&failure).map(field::display);
-    debug!(code = failure.code(), status = failure.status(), source, "failed");
+    if failure.status() < 500 {
+        debug!(code = failure.code(), status = failure.status(), source, "failed");
+    } else {
+        warn!(code = failure.code(), status = failure.status(), source, "failed");
+    }
     failure.into()
 }
 

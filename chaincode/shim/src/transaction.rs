@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hlf_protos::protos::chaincode_message::Type;
 use hlf_protos::protos::{
-    ChaincodeEvent, ChaincodeInput, DelState, GetHistoryForKey, GetState, GetStateByRange,
-    GetStateMultiple, GetStateMultipleResult, PutState, QueryMetadata, WriteBatchState,
+    ChaincodeEvent, ChaincodeInput, DelState, GetHistoryForKey, GetState, GetStateByRange, GetStateMultiple,
+    GetStateMultipleResult, PutState, QueryMetadata, WriteBatchState,
 };
 use prost::Message;
 
@@ -62,8 +62,7 @@ impl Transaction {
         offer: Offer,
         rules: Rules,
     ) -> Result<Self, ProposalError> {
-        let input = ChaincodeInput::decode(input)
-            .map_err(|source| ProposalError::Arguments { source })?;
+        let input = ChaincodeInput::decode(input).map_err(|source| ProposalError::Arguments { source })?;
         Ok(Self {
             line,
             facts,
@@ -197,6 +196,20 @@ impl Transaction {
             values.extend(answered.into_iter().map(present));
         }
         Ok(values)
+    }
+
+    /// [`states`](Self::states) for a fixed number of keys: `let [lot, owner] = tx.states_of([a, b]).await?;`
+    ///
+    /// # Errors
+    /// As [`states`](Self::states).
+    pub async fn states_of<K: AsRef<str>, const N: usize>(
+        &self,
+        keys: [K; N],
+    ) -> Result<[Option<Vec<u8>>; N], LedgerError> {
+        let values = self.states(&keys).await?;
+        values
+            .try_into()
+            .map_err(|values: Vec<_>| LedgerError::ShortReply { asked: N, answered: values.len() })
     }
 
     /// Writes one key once the contract has succeeded. No round trip of its own where the peer takes batches.
@@ -372,11 +385,8 @@ impl Transaction {
 
     async fn scan(&self, range: KeyRange) -> Result<Scan<'_, Entry>, LedgerError> {
         self.check_range_readable(&range)?;
-        let ask = GetStateByRange {
-            start_key: range.start,
-            end_key: range.end,
-            ..GetStateByRange::default()
-        };
+        let ask =
+            GetStateByRange { start_key: range.start, end_key: range.end, ..GetStateByRange::default() };
         let payload = self.line.ask(Type::GetStateByRange, &ask).await?;
         Scan::open(&self.line, Type::GetStateByRange, &payload, self.rules.scan_entries_max)
     }

@@ -144,4 +144,28 @@ mod tests {
         assert_eq!(batches(writes, 3, 0).len(), 7);
         assert!(batches(Vec::new(), 3, 4).is_empty());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn batches_leave_the_state_that_single_writes_would(
+            made in proptest::collection::vec(("[a-d]", proptest::option::of("[x-z]")), 0..30),
+            count_max in 1_usize..6,
+        ) {
+            let mut writes = Writes::default();
+            let mut singly = BTreeMap::new();
+            for (key, value) in made {
+                singly.insert(key.clone(), value.clone());
+                writes.push(Write { key, value: value.map(String::into_bytes) }, 1000).unwrap();
+            }
+            let cut = batches(writes.take(), count_max, 1000);
+            proptest::prop_assert_eq!(cut.len(), singly.len().div_ceil(count_max));
+            proptest::prop_assert!(cut.iter().all(|batch| (1..=count_max).contains(&batch.len())));
+            let sent: Vec<_> = cut.concat();
+            proptest::prop_assert_eq!(sent.len(), singly.len(), "each key is written once");
+            for write in sent {
+                let value = write.value.map(|bytes| String::from_utf8(bytes).unwrap());
+                proptest::prop_assert_eq!(singly.get(&write.key), Some(&value));
+            }
+        }
+    }
 }

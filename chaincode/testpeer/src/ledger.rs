@@ -204,7 +204,10 @@ mod tests {
             commit(&ledger, &[reads("k", Some(first)), writes(&[("k", Some("2"))]), reads("k", Some(first))]),
             [Validity::Valid, Validity::Valid, Validity::MvccReadConflict]
         );
-        assert_eq!(commit(&ledger, &[reads("k", None), reads("absent", None)]), [Validity::MvccReadConflict, Validity::Valid]);
+        assert_eq!(
+            commit(&ledger, &[reads("k", None), reads("absent", None)]),
+            [Validity::MvccReadConflict, Validity::Valid]
+        );
         assert_eq!(ledger.value("c", "k"), Some(b"2".to_vec()));
         assert_eq!((ledger.height("c"), ledger.height("other")), (3, 0));
     }
@@ -215,14 +218,23 @@ mod tests {
         let at = Version { block: 1, tx: 0 };
         commit(&ledger, &[writes(&[("a", Some("1")), ("b", Some("1"))])]);
         assert_eq!(
-            commit(&ledger, &[
-                scans(true, "c", &[("a", at), ("b", at)]),
-                scans(true, "", &[("a", at), ("b", at)]),
-                scans(false, "a", &[("a", at)]),
-                scans(true, "c", &[("a", at)]),
-                scans(true, "a", &[]),
-            ]),
-            [Validity::Valid, Validity::Valid, Validity::Valid, Validity::PhantomReadConflict, Validity::Valid]
+            commit(
+                &ledger,
+                &[
+                    scans(true, "c", &[("a", at), ("b", at)]),
+                    scans(true, "", &[("a", at), ("b", at)]),
+                    scans(false, "a", &[("a", at)]),
+                    scans(true, "c", &[("a", at)]),
+                    scans(true, "a", &[]),
+                ]
+            ),
+            [
+                Validity::Valid,
+                Validity::Valid,
+                Validity::Valid,
+                Validity::PhantomReadConflict,
+                Validity::Valid
+            ]
         );
         commit(&ledger, &[writes(&[("b", None), ("bb", Some("1"))])]);
         assert_eq!(

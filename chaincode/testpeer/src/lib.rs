@@ -35,6 +35,7 @@
 
 mod creator;
 mod ledger;
+mod outcome;
 mod peer;
 mod proposal;
 mod rwset;
@@ -43,7 +44,8 @@ mod wire;
 
 pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
 pub use ledger::{Ledger, Validity};
-pub use peer::{Event, Fault, InvokeError, Outcome, Submitted, TestPeer, TestPeerBuilder};
+pub use outcome::{Event, InvokeError, Outcome, Submitted};
+pub use peer::{Fault, TestPeer, TestPeerBuilder};
 pub use proposal::Proposal;
 pub use rwset::{RangeRead, ReadWriteSet, Version};
 pub use wire::{ConnectError, Wire};

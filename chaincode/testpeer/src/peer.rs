@@ -1,7 +1,6 @@
 //! A peer in memory: proposals in, simulation results out, blocks on demand.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +9,13 @@ use std::time::Duration;
 use hlf_protos::protos::chaincode_message::Type;
 use hlf_protos::protos::{ChaincodeAdditionalParams, ChaincodeMessage, Response};
 use prost::Message;
-use serde::de::DeserializeOwned;
-use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::ledger::{Candidate, Ledger, Validity};
+use crate::outcome::{Event, InvokeError, Outcome, Submitted};
 use crate::proposal::{Defaults, Proposal, Signed};
 use crate::rwset::ReadWriteSet;
 use crate::simulation::Simulation;
@@ -35,128 +33,6 @@ pub enum Fault {
     ShortMultiGet,
     /// It ends the stream at the next request.
     DropStream,
-}
-
-/// Why a proposal has no outcome.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum InvokeError {
-    /// The stream to the chaincode has ended.
-    #[error("the stream to the chaincode has ended")]
-    StreamLost,
-    /// The chaincode did not complete in time; it is not told.
-    #[error("the chaincode did not complete within {} ms", .0.as_millis())]
-    TimedOut(Duration),
-    /// The chaincode answered ERROR, which peers count as a fault of their own.
-    #[error("the chaincode answered ERROR: {0}")]
-    ErrorMessage(String),
-    /// The chaincode's response does not decode.
-    #[error("the chaincode's response does not decode")]
-    Undecodable(#[from] prost::DecodeError),
-    /// The same transaction is still running.
-    #[error("a transaction with this id is still running")]
-    Running,
-    /// Two runs on one state differ, so that two peers could not agree.
-    #[error("two runs of one transaction differ\nfirst:\n{first}second:\n{second}")]
-    NotDeterministic {
-        /// What the first run gave.
-        first: Box<Outcome>,
-        /// What the second run gave.
-        second: Box<Outcome>,
-    },
-}
-
-/// An event that a transaction emits when it commits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Its name.
-    pub name: String,
-    /// Its bytes.
-    pub payload: Vec<u8>,
-}
-
-/// What a chaincode did with a proposal: everything that would be endorsed, and how it got there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The transaction id, 64 lower-case hex characters.
-    pub tx_id: String,
-    /// The channel it ran on.
-    pub channel: String,
-    /// The timestamp of the proposal, Unix milliseconds.
-    pub timestamp_unix_ms: i64,
-    /// 200 for a success; from 400 on no peer endorses it.
-    pub status: i32,
-    /// The response's message: the code of a failure.
-    pub message: String,
-    /// The response's payload.
-    pub payload: Vec<u8>,
-    /// The event, if it set one.
-    pub event: Option<Event>,
-    /// What it read and wrote.
-    pub rwset: ReadWriteSet,
-    /// Requests it sent, in order, by their names in Fabric's `chaincode_shim.proto`.
-    pub requests: Vec<&'static str>,
-}
-
-impl Outcome {
-    /// Whether a peer would endorse it.
-    #[must_use]
-    pub fn is_ok(&self) -> bool {
-        self.status < 400
-    }
-
-    /// Requests that it sent and waited for.
-    #[must_use]
-    pub fn round_trips(&self) -> usize {
-        self.requests.len()
-    }
-
-    /// The payload as JSON of a type.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.payload)
-    }
-
-    fn agrees_with(&self, other: &Self) -> bool {
-        self.status == other.status
-            && self.message == other.message
-            && self.payload == other.payload
-            && self.event == other.event
-            && self.rwset.to_bytes() == other.rwset.to_bytes()
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "status {} {}", self.status, self.message)?;
-        writeln!(f, "reply  {}", self.payload.escape_ascii())?;
-        if let Some(event) = &self.event {
-            writeln!(f, "event  {} {}", event.name, event.payload.escape_ascii())?;
-        }
-        writeln!(f, "asked  {}", self.requests.join(", "))?;
-        self.rwset.fmt(f)
-    }
-}
-
-/// An outcome and what became of it in its block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submitted {
-    /// What the simulation gave.
-    pub outcome: Outcome,
-    /// `None` if the response was not endorsed, so nothing reached a block.
-    pub validity: Option<Validity>,
-    /// The block, unless it was not endorsed.
-    pub block: Option<u64>,
-}
-
-impl Submitted {
-    /// Whether it changed the state.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        self.validity == Some(Validity::Valid)
-    }
 }
 
 /// How a peer behaves; the defaults are Fabric 3.1's.
@@ -358,12 +234,16 @@ impl TestPeer {
             },
         );
         let state = settings.ledger.snapshot(&signed.channel);
-        let simulate = || Simulation::new(Arc::clone(&state), settings.chaincode.clone(), settings.query_limit);
+        let simulate =
+            || Simulation::new(Arc::clone(&state), settings.chaincode.clone(), settings.query_limit);
         let first = self.shared.execute(&signed, simulate()).await?;
         if settings.twice {
             let second = self.shared.execute(&signed, simulate()).await?;
             if !first.agrees_with(&second) {
-                return Err(InvokeError::NotDeterministic { first: Box::new(first), second: Box::new(second) });
+                return Err(InvokeError::NotDeterministic {
+                    first: Box::new(first),
+                    second: Box::new(second),
+                });
             }
         }
         Ok(first)
@@ -490,7 +370,8 @@ impl Shared {
         };
         let executed = tokio::time::timeout(within, executed).await;
         lock(&self.running).remove(&key);
-        let Completed { message, rwset, requests } = executed.map_err(|_| InvokeError::TimedOut(within))??;
+        let Completed { message, rwset, requests } =
+            executed.map_err(|_| InvokeError::TimedOut(within))??;
         if message.r#type == i32::from(Type::Error) {
             return Err(InvokeError::ErrorMessage(String::from_utf8_lossy(&message.payload).into_owned()));
         }
@@ -502,7 +383,9 @@ impl Shared {
             status: response.status,
             message: response.message,
             payload: response.payload,
-            event: message.chaincode_event.map(|event| Event { name: event.event_name, payload: event.payload }),
+            event: message
+                .chaincode_event
+                .map(|event| Event { name: event.event_name, payload: event.payload }),
             rwset,
             requests,
         })
@@ -549,7 +432,12 @@ impl Shared {
         }
     }
 
-    fn answer(&self, kind: Type, message: &ChaincodeMessage, key: &Key) -> Option<Result<ChaincodeMessage, ()>> {
+    fn answer(
+        &self,
+        kind: Type,
+        message: &ChaincodeMessage,
+        key: &Key,
+    ) -> Option<Result<ChaincodeMessage, ()>> {
         let fault = lock(&self.fault).clone();
         let mut running = lock(&self.running);
         let answer = match running.get_mut(key) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use hlf_protos::protos::{
-    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
-    ChaincodeProposalPayload, ChaincodeSpec, Proposal as WireProposal, SignedProposal,
+    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
+    ChaincodeSpec, Proposal as WireProposal, SignedProposal,
 };
 use prost::Message;
 use serde::Serialize;
@@ -194,5 +194,30 @@ pub(crate) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
         seconds: unix_ms.div_euclid(1000),
         // Within 0..1_000_000_000.
         nanos: i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transaction_id_follows_from_nonce_and_creator_and_the_header_says_what_was_asked() {
+        let defaults =
+            |number| Defaults { channel: "c", chaincode: "shop", clock_unix_ms: -1, nonce: vec![number] };
+        let proposal = Proposal::new("creator", "Fn").arg("1").channel("trade");
+        let signed = Signed::new(&proposal, defaults(7));
+        assert_eq!(signed.tx_id, hex::encode(Sha256::digest(b"\x07creator")));
+        assert_ne!(signed.tx_id, Signed::new(&proposal, defaults(8)).tx_id);
+        assert_eq!(signed.tx_id, Signed::new(&proposal.nonce([7]), defaults(8)).tx_id);
+
+        let wire = WireProposal::decode(signed.proposal.proposal_bytes.as_slice()).unwrap();
+        let header = Header::decode(wire.header.as_slice()).unwrap();
+        let channel_header = ChannelHeader::decode(header.channel_header.as_slice()).unwrap();
+        assert_eq!((channel_header.channel_id.as_str(), channel_header.tx_id), ("trade", signed.tx_id));
+        let at = channel_header.timestamp.unwrap();
+        assert_eq!((at.seconds, at.nanos), (-1, 999_000_000));
+        let extension = ChaincodeHeaderExtension::decode(channel_header.extension.as_slice()).unwrap();
+        assert_eq!(extension.chaincode_id.unwrap().name, "shop");
     }
 }

@@ -52,7 +52,8 @@ impl ReadWriteSet {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let wire = |version: Version| WireVersion { block_num: version.block, tx_num: version.tx };
-        let read = |key: &String, version: Option<Version>| KvRead { key: key.clone(), version: version.map(wire) };
+        let read =
+            |key: &String, version: Option<Version>| KvRead { key: key.clone(), version: version.map(wire) };
         KvrwSet {
             reads: self.reads.iter().map(|(key, version)| read(key, *version)).collect(),
             range_queries_info: self
@@ -63,7 +64,11 @@ impl ReadWriteSet {
                     end_key: range.end.clone(),
                     itr_exhausted: range.exhausted,
                     reads_info: Some(ReadsInfo::RawReads(QueryReads {
-                        kv_reads: range.found.iter().map(|(key, version)| read(key, Some(*version))).collect(),
+                        kv_reads: range
+                            .found
+                            .iter()
+                            .map(|(key, version)| read(key, Some(*version)))
+                            .collect(),
                     })),
                 })
                 .collect(),
@@ -116,7 +121,8 @@ impl fmt::Display for Key<'_> {
             return write!(f, "{:?}", self.0);
         };
         let (object_type, rest) = parts;
-        let attributes: Vec<_> = rest.split_terminator('\u{0}').map(|part| part.escape_debug().to_string()).collect();
+        let attributes: Vec<_> =
+            rest.split_terminator('\u{0}').map(|part| part.escape_debug().to_string()).collect();
         write!(f, "{}({})", object_type.escape_debug(), attributes.join(", "))
     }
 }
@@ -139,14 +145,23 @@ mod tests {
     #[test]
     fn a_set_reads_well_and_encodes_in_key_order() {
         let set = ReadWriteSet {
-            reads: [("b".to_owned(), None), ("\u{0}lot\u{0}7\u{0}".to_owned(), Some(Version { block: 3, tx: 1 }))].into(),
+            reads: [
+                ("b".to_owned(), None),
+                ("\u{0}lot\u{0}7\u{0}".to_owned(), Some(Version { block: 3, tx: 1 })),
+            ]
+            .into(),
             ranges: vec![RangeRead {
                 start: "a".into(),
                 end: "c".into(),
                 exhausted: true,
                 found: vec![("ab".into(), Version { block: 1, tx: 0 })],
             }],
-            writes: [("k".to_owned(), Some(b"{\"n\":1}".to_vec())), ("x".to_owned(), None), ("y".to_owned(), Some(vec![0xff]))].into(),
+            writes: [
+                ("k".to_owned(), Some(b"{\"n\":1}".to_vec())),
+                ("x".to_owned(), None),
+                ("y".to_owned(), Some(vec![0xff])),
+            ]
+            .into(),
         };
         let text = set.to_string();
         for line in [
@@ -161,7 +176,10 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line:?} in\n{text}");
         }
         let wire = KvrwSet::decode(set.to_bytes().as_slice()).unwrap();
-        assert_eq!(wire.reads.iter().map(|read| read.key.as_str()).collect::<Vec<_>>(), ["\u{0}lot\u{0}7\u{0}", "b"]);
+        assert_eq!(
+            wire.reads.iter().map(|read| read.key.as_str()).collect::<Vec<_>>(),
+            ["\u{0}lot\u{0}7\u{0}", "b"]
+        );
         assert!(wire.writes[1].is_delete && wire.range_queries_info[0].itr_exhausted);
     }
 }

@@ -160,7 +160,8 @@ impl Simulation {
                     .encode_to_vec(),
             })
             .collect();
-        let range = RangeRead { start: start.clone(), end: ask.end_key.clone(), exhausted: false, found: Vec::new() };
+        let range =
+            RangeRead { start: start.clone(), end: ask.end_key.clone(), exhausted: false, found: Vec::new() };
         self.rwset.ranges.push(range);
         let id = self.open(items, Some((self.rwset.ranges.len() - 1, ask.end_key.clone())));
         if paged { self.page(&id, usize::try_from(page.page_size).unwrap_or(0)) } else { self.fetch(&id) }
@@ -260,4 +261,120 @@ fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, String> {
 
 fn public(collection: &str) -> Result<(), String> {
     if collection.is_empty() { Ok(()) } else { Err("this peer keeps no private collections".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Candidate, Ledger};
+
+    fn simulation(keys: usize, query_limit: usize) -> Simulation {
+        let ledger = Ledger::default();
+        let writes = (0..keys).map(|n| (format!("k{n:03}"), Some(b"v".to_vec()))).collect();
+        let rwset = ReadWriteSet { writes, ..ReadWriteSet::default() };
+        ledger.commit("c", &[Candidate { tx_id: "t", timestamp_unix_ms: 0, rwset: &rwset }]);
+        Simulation::new(ledger.snapshot("c"), "shop".into(), query_limit)
+    }
+
+    fn put(simulation: &mut Simulation, key: &str, value: &str) -> Result<Vec<u8>, String> {
+        let ask = PutState { key: key.into(), value: value.into(), ..PutState::default() };
+        simulation.answer(Type::PutState, &ask.encode_to_vec())
+    }
+
+    fn scan(simulation: &mut Simulation, size: i32, bookmark: &str) -> Result<QueryResponse, String> {
+        let metadata = QueryMetadata { page_size: size, bookmark: bookmark.into() };
+        let ask = GetStateByRange {
+            start_key: "k".into(),
+            end_key: "l".into(),
+            metadata: if size == 0 { Vec::new() } else { metadata.encode_to_vec() },
+            ..GetStateByRange::default()
+        };
+        let payload = simulation.answer(Type::GetStateByRange, &ask.encode_to_vec())?;
+        Ok(QueryResponse::decode(payload.as_slice()).unwrap())
+    }
+
+    fn next(simulation: &mut Simulation, id: &str) -> Result<QueryResponse, String> {
+        let ask = QueryStateNext { id: id.into() };
+        let payload = simulation.answer(Type::QueryStateNext, &ask.encode_to_vec())?;
+        Ok(QueryResponse::decode(payload.as_slice()).unwrap())
+    }
+
+    #[test]
+    fn a_scan_reads_one_entry_ahead_and_ends_when_it_has_seen_the_end() {
+        let mut simulation = simulation(201, 1000);
+        let first = scan(&mut simulation, 0, "").unwrap();
+        assert_eq!((first.results.len(), first.has_more), (100, true));
+        assert_eq!(simulation.rwset.ranges[0].found.len(), 101);
+        assert!(!simulation.rwset.ranges[0].exhausted);
+        assert_eq!(simulation.rwset.ranges[0].end, "k100");
+        let second = next(&mut simulation, &first.id).unwrap();
+        assert_eq!((second.results.len(), second.has_more), (100, true));
+        let third = next(&mut simulation, &first.id).unwrap();
+        assert_eq!((third.results.len(), third.has_more), (1, false));
+        let range = &simulation.rwset.ranges[0];
+        assert_eq!((range.found.len(), range.exhausted, range.end.as_str()), (201, true, "l"));
+        assert!(next(&mut simulation, &first.id).is_err(), "it is closed");
+    }
+
+    #[test]
+    fn a_scan_stops_at_the_query_limit_without_a_word() {
+        let mut simulation = simulation(20, 7);
+        let all = scan(&mut simulation, 0, "").unwrap();
+        assert_eq!((all.results.len(), all.has_more), (7, false));
+        assert!(!simulation.rwset.ranges[0].exhausted);
+    }
+
+    #[test]
+    fn pages_name_their_successor_and_take_any_bookmark() {
+        let mut simulation = simulation(5, 1000);
+        let page = |simulation: &mut Simulation, bookmark| {
+            let response = scan(simulation, 2, bookmark).unwrap();
+            let metadata = QueryResponseMetadata::decode(response.metadata.as_slice()).unwrap();
+            (response.results.len(), metadata.bookmark)
+        };
+        assert_eq!(page(&mut simulation, ""), (2, "k002".into()));
+        assert_eq!(page(&mut simulation, "k002"), (2, "k004".into()));
+        assert_eq!(page(&mut simulation, "k004"), (1, String::new()));
+        assert_eq!(page(&mut simulation, "a"), (2, "k002".into()), "in place of the start, unchecked");
+        assert_eq!(page(&mut simulation, "z"), (0, String::new()));
+    }
+
+    #[test]
+    fn pages_and_writes_exclude_each_other() {
+        let mut paged = simulation(5, 1000);
+        scan(&mut paged, 2, "").unwrap();
+        assert!(put(&mut paged, "k", "v").is_err());
+        let mut written = simulation(5, 1000);
+        put(&mut written, "k", "v").unwrap();
+        assert!(scan(&mut written, 2, "").is_err());
+        assert!(scan(&mut written, 0, "").is_ok());
+    }
+
+    #[test]
+    fn a_transaction_does_not_read_its_writes_and_an_empty_value_deletes() {
+        let mut simulation = simulation(1, 1000);
+        put(&mut simulation, "k000", "").unwrap();
+        put(&mut simulation, "new", "v").unwrap();
+        let get = GetStateMultiple { keys: vec!["new".into(), "k000".into()], ..GetStateMultiple::default() };
+        let payload = simulation.answer(Type::GetStateMultiple, &get.encode_to_vec()).unwrap();
+        let values = GetStateMultipleResult::decode(payload.as_slice()).unwrap().values;
+        assert_eq!(values, [b"".to_vec(), b"v".to_vec()]);
+        let rwset = simulation.into_rwset();
+        assert_eq!(rwset.writes["k000"], None);
+        assert_eq!(rwset.reads["new"], None);
+        assert_eq!(rwset.reads["k000"], Some(Version { block: 1, tx: 0 }));
+    }
+
+    #[test]
+    fn what_this_peer_lacks_is_refused() {
+        let mut simulation = simulation(1, 1000);
+        for kind in
+            [Type::GetQueryResult, Type::InvokeChaincode, Type::PurgePrivateData, Type::PutStateMetadata]
+        {
+            assert!(simulation.answer(kind, b"").unwrap_err().contains(kind.as_str_name()));
+        }
+        let private = GetState { key: "k".into(), collection: "c".into() };
+        assert!(simulation.answer(Type::GetState, &private.encode_to_vec()).is_err());
+        assert!(simulation.answer(Type::GetState, &[0xff]).is_err());
+    }
 }

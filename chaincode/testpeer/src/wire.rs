@@ -84,7 +84,8 @@ impl Wire {
 
     /// Sends a message without transaction.
     pub async fn send(&self, kind: Type, payload: Vec<u8>) {
-        self.send_message(ChaincodeMessage { r#type: kind.into(), payload, ..ChaincodeMessage::default() }).await;
+        self.send_message(ChaincodeMessage { r#type: kind.into(), payload, ..ChaincodeMessage::default() })
+            .await;
     }
 
     /// Sends any message. A stream that has ended swallows it; [`next`](Self::next) tells.

@@ -68,6 +68,12 @@ impl Printer {
         }
     }
 
+    /// Why a command failed; said also when quiet.
+    pub(crate) fn error(&self, text: &str) {
+        // Nobody listens to stderr any more: nothing can be said about that either.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     fn out(&self, text: &str) -> anyhow::Result<()> {
         match io::stdout().write_all(text.as_bytes()) {
             // A reader such as `head` has enough.

@@ -1,6 +1,5 @@
 //! Streams of committed blocks.
 
-use std::ops::{RangeFrom, RangeFull, RangeInclusive};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,53 +7,16 @@ use futures_util::{Stream, StreamExt};
 use hlf_protos::common::{
     Block, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status,
 };
-use hlf_protos::orderer::{
-    SeekInfo, SeekNewest, SeekNextCommit, SeekOldest, SeekPosition, SeekSpecified, seek_info::SeekBehavior,
-    seek_position::Type as Position,
-};
+use hlf_protos::orderer::SeekInfo;
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::deliver_response::Type as Delivered;
 use hlf_protos::protos::{DeliverResponse, FilteredBlock};
 
+use crate::block_range::{BlockRange, Seek};
 use crate::gateway::Session;
-use crate::proposal::now;
+use crate::proposal_builder::now;
 use crate::responses::Responses;
 use crate::{CallFailure, SignError};
-
-/// Which blocks a stream delivers, in ascending order.
-///
-/// Made from ranges of block numbers: `5..=9`, `5..` (without an end) or `..` (all, without an end).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockRange {
-    /// The first block.
-    pub start: Start,
-    /// The last block.
-    pub stop: Stop,
-}
-
-/// Where a block stream starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The first block that the peer holds.
-    Oldest,
-    /// The newest block at the time of asking.
-    Newest,
-    /// The first block committed after asking.
-    NextCommit,
-    /// The block of this number; awaited if it is not there yet, unless the stream stops at the newest.
-    Number(u64),
-}
-
-/// Where a block stream stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// After the newest block at the time of asking; at once if the stream would start behind it.
-    Newest,
-    /// After the block of this number; awaited if it is not there yet.
-    Number(u64),
-    /// Never: the stream waits for blocks until it is dropped.
-    Never,
-}
 
 /// Why a block stream could not be opened or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -108,58 +70,17 @@ pub struct BlockStream(Deliveries);
 #[derive(Debug)]
 pub struct FilteredBlockStream(Deliveries);
 
-impl BlockRange {
-    /// All blocks from the given one to the newest.
-    pub fn to_newest(start: Start) -> Self {
-        Self { start, stop: Stop::Newest }
-    }
-
-    /// The newest block alone.
-    pub fn newest() -> Self {
-        Self { start: Start::Newest, stop: Stop::Newest }
-    }
-
-    /// Blocks committed from now on, without an end.
-    pub fn next_commits() -> Self {
-        Self { start: Start::NextCommit, stop: Stop::Never }
-    }
-}
-
-impl From<RangeInclusive<u64>> for BlockRange {
-    fn from(range: RangeInclusive<u64>) -> Self {
-        Self { start: Start::Number(*range.start()), stop: Stop::Number(*range.end()) }
-    }
-}
-
-impl From<RangeFrom<u64>> for BlockRange {
-    fn from(range: RangeFrom<u64>) -> Self {
-        Self { start: Start::Number(range.start), stop: Stop::Never }
-    }
-}
-
-impl From<RangeFull> for BlockRange {
-    fn from(_: RangeFull) -> Self {
-        Self { start: Start::Oldest, stop: Stop::Never }
-    }
-}
-
 impl BlockStream {
     pub(crate) async fn open(
         session: &Session,
         channel: &str,
         range: BlockRange,
     ) -> Result<Self, DeliverError> {
-        let (seek, skip) = range.seek();
-        let envelope = seek_envelope(session, channel, &seek).await?;
+        let seek = range.seek();
+        let envelope = seek_envelope(session, channel, &seek.request).await?;
         let mut client = session.deliver();
         let call = async move { client.deliver(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries {
-            channel: channel.to_owned(),
-            responses: Responses::open(call),
-            skip,
-            expected: None,
-            ended: false,
-        }))
+        Ok(Self(Deliveries::new(channel, &seek, Responses::open(call))))
     }
 
     /// The next block; `None` after the last one of the range.
@@ -187,17 +108,11 @@ impl FilteredBlockStream {
         channel: &str,
         range: BlockRange,
     ) -> Result<Self, DeliverError> {
-        let (seek, skip) = range.seek();
-        let envelope = seek_envelope(session, channel, &seek).await?;
+        let seek = range.seek();
+        let envelope = seek_envelope(session, channel, &seek.request).await?;
         let mut client = session.deliver();
         let call = async move { client.deliver_filtered(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries {
-            channel: channel.to_owned(),
-            responses: Responses::open(call),
-            skip,
-            expected: None,
-            ended: false,
-        }))
+        Ok(Self(Deliveries::new(channel, &seek, Responses::open(call))))
     }
 
     /// The next block; `None` after the last one of the range.
@@ -224,12 +139,27 @@ struct Deliveries {
     responses: Responses<DeliverResponse>,
     /// A block that was asked for only to find the end of the ledger.
     skip: Option<u64>,
-    /// The number that the next block must have, once one was seen.
+    /// The number that the next block must have, if it is known.
     expected: Option<u64>,
+    /// The number of the last block, if it is known.
+    last: Option<u64>,
+    seen: Option<u64>,
     ended: bool,
 }
 
 impl Deliveries {
+    fn new(channel: &str, seek: &Seek, responses: Responses<DeliverResponse>) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            responses,
+            skip: seek.skip,
+            expected: seek.first,
+            last: seek.last,
+            seen: None,
+            ended: false,
+        }
+    }
+
     fn poll<B>(
         &mut self,
         context: &mut Context<'_>,
@@ -248,19 +178,19 @@ impl Deliveries {
             match delivered {
                 Some(Delivered::Status(status)) => {
                     match Status::try_from(status).unwrap_or(Status::Unknown) {
-                        Status::Success => self.ended = true,
+                        Status::Success if self.is_complete() => self.ended = true,
+                        Status::Success => return self.end(DeliverError::Closed { channel }),
                         status => return self.end(DeliverError::Refused { channel, status }),
                     }
                 }
                 Some(delivered) => match block(delivered) {
-                    Some((number, _)) if self.skip == Some(number) => {
-                        self.skip = None;
-                        self.expected = number.checked_add(1);
-                    }
                     // A gap would pass unnoticed by whoever counts on having seen every block.
                     Some((number, block)) if self.expected.is_none_or(|expected| expected == number) => {
+                        self.seen = Some(number);
                         self.expected = number.checked_add(1);
-                        return Poll::Ready(Some(Ok(block)));
+                        if self.skip.take() != Some(number) {
+                            return Poll::Ready(Some(Ok(block)));
+                        }
                     }
                     _ => return self.end(DeliverError::Unexpected { channel }),
                 },
@@ -270,50 +200,15 @@ impl Deliveries {
         Poll::Ready(None)
     }
 
+    /// Whether nothing that was asked for is missing.
+    fn is_complete(&self) -> bool {
+        self.skip.is_none() && self.last.is_none_or(|last| self.seen == Some(last))
+    }
+
     fn end<B>(&mut self, error: DeliverError) -> Poll<Option<Result<B, DeliverError>>> {
         self.ended = true;
         Poll::Ready(Some(Err(error)))
     }
-}
-
-impl BlockRange {
-    /// The request, and a block that it asks for beyond the range.
-    ///
-    /// A peer that is asked from behind its newest block to its newest block waits for one more and then
-    /// streams on for ever. So such a stream is asked for from one block earlier, which is there if the caller
-    /// has seen it, and fails on a peer that has less than that.
-    fn seek(self) -> (SeekInfo, Option<u64>) {
-        let (start, skip) = match (self.start, self.stop) {
-            (Start::Number(number), Stop::Newest) if number > 0 => {
-                (Start::Number(number - 1), Some(number - 1))
-            }
-            (start, _) => (start, None),
-        };
-        let behavior = match self.stop {
-            Stop::Newest => SeekBehavior::FailIfNotReady,
-            Stop::Number(_) | Stop::Never => SeekBehavior::BlockUntilReady,
-        };
-        let seek = SeekInfo {
-            start: Some(position(match start {
-                Start::Oldest => Position::Oldest(SeekOldest {}),
-                Start::Newest => Position::Newest(SeekNewest {}),
-                Start::NextCommit => Position::NextCommit(SeekNextCommit {}),
-                Start::Number(number) => Position::Specified(SeekSpecified { number }),
-            })),
-            stop: Some(position(match self.stop {
-                Stop::Newest => Position::Newest(SeekNewest {}),
-                Stop::Number(number) => Position::Specified(SeekSpecified { number }),
-                Stop::Never => Position::Specified(SeekSpecified { number: u64::MAX }),
-            })),
-            behavior: behavior.into(),
-            ..SeekInfo::default()
-        };
-        (seek, skip)
-    }
-}
-
-pub(crate) fn position(position: Position) -> SeekPosition {
-    SeekPosition { r#type: Some(position) }
 }
 
 async fn seek_envelope(session: &Session, channel: &str, seek: &SeekInfo) -> Result<Envelope, DeliverError> {

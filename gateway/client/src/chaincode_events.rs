@@ -9,7 +9,7 @@ use hlf_protos::orderer::{SeekNextCommit, SeekSpecified, seek_position::Type as 
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::ChaincodeEvent;
 
-use crate::blocks::position;
+use crate::block_range::position;
 use crate::gateway::Session;
 use crate::responses::Responses;
 use crate::{CallFailure, SignError};

@@ -122,6 +122,8 @@ impl Contract {
     ///
     /// When the submission fails, the transaction may have reached the orderers all the same, so its block is
     /// still awaited for [`crate::Deadlines::lost_submit`] before the outcome is called unknown.
+    ///
+    /// Dropping the returned future leaves the outcome unknown too: keep [`Proposal::tx_id`] to ask for it.
     pub async fn submit(&self, proposal: Proposal) -> Result<Committed, TransactionError> {
         let endorsed = proposal.endorse().await?;
         let (status, submit_error) = match endorsed.submit().await {

@@ -15,6 +15,7 @@ const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
 /// A failed call: the gRPC status, and what each peer or orderer behind the gateway answered.
 #[derive(Debug)]
 pub struct CallFailure {
+    code: Code,
     peers: Vec<PeerError>,
     status: Status,
 }
@@ -42,7 +43,7 @@ pub struct ChaincodeResponse {
 impl CallFailure {
     /// The gRPC status code.
     pub fn code(&self) -> Code {
-        self.status.code()
+        self.code
     }
 
     /// The gRPC status message.
@@ -100,7 +101,7 @@ impl From<Status> for CallFailure {
             .filter_map(|detail| detail.to_msg::<ErrorDetail>().ok())
             .map(PeerError::from)
             .collect();
-        Self { peers, status }
+        Self { code: code(&status), peers, status }
     }
 }
 
@@ -156,11 +157,17 @@ struct Known {
 }
 
 /// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 12] = [
     Known {
         phrase: "exceeding concurrency limit",
         retryable: true,
         advice: "the peer is busy: try again later, or raise its `peer.limits.concurrency`",
+    },
+    Known {
+        phrase: "No metadata was found for chaincode",
+        retryable: true,
+        advice: "the peers know no such chaincode on this channel: check both names and that it is committed; \
+                 right after a start, wait for gossip",
     },
     Known {
         phrase: "no combination of peers can be derived which satisfy the endorsement policy",
@@ -223,6 +230,15 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
     KNOWN.iter().find(|known| failure.said(known.phrase))
 }
 
+/// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways
+/// call a chaincode's errors.
+fn code(status: &Status) -> Code {
+    match status.code() {
+        Code::Unknown if status.source().is_some() => Code::Unavailable,
+        code => code,
+    }
+}
+
 /// A gRPC status code by its official name.
 fn code_name(code: Code) -> &'static str {
     match code {
@@ -243,5 +259,71 @@ fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hlf_protos::prost_types::Any;
+
+    use super::*;
+
+    fn failure(code: Code, message: &str, peers: &[&str]) -> CallFailure {
+        let details = peers.iter().map(|message| {
+            let detail = ErrorDetail {
+                address: "peer0:7051".into(),
+                msp_id: "NorthMSP".into(),
+                message: (*message).into(),
+            };
+            Any::from_msg(&detail).unwrap()
+        });
+        let status = rpc::Status { code: code.into(), message: message.into(), details: details.collect() };
+        Status::with_details(code, message, status.encode_to_vec().into()).into()
+    }
+
+    #[test]
+    fn details_that_cannot_be_read_leave_the_status() {
+        let foreign =
+            Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: b"\xff".to_vec() };
+        let mistyped =
+            Any { type_url: "type.googleapis.com/gateway.ErrorDetail".into(), value: b"\xff".to_vec() };
+        let status = rpc::Status { details: vec![foreign, mistyped], ..rpc::Status::default() };
+        for details in [b"\xff\xff".to_vec(), Vec::new(), status.encode_to_vec()] {
+            let failure = CallFailure::from(Status::with_details(Code::Aborted, "refused", details.into()));
+            assert_eq!(failure.peers(), []);
+            assert_eq!(failure.to_string(), "ABORTED: refused");
+        }
+    }
+
+    #[test]
+    fn only_a_whole_chaincode_response_is_one() {
+        for message in [
+            "",
+            "chaincode response",
+            "chaincode response 500",
+            "chaincode response x, y",
+            "a chaincode response 500, y",
+        ] {
+            assert_eq!(failure(Code::Aborted, "refused", &[message]).chaincode_response(), None, "{message}");
+        }
+        let response = failure(Code::Aborted, "refused", &["peer is down", "chaincode response 404, "])
+            .chaincode_response();
+        assert_eq!(response, Some(ChaincodeResponse { status: 404, message: String::new() }));
+    }
+
+    #[test]
+    fn a_chaincodes_words_are_not_taken_for_the_peers() {
+        let failure =
+            failure(Code::Aborted, "refused", &["chaincode response 500, exceeding concurrency limit"]);
+        assert_eq!(failure.advice(), None);
+        assert!(!failure.is_retryable());
+    }
+
+    #[test]
+    fn unknown_failures_are_retryable_by_their_code() {
+        assert!(failure(Code::Unavailable, "down", &[]).is_retryable());
+        assert!(failure(Code::DeadlineExceeded, "late", &[]).is_retryable());
+        assert!(!failure(Code::InvalidArgument, "bad", &[]).is_retryable());
+        assert!(!failure(Code::PermissionDenied, "no", &[]).is_retryable());
     }
 }

@@ -53,6 +53,7 @@
 //! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id` and, at its
 //! end, `outcome`. Arguments, results, certificates and keys are never recorded.
 
+mod block_range;
 mod blocks;
 mod chaincode_events;
 mod contract;
@@ -65,6 +66,7 @@ mod gateway;
 mod identity;
 mod msp_folder;
 mod proposal;
+mod proposal_builder;
 mod responses;
 mod signer;
 mod submitted;
@@ -80,14 +82,16 @@ pub use signer::{KeyError, P256Signer, SignError, Signer};
 // A transaction, whole and by stages.
 pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
 pub use endorsed::{Endorsed, SubmitError};
-pub use proposal::{EndorseError, EvaluateError, Proposal, ProposalBuilder, ProposalError};
+pub use proposal::{EndorseError, EvaluateError, Proposal};
+pub use proposal_builder::{ProposalBuilder, ProposalError};
 pub use submitted::{CommitStatus, CommitStatusError, Submitted};
 
 // What others said.
 pub use failure::{CallFailure, ChaincodeResponse, PeerError};
 
 // Blocks and events.
-pub use blocks::{BlockRange, BlockStream, DeliverError, FilteredBlockStream, Start, Stop};
+pub use block_range::{BlockRange, Start, Stop};
+pub use blocks::{BlockStream, DeliverError, FilteredBlockStream};
 pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
 
 // One endorser.

@@ -109,8 +109,7 @@ impl Database {
             transaction.commit()?;
             Ok(value)
         };
-        run(&mut self.connection)
-            .map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
+        run(&mut self.connection).map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
     }
 
     /// Reads.
@@ -118,8 +117,7 @@ impl Database {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, DatabaseError> {
-        query(&self.connection)
-            .map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
+        query(&self.connection).map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
     }
 
     fn adopt(&mut self, schema: &Schema) -> Result<(), DatabaseError> {
@@ -160,9 +158,7 @@ impl<const N: usize> FromSql for Bytes<N> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let blob = value.as_blob()?;
         let blob_size = blob.len();
-        blob.try_into()
-            .map(Self)
-            .map_err(|_| FromSqlError::InvalidBlobSize { expected_size: N, blob_size })
+        blob.try_into().map(Self).map_err(|_| FromSqlError::InvalidBlobSize { expected_size: N, blob_size })
     }
 }
 
@@ -170,7 +166,8 @@ impl<const N: usize> FromSql for Bytes<N> {
 mod tests {
     use super::*;
 
-    const SCHEMA: Schema = Schema { application_id: 7, version: 2, tables: "CREATE TABLE t (x INTEGER) STRICT" };
+    const SCHEMA: Schema =
+        Schema { application_id: 7, version: 2, tables: "CREATE TABLE t (x INTEGER) STRICT" };
 
     #[test]
     fn a_database_is_private_versioned_and_of_its_kind() {
@@ -181,7 +178,10 @@ mod tests {
         drop(Database::open(&path, &SCHEMA).unwrap());
 
         let older = Schema { version: 1, ..SCHEMA };
-        assert!(matches!(Database::open(&path, &older), Err(DatabaseError::Newer { found: 2, known: 1, .. })));
+        assert!(matches!(
+            Database::open(&path, &older),
+            Err(DatabaseError::Newer { found: 2, known: 1, .. })
+        ));
         let other = Schema { application_id: 8, ..SCHEMA };
         assert!(matches!(Database::open(&path, &other), Err(DatabaseError::Foreign { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -199,8 +199,9 @@ mod tests {
             connection.execute("INSERT INTO t VALUES ('no integer')", [])
         });
         assert!(matches!(outcome, Err(DatabaseError::Sqlite { .. })));
-        let rows: i64 =
-            database.read(|connection| connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).unwrap();
+        let rows: i64 = database
+            .read(|connection| connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
+            .unwrap();
         assert_eq!(rows, 0);
     }
 }

@@ -13,7 +13,7 @@ use crate::VersionId;
 /// The operating system gave no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("no random bytes from the operating system")]
-pub struct RandomnessError(#[source] getrandom::Error);
+pub struct RandomnessError(#[from] getrandom::Error);
 
 /// 32 random bytes, fresh for every version; data key and commitment salt follow from it.
 ///

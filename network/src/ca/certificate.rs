@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SanType, SerialNumber,
 };
 
 use super::key::{self, Key};
@@ -64,19 +64,12 @@ impl Authority {
     pub(super) fn from_pem(certificate: String, key: &str) -> Result<Self, String> {
         let key = Key::from_pem(key).map_err(|error| format!("key: {error}"))?;
         let der = rustls_pem(&certificate)?;
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
-        if parsed.public_key().subject_public_key.data.as_ref()
-            != rcgen::PublicKeyData::der_bytes(&key)
-        {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
+        if parsed.public_key().subject_public_key.data.as_ref() != rcgen::PublicKeyData::der_bytes(&key) {
             return Err("its key does not match its certificate".to_owned());
         }
-        let issuer =
-            Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| error.to_string())?;
-        Ok(Self {
-            pem: certificate,
-            issuer,
-        })
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| error.to_string())?;
+        Ok(Self { pem: certificate, issuer })
     }
 
     /// The CA's certificate, PEM.
@@ -101,10 +94,9 @@ impl Authority {
             Purpose::Signing => Vec::new(),
             Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
             Purpose::TlsClient => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Purpose::TlsBoth => vec![
-                ExtendedKeyUsagePurpose::ServerAuth,
-                ExtendedKeyUsagePurpose::ClientAuth,
-            ],
+            Purpose::TlsBoth => {
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+            }
         };
         for host in &subject.hosts {
             let name = host.as_str().try_into().map_err(&refused)?;
@@ -117,10 +109,7 @@ impl Authority {
             let json = serde_json::json!({ "attrs": subject.attributes });
             params
                 .custom_extensions
-                .push(CustomExtension::from_oid_content(
-                    &ATTRIBUTES_OID,
-                    json.to_string().into_bytes(),
-                ));
+                .push(CustomExtension::from_oid_content(&ATTRIBUTES_OID, json.to_string().into_bytes()));
         }
         let certificate = params.signed_by(key, &self.issuer).map_err(&refused)?;
         Ok(certificate.pem())
@@ -151,9 +140,7 @@ fn base(
 fn serial() -> Result<SerialNumber, CaError> {
     let drawn = key::random_hex()?;
     let value = u128::from_str_radix(&drawn, 16).map_err(|_| CaError::Random)?;
-    Ok(SerialNumber::from_slice(
-        &((value >> 1) | 1_u128 << 126).to_be_bytes(),
-    ))
+    Ok(SerialNumber::from_slice(&((value >> 1) | 1_u128 << 126).to_be_bytes()))
 }
 
 fn rustls_pem(certificate: &str) -> Result<Vec<u8>, String> {
@@ -163,8 +150,5 @@ fn rustls_pem(certificate: &str) -> Result<Vec<u8>, String> {
 }
 
 fn refused(name: &str) -> impl Fn(rcgen::Error) -> CaError + '_ {
-    |error| CaError::Certificate {
-        name: name.to_owned(),
-        reason: error.to_string(),
-    }
+    |error| CaError::Certificate { name: name.to_owned(), reason: error.to_string() }
 }

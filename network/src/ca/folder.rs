@@ -17,11 +17,7 @@ pub(super) fn make_organization(folder: &Path, domain: &str) -> Result<(), CaErr
 
 fn make_authority(folder: &Path, name: &str) -> Result<Authority, CaError> {
     let (pem, key) = certificate::Authority::make(name)?;
-    files::write_new(
-        &folder.join(format!("{name}-cert.pem")),
-        files::PUBLIC,
-        pem.as_bytes(),
-    )?;
+    files::write_new(&folder.join(format!("{name}-cert.pem")), files::PUBLIC, pem.as_bytes())?;
     write_key(folder, "priv_sk", &key)?;
     open_authority(folder, name)
 }
@@ -30,10 +26,8 @@ fn make_authority(folder: &Path, name: &str) -> Result<Authority, CaError> {
 pub(super) fn open_authority(folder: &Path, name: &str) -> Result<Authority, CaError> {
     let certificate = files::read(&folder.join(format!("{name}-cert.pem")))?;
     let key = files::read(&folder.join("priv_sk"))?;
-    Authority::from_pem(certificate, &key).map_err(|what| CaError::Damaged {
-        folder: folder.to_owned(),
-        what,
-    })
+    Authority::from_pem(certificate, &key)
+        .map_err(|what| CaError::Damaged { folder: folder.to_owned(), what })
 }
 
 /// Writes the public part of an MSP: both CAs and the node OUs.
@@ -50,11 +44,7 @@ pub(super) fn write_trust(
         files::PUBLIC,
         tls.pem().as_bytes(),
     )?;
-    files::write_new(
-        &msp.join("config.yaml"),
-        files::PUBLIC,
-        node_ous(&root).as_bytes(),
-    )?;
+    files::write_new(&msp.join("config.yaml"), files::PUBLIC, node_ous(&root).as_bytes())?;
     Ok(())
 }
 

@@ -34,19 +34,14 @@ impl Key {
     }
 
     pub(super) fn from_pem(pem: &str) -> Result<Self, String> {
-        SigningKey::from_pkcs8_pem(pem)
-            .map(Self::from)
-            .map_err(|error| error.to_string())
+        SigningKey::from_pkcs8_pem(pem).map(Self::from).map_err(|error| error.to_string())
     }
 
     pub(super) fn to_pem(&self) -> Result<impl AsRef<[u8]> + use<>, CaError> {
         self.secret
             .to_pkcs8_pem(LineEnding::LF)
             .map(|pem| SecretText(pem.as_bytes().to_vec()))
-            .map_err(|error| CaError::Certificate {
-                name: "key".to_owned(),
-                reason: error.to_string(),
-            })
+            .map_err(|error| CaError::Certificate { name: "key".to_owned(), reason: error.to_string() })
     }
 
     /// Fabric's subject key identifier: SHA-256 of the uncompressed point.
@@ -57,11 +52,7 @@ impl Key {
 
 impl From<SigningKey> for Key {
     fn from(secret: SigningKey) -> Self {
-        let point = secret
-            .verifying_key()
-            .to_sec1_point(false)
-            .as_bytes()
-            .to_vec();
+        let point = secret.verifying_key().to_sec1_point(false).as_bytes().to_vec();
         Self { secret, point }
     }
 }
@@ -78,10 +69,7 @@ impl PublicKeyData for Key {
 
 impl rcgen::SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature: Signature = self
-            .secret
-            .try_sign(message)
-            .map_err(|_| rcgen::Error::RemoteKeyError)?;
+        let signature: Signature = self.secret.try_sign(message).map_err(|_| rcgen::Error::RemoteKeyError)?;
         Ok(signature.normalize_s().to_der().as_bytes().to_vec())
     }
 }

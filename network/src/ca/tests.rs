@@ -40,24 +40,18 @@ fn assert_signed_low_s(issuer: &Path, certificate: &Path) {
     let (_, issuer) = X509Certificate::from_der(&issuer).unwrap();
     let certificate = der(certificate);
     let (_, certificate) = X509Certificate::from_der(&certificate).unwrap();
-    let key =
-        VerifyingKey::from_sec1_bytes(&issuer.public_key().subject_public_key.data).unwrap();
+    let key = VerifyingKey::from_sec1_bytes(&issuer.public_key().subject_public_key.data).unwrap();
     let signature = DerSignature::from_bytes(&certificate.signature_value.data).unwrap();
-    key.verify(certificate.tbs_certificate.as_ref(), &signature)
-        .unwrap();
+    key.verify(certificate.tbs_certificate.as_ref(), &signature).unwrap();
     let signature = Signature::try_from(signature).unwrap();
     assert_eq!(signature, signature.normalize_s());
-    assert_eq!(
-        certificate.tbs_certificate.issuer.as_raw(),
-        issuer.tbs_certificate.subject.as_raw()
-    );
+    assert_eq!(certificate.tbs_certificate.issuer.as_raw(), issuer.tbs_certificate.subject.as_raw());
 }
 
 #[test]
 fn an_organisation_has_the_folders_that_fabrics_tools_know() {
     let (_home, ca) = ca();
-    ca.make_node("peers", "peer0.north.example.com", NodeOu::Peer)
-        .unwrap();
+    ca.make_node("peers", "peer0.north.example.com", NodeOu::Peer).unwrap();
     ca.issue_user(&user("audit"), None).unwrap();
     for file in [
         "ca/ca.north.example.com-cert.pem",
@@ -106,23 +100,14 @@ fn a_user_carries_name_role_and_attributes() {
     let subject = certificate.subject();
     let name = subject.iter_common_name().next().unwrap().as_str().unwrap();
     assert_eq!(name.len(), 32);
-    assert!(
-        name.chars()
-            .all(|c| matches!(c, '0'..='9' | 'a'..='f'))
-    );
+    assert!(name.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
     let ou = subject.iter_organizational_unit().next().unwrap();
     assert_eq!(ou.as_str().unwrap(), "client");
-    let extension = certificate
-        .extensions()
-        .iter()
-        .find(|e| e.oid.to_id_string() == "1.2.3.4.5.6.7.8.1")
-        .unwrap();
+    let extension =
+        certificate.extensions().iter().find(|e| e.oid.to_id_string() == "1.2.3.4.5.6.7.8.1").unwrap();
     assert!(!extension.critical);
     let attributes: serde_json::Value = serde_json::from_slice(extension.value).unwrap();
-    assert_eq!(
-        attributes,
-        serde_json::json!({"attrs": {"app.role": "auditor", "app.subject": name}})
-    );
+    assert_eq!(attributes, serde_json::json!({"attrs": {"app.role": "auditor", "app.subject": name}}));
 }
 
 #[test]
@@ -133,8 +118,7 @@ fn every_signature_has_a_low_s() {
     for number in 0..12 {
         let name = format!("user{number}");
         let folder = ca.issue_user(&user(&name), None).unwrap();
-        let certificate =
-            folder.join(format!("msp/signcerts/{name}@north.example.com-cert.pem"));
+        let certificate = folder.join(format!("msp/signcerts/{name}@north.example.com-cert.pem"));
         assert_signed_low_s(&issuer, &certificate);
     }
 }
@@ -147,10 +131,7 @@ fn nothing_is_issued_twice() {
     let again = DevelopmentCa::open_or_make(&ca.folder, "north.example.com").unwrap();
     assert_eq!(first, key(&again));
     ca.issue_user(&user("audit"), None).unwrap();
-    assert!(matches!(
-        ca.issue_user(&user("audit"), None),
-        Err(CaError::Exists(_))
-    ));
+    assert!(matches!(ca.issue_user(&user("audit"), None), Err(CaError::Exists(_))));
     assert!(!ca.make_user(&user("audit"), None).unwrap());
     let (server, client) = ca.service("daemon").unwrap();
     let before = fs::read(&server.key).unwrap();
@@ -161,25 +142,14 @@ fn nothing_is_issued_twice() {
 #[test]
 fn a_validity_can_be_chosen_and_must_not_be_empty() {
     let (_home, ca) = ca();
-    let folder = ca
-        .issue_user(&user("late"), Some(Validity::expired()))
-        .unwrap();
+    let folder = ca.issue_user(&user("late"), Some(Validity::expired())).unwrap();
     let bytes = der(&folder.join("msp/signcerts/late@north.example.com-cert.pem"));
     let (_, certificate) = X509Certificate::from_der(&bytes).unwrap();
     assert!(!certificate.validity().is_valid());
     let now = OffsetDateTime::now_utc();
-    let empty = Validity {
-        not_before: now,
-        not_after: now,
-    };
-    assert!(matches!(
-        ca.issue_user(&user("never"), Some(empty)),
-        Err(CaError::Validity)
-    ));
-    assert!(matches!(
-        ca.issue_user(&user("../../etc"), None),
-        Err(CaError::Name(_))
-    ));
+    let empty = Validity { not_before: now, not_after: now };
+    assert!(matches!(ca.issue_user(&user("never"), Some(empty)), Err(CaError::Validity)));
+    assert!(matches!(ca.issue_user(&user("../../etc"), None), Err(CaError::Name(_))));
 }
 
 #[test]
@@ -188,13 +158,7 @@ fn a_service_is_reached_by_name_and_loopback_address() {
     let (server, client) = ca.service("chaincode").unwrap();
     let bytes = der(&server.certificate);
     let (_, certificate) = X509Certificate::from_der(&bytes).unwrap();
-    let names = certificate
-        .subject_alternative_name()
-        .unwrap()
-        .unwrap()
-        .value
-        .general_names
-        .clone();
+    let names = certificate.subject_alternative_name().unwrap().unwrap().value.general_names.clone();
     assert!(names.contains(&GeneralName::DNSName("chaincode.north.example.com")));
     assert!(names.contains(&GeneralName::DNSName("localhost")));
     assert!(names.contains(&GeneralName::IPAddress(&[127, 0, 0, 1])));
@@ -208,11 +172,7 @@ fn a_service_is_reached_by_name_and_loopback_address() {
 fn a_damaged_authority_is_named() {
     let (_home, ca) = ca();
     let (_elsewhere, other) = self::ca();
-    fs::copy(
-        other.folder.join("ca/priv_sk"),
-        ca.folder.join("ca/priv_sk"),
-    )
-    .unwrap();
+    fs::copy(other.folder.join("ca/priv_sk"), ca.folder.join("ca/priv_sk")).unwrap();
     let error = DevelopmentCa::open(&ca.folder, "north.example.com").unwrap_err();
     assert!(error.to_string().contains("does not match"), "{error}");
 }

@@ -13,6 +13,8 @@ use crate::progress::{Progress, Step};
 /// The Go modules of one release, with the checksum of everything they are built from.
 pub(super) struct Recipe {
     pub(super) version: Version,
+    /// How many Go packages the programs are compiled from, for telling how far a build is.
+    packages: u32,
     go_mod: &'static str,
     go_sum: &'static str,
 }
@@ -20,11 +22,13 @@ pub(super) struct Recipe {
 pub(super) const RECIPES: [Recipe; 2] = [
     Recipe {
         version: Version::new(3, 1, 1),
+        packages: 820,
         go_mod: include_str!("../../fabric/3.1.1/go.mod"),
         go_sum: include_str!("../../fabric/3.1.1/go.sum"),
     },
     Recipe {
         version: Version::new(2, 5, 9),
+        packages: 800,
         go_mod: include_str!("../../fabric/2.5.9/go.mod"),
         go_sum: include_str!("../../fabric/2.5.9/go.sum"),
     },
@@ -88,27 +92,14 @@ pub enum BuildError {
 /// Takes the release from the cache, building it there first when it is absent.
 ///
 /// A folder under its final name is complete: a build happens in a sibling and is renamed as its last act.
-pub(super) fn cached_or_built(
-    search: &Search,
-    progress: &dyn Progress,
-) -> Result<Binaries, BuildError> {
-    let recipe = RECIPES
-        .iter()
-        .find(|recipe| recipe.version == search.version)
-        .ok_or_else(|| BuildError::NoRecipe {
-            known: RECIPES
-                .iter()
-                .map(|recipe| recipe.version.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
+pub(super) fn cached_or_built(search: &Search, progress: &dyn Progress) -> Result<Binaries, BuildError> {
+    let recipe = RECIPES.iter().find(|recipe| recipe.version == search.version).ok_or_else(|| {
+        BuildError::NoRecipe {
+            known: RECIPES.iter().map(|recipe| recipe.version.to_string()).collect::<Vec<_>>().join(", "),
+        }
+    })?;
     let shelf = search.cache_dir.join("fabric");
-    let key = format!(
-        "{}-{}-{}",
-        recipe.version,
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    );
+    let key = format!("{}-{}-{}", recipe.version, std::env::consts::OS, std::env::consts::ARCH);
     let home = shelf.join(&key);
     if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
         announce(progress, &found);
@@ -136,31 +127,15 @@ pub(super) fn cached_or_built(
     let bench = shelf.join(format!(".{key}.{}", std::process::id()));
     let log = shelf.join(format!("{key}.log"));
     build(recipe, &go, &bench, &log, &step)?;
-    let built = Search {
-        folder: None,
-        ..search.clone()
-    };
-    built
-        .inspect(&bench.join("bin"), Origin::Built)
-        .map_err(BuildError::Unusable)?;
+    let built = Search { folder: None, ..search.clone() };
+    built.inspect(&bench.join("bin"), Origin::Built).map_err(BuildError::Unusable)?;
     fs::rename(&bench, &home).map_err(at(&home))?;
-    let found = built
-        .inspect(&home.join("bin"), Origin::Built)
-        .map_err(BuildError::Unusable)?;
-    step.done(&format!(
-        "kept in {} for every later run",
-        home.display()
-    ));
+    let found = built.inspect(&home.join("bin"), Origin::Built).map_err(BuildError::Unusable)?;
+    step.done(&format!("kept in {} for every later run", home.display()));
     Ok(found)
 }
 
-fn build(
-    recipe: &Recipe,
-    go: &Path,
-    bench: &Path,
-    log: &Path,
-    step: &Step<'_>,
-) -> Result<(), BuildError> {
+fn build(recipe: &Recipe, go: &Path, bench: &Path, log: &Path, step: &Step<'_>) -> Result<(), BuildError> {
     let config = bench.join("config");
     fs::create_dir_all(&config).map_err(at(&config))?;
     for (name, text) in [("go.mod", recipe.go_mod), ("go.sum", recipe.go_sum)] {
@@ -171,27 +146,15 @@ fn build(
         "its source is fetched from Go's module proxy and compiled here: one to five minutes, this once",
     );
     let log_file = File::create(log).map_err(at(log))?;
-    let stamp = format!(
-        "-s -w -X {MODULE}/common/metadata.Version={}",
-        recipe.version
-    );
+    let stamp = format!("-s -w -X {MODULE}/common/metadata.Version={}", recipe.version);
     let mut install = go_in(go, bench);
-    install
-        .args(["install", "-v", "-trimpath", "-ldflags", &stamp, "tool"])
-        .env("GOBIN", bench.join("bin"));
-    follow(install, log_file, step)
+    install.args(["install", "-v", "-trimpath", "-ldflags", &stamp, "tool"]).env("GOBIN", bench.join("bin"));
+    follow(install, log_file, recipe.packages, step)
         .map_err(at(log))?
         .then_some(())
-        .ok_or_else(|| BuildError::Go {
-            task: "install",
-            log: log.to_owned(),
-            tail: tail(log),
-        })?;
+        .ok_or_else(|| BuildError::Go { task: "install", log: log.to_owned(), tail: tail(log) })?;
 
-    let listed = go_in(go, bench)
-        .args(["list", "-m", "-f", "{{.Dir}}", MODULE])
-        .output()
-        .map_err(at(go))?;
+    let listed = go_in(go, bench).args(["list", "-m", "-f", "{{.Dir}}", MODULE]).output().map_err(at(go))?;
     let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
     for name in ["core.yaml", "orderer.yaml"] {
         let from = module.join("sampleconfig").join(name);
@@ -216,12 +179,8 @@ fn go_in(go: &Path, bench: &Path) -> Command {
 }
 
 /// Runs Go, keeps its output, and tells what it is at; false when it failed.
-fn follow(mut command: Command, mut log: File, step: &Step<'_>) -> std::io::Result<bool> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(Stdio::piped())
-        .spawn()?;
+fn follow(mut command: Command, mut log: File, packages: u32, step: &Step<'_>) -> std::io::Result<bool> {
+    let mut child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(Stdio::piped()).spawn()?;
     let (mut downloaded, mut compiled) = (0_u32, 0_u32);
     let mut told = Instant::now();
     if let Some(output) = child.stderr.take() {
@@ -237,7 +196,7 @@ fn follow(mut command: Command, mut log: File, step: &Step<'_>) -> std::io::Resu
                 told = Instant::now();
                 step.waiting(&match compiled {
                     0 => format!("downloading source: {downloaded} modules so far"),
-                    _ => format!("compiling: {compiled} of about 900 packages"),
+                    _ => format!("compiling: {compiled} of about {packages} packages"),
                 });
             }
         }
@@ -247,17 +206,15 @@ fn follow(mut command: Command, mut log: File, step: &Step<'_>) -> std::io::Resu
 
 fn find_go(search: &Search) -> Option<PathBuf> {
     let path = search.path.as_ref()?;
-    std::env::split_paths(path)
-        .map(|folder| folder.join("go"))
-        .find(|go| {
-            go.is_file()
-                && Command::new(go)
-                    .arg("version")
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .status()
-                    .is_ok_and(|status| status.success())
-        })
+    std::env::split_paths(path).map(|folder| folder.join("go")).find(|go| {
+        go.is_file()
+            && Command::new(go)
+                .arg("version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+    })
 }
 
 /// Removes what interrupted builds left; called under the lock, so nobody is using it.
@@ -286,8 +243,128 @@ fn tail(log: &Path) -> String {
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + '_ {
-    |source| BuildError::Io {
-        path: path.to_owned(),
-        source,
+    |source| BuildError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fabric::tests::write_program;
+    use crate::progress::Quiet;
+
+    /// A machine with a `go` that does in a moment what Go does in minutes, and counts how often.
+    struct Machine {
+        home: tempfile::TempDir,
+    }
+
+    impl Machine {
+        fn new(install: &str) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let machine = Self { home };
+            for folder in ["path", "module/sampleconfig"] {
+                fs::create_dir_all(machine.at(folder)).unwrap();
+            }
+            for file in ["core.yaml", "orderer.yaml"] {
+                fs::write(machine.at("module/sampleconfig").join(file), "a: 1\n").unwrap();
+            }
+            let script = format!(
+                "cd {home}\ncase \"$1\" in\n\
+                 version) echo go version go1.24.2 ;;\n\
+                 list) echo {home}/module ;;\n\
+                 install) echo once >> count; echo 'go: downloading x' >&2; {install} ;;\n\
+                 esac\n",
+                home = machine.home.path().display()
+            );
+            write_program(&machine.at("path/go"), &script);
+            machine
+        }
+
+        fn at(&self, path: &str) -> PathBuf {
+            self.home.path().join(path)
+        }
+
+        fn search(&self) -> Search {
+            Search {
+                version: Version::new(3, 1, 1),
+                folder: None,
+                fabric_bin: None,
+                path: Some(self.at("path").into_os_string()),
+                fabric_cfg_path: None,
+                cache_dir: self.at("cache"),
+            }
+        }
+
+        fn built(&self) -> PathBuf {
+            let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+            self.at("cache/fabric").join(format!("3.1.1-{platform}"))
+        }
+
+        fn builds(&self) -> usize {
+            fs::read_to_string(self.at("count")).unwrap_or_default().lines().count()
+        }
+    }
+
+    const PROGRAMS: &str = "mkdir -p $GOBIN; for p in peer orderer configtxgen; do \
+                            printf '#!/bin/sh\\necho \" Version: 3.1.1\"\\n' > $GOBIN/$p; chmod +x $GOBIN/$p; done";
+
+    #[test]
+    fn it_is_built_once_and_found_again() {
+        let machine = Machine::new(PROGRAMS);
+        let first = cached_or_built(&machine.search(), &Quiet).unwrap();
+        assert_eq!(first.origin(), Origin::Built);
+        assert!(first.sample_config().join("orderer.yaml").is_file());
+        let second = cached_or_built(&machine.search(), &Quiet).unwrap();
+        assert_eq!(second.origin(), Origin::Cache);
+        assert_eq!((first.peer(), machine.builds()), (second.peer(), 1));
+    }
+
+    #[test]
+    fn two_at_once_share_one_build() {
+        let machine = Machine::new(PROGRAMS);
+        std::thread::scope(|scope| {
+            let all: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| cached_or_built(&machine.search(), &Quiet).unwrap())).collect();
+            for one in all {
+                one.join().unwrap();
+            }
+        });
+        assert_eq!(machine.builds(), 1);
+    }
+
+    #[test]
+    fn an_interrupted_build_is_not_taken_for_a_finished_one() {
+        let machine = Machine::new(PROGRAMS);
+        let shelf = machine.at("cache/fabric");
+        let name = machine.built().file_name().unwrap().to_string_lossy().into_owned();
+        let left = shelf.join(format!(".{name}.4242/bin"));
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("peer"), "half").unwrap();
+        // Under its final name too: what was removed from there by hand.
+        fs::create_dir_all(machine.built().join("bin")).unwrap();
+        cached_or_built(&machine.search(), &Quiet).unwrap();
+        assert!(!left.exists());
+        assert!(machine.built().join("bin/orderer").is_file());
+    }
+
+    #[test]
+    fn a_failed_build_leaves_nothing_and_shows_gos_words() {
+        let machine = Machine::new("echo 'proxy says: 404 Not Found' >&2; exit 1");
+        let error = cached_or_built(&machine.search(), &Quiet).unwrap_err();
+        let BuildError::Go { tail, log, .. } = &error else { panic!("{error:?}") };
+        assert!(tail.contains("404") && log.is_file(), "{tail}");
+        assert!(!machine.built().exists());
+        assert!(error.to_string().contains("FABRIC_BIN"));
+        // What was built must run: a program that does not is no success.
+        let silent = Machine::new(&PROGRAMS.replace("3.1.1", "latest"));
+        assert!(matches!(cached_or_built(&silent.search(), &Quiet), Err(BuildError::Unusable(_))));
+        assert!(!silent.built().exists());
+    }
+
+    #[test]
+    fn a_release_without_a_recipe_names_those_with_one() {
+        let machine = Machine::new(PROGRAMS);
+        let search = Search { version: Version::new(3, 0, 0), ..machine.search() };
+        let error = cached_or_built(&search, &Quiet).unwrap_err();
+        assert!(error.to_string().contains("3.1.1, 2.5.9"), "{error}");
     }
 }

@@ -9,46 +9,19 @@ const READ_BYTES_MAX: usize = 1 << 16;
 
 /// Texts in a log, and what they mean to an operator.
 const CAUSES: [(&str, &str); 10] = [
-    (
-        "address already in use",
-        "one of its ports is in use by another process",
-    ),
+    ("address already in use", "one of its ports is in use by another process"),
     (
         "certificate has expired",
         "one of its certificates has expired; renew it, or destroy the network and make it anew",
     ),
-    (
-        "certificate is not valid yet",
-        "one of its certificates is not valid yet; check this machine's clock",
-    ),
-    (
-        "no space left on device",
-        "the disk is full; free some space and run the command again",
-    ),
-    (
-        "too many open files",
-        "it may not open enough files; raise the limit with `ulimit -n`",
-    ),
-    (
-        "permission denied",
-        "it may not use one of its files; check who owns the state folder",
-    ),
-    (
-        "cannot allocate memory",
-        "this machine is out of memory",
-    ),
-    (
-        "resource temporarily unavailable",
-        "its ledger is in use by another process",
-    ),
-    (
-        "could not load a valid signer certificate",
-        "its MSP folder holds no usable certificate and key",
-    ),
-    (
-        "config file",
-        "its configuration cannot be read",
-    ),
+    ("certificate is not valid yet", "one of its certificates is not valid yet; check this machine's clock"),
+    ("no space left on device", "the disk is full; free some space and run the command again"),
+    ("too many open files", "it may not open enough files; raise the limit with `ulimit -n`"),
+    ("permission denied", "it may not use one of its files; check who owns the state folder"),
+    ("cannot allocate memory", "this machine is out of memory"),
+    ("resource temporarily unavailable", "its ledger is in use by another process"),
+    ("could not load a valid signer certificate", "its MSP folder holds no usable certificate and key"),
+    ("config file", "its configuration cannot be read"),
 ];
 
 /// The likely cause and the last lines.
@@ -76,11 +49,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("x.log");
         let many = "noise\n".repeat(50_000);
-        fs::write(
-            &log,
-            format!("{many}panic: listen tcp 127.0.0.1:7051: bind: address already in use\n"),
-        )
-        .unwrap();
+        fs::write(&log, format!("{many}panic: listen tcp 127.0.0.1:7051: bind: address already in use\n"))
+            .unwrap();
         let (cause, tail) = last_words(&log);
         assert!(cause.contains("ports"), "{cause}");
         assert_eq!(tail.lines().count(), TAIL_LINES);

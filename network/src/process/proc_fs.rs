@@ -1,7 +1,7 @@
 //! What Linux tells about processes under `/proc`.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 /// The ids of all processes.
 pub(crate) fn all() -> impl Iterator<Item = u32> {
@@ -36,15 +36,13 @@ pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// Whether a process was started with this variable set to this folder.
-pub(super) fn carries(pid: u32, variable: &str, folder: &Path) -> bool {
+/// Whether a process was started with this variable set to this value.
+pub(super) fn carries(pid: u32, variable: &str, value: &OsStr) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };
     let mut wanted = variable.as_bytes().to_vec();
     wanted.push(b'=');
-    wanted.extend_from_slice(folder.as_os_str().as_encoded_bytes());
-    environment
-        .split(|byte| *byte == 0)
-        .any(|entry| entry == wanted)
+    wanted.extend_from_slice(value.as_encoded_bytes());
+    environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
 }

@@ -37,10 +37,7 @@ async fn a_service_is_started_once_and_restarted_when_it_changed() {
     assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Running);
     assert_eq!(supervisor.running("a").unwrap(), first);
     fs::write(&settings, "2").unwrap();
-    assert_eq!(
-        supervisor.ensure(&service).await.unwrap(),
-        Ensured::Restarted
-    );
+    assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Restarted);
     assert_ne!(supervisor.running("a").unwrap(), first);
     assert!(supervisor.stop("a").await.unwrap());
     assert!(!supervisor.stop("a").await.unwrap());
@@ -53,17 +50,12 @@ async fn another_supervisor_finds_what_a_lost_one_started() {
     let lost = supervisor(&home);
     lost.ensure(&shell("a", "exec sleep 1000")).await.unwrap();
     // A child of its own that no record knows, and a process of another folder.
-    lost.ensure(&shell("b", "sleep 1000 & exec sleep 1000"))
-        .await
-        .unwrap();
+    lost.ensure(&shell("b", "sleep 1000 & exec sleep 1000")).await.unwrap();
     until("the unrecorded child", || lost.marked().len() == 3).await;
     fs::remove_dir_all(home.path().join("run")).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let stranger = supervisor(&elsewhere);
-    stranger
-        .ensure(&shell("a", "exec sleep 1000"))
-        .await
-        .unwrap();
+    stranger.ensure(&shell("a", "exec sleep 1000")).await.unwrap();
 
     assert_eq!(supervisor(&home).sweep().await.unwrap(), 3);
     assert!(lost.marked().is_empty());
@@ -94,10 +86,7 @@ async fn nothing_stray_is_inherited() {
     service.env.insert("OWN".to_owned(), "1".into());
     supervisor.ensure(&service).await.unwrap();
     let log = home.path().join("logs/a.log");
-    until("its output", || {
-        fs::read_to_string(&log).is_ok_and(|text| text.contains("end\n"))
-    })
-    .await;
+    until("its output", || fs::read_to_string(&log).is_ok_and(|text| text.contains("end\n"))).await;
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("OWN=1"));
     assert!(!text.contains("CARGO"), "{text}");
@@ -109,16 +98,23 @@ async fn a_stubborn_process_is_killed() {
     let home = tempfile::tempdir().unwrap();
     let supervisor = supervisor(&home);
     let ready = home.path().join("logs/a.log");
-    supervisor
-        .ensure(&shell("a", "trap '' TERM; echo ready; while :; do sleep 1; done"))
-        .await
-        .unwrap();
-    until("its trap", || {
-        fs::read_to_string(&ready).is_ok_and(|text| text.contains("ready"))
-    })
-    .await;
+    supervisor.ensure(&shell("a", "trap '' TERM; echo ready; while :; do sleep 1; done")).await.unwrap();
+    until("its trap", || fs::read_to_string(&ready).is_ok_and(|text| text.contains("ready"))).await;
     assert!(supervisor.sweep().await.unwrap() >= 1);
     assert!(supervisor.marked().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_short_leaves_no_second_process() {
+    let home = tempfile::tempdir().unwrap();
+    let lost = supervisor(&home);
+    let service = shell("a", "exec sleep 1000");
+    lost.ensure(&service).await.unwrap();
+    fs::remove_file(home.path().join("run/a.json")).unwrap();
+    let next = supervisor(&home);
+    assert_eq!(next.ensure_all(std::slice::from_ref(&service)).await.unwrap(), 1);
+    assert_eq!(next.marked().len(), 1);
+    assert_eq!(next.sweep().await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -126,13 +122,14 @@ async fn a_taken_port_stops_the_start() {
     let home = tempfile::tempdir().unwrap();
     let supervisor = supervisor(&home);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut service = shell("a", "exec sleep 1000");
+    let free = shell("a", "exec sleep 1000");
+    let mut service = shell("b", "exec sleep 1000");
     service.ports.push(taken.local_addr().unwrap().port());
     assert!(matches!(
-        supervisor.ensure(&service).await,
-        Err(ProcessError::Port { .. })
+        supervisor.ensure_all(&[free, service]).await,
+        Err(ProcessError::Port { name, .. }) if name == "b"
     ));
-    assert!(supervisor.running("a").is_none());
+    assert!(supervisor.marked().is_empty());
 }
 
 #[tokio::test]
@@ -141,8 +138,8 @@ async fn a_program_that_is_not_there_is_named() {
     let mut service = shell("a", "");
     service.program = home.path().join("absent");
     let error = supervisor(&home).ensure(&service).await.unwrap_err();
-    let source = std::error::Error::source(&error).unwrap();
-    assert!(source.to_string().contains("absent"), "{source}");
+    assert!(matches!(error, ProcessError::Start { .. }));
+    assert!(error.to_string().contains("absent"), "{error}");
 }
 
 #[test]

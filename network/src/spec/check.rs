@@ -24,20 +24,13 @@ pub enum SpecError {
 }
 
 impl SpecError {
-    pub(super) fn field(
-        field: impl Into<String>,
-        value: impl ToString,
-        fix: &'static str,
-    ) -> Self {
-        Self::Field {
-            field: field.into(),
-            value: value.to_string(),
-            fix,
-        }
+    pub(super) fn field(field: impl Into<String>, value: impl ToString, fix: &'static str) -> Self {
+        Self::Field { field: field.into(), value: value.to_string(), fix }
     }
 }
 
-const HOST_FIX: &str = "use lower-case letters, digits and hyphens, a letter or digit at both ends, 1 to 63 characters";
+const HOST_FIX: &str =
+    "use lower-case letters, digits and hyphens, a letter or digit at both ends, 1 to 63 characters";
 const DOMAIN_FIX: &str = "use a DNS name such as `north.example.com`";
 const MSP_FIX: &str = "use letters, digits, dots and hyphens, a letter or digit first, 1 to 64 characters";
 const TWICE: &str = "it is there twice; give each its own";
@@ -49,11 +42,7 @@ const NODES_MAX: usize = 16;
 impl Consortium {
     pub(super) fn check(&self) -> Result<(), SpecError> {
         if self.fabric < Version::new(2, 5, 0) {
-            return Err(SpecError::field(
-                "fabric",
-                self.fabric,
-                "use Fabric 2.5 or newer, such as `3.1.1`",
-            ));
+            return Err(SpecError::field("fabric", self.fabric, "use Fabric 2.5 or newer, such as `3.1.1`"));
         }
         self.channel.check()?;
         self.orderer.check()?;
@@ -98,12 +87,7 @@ impl Channel {
             10..=60_000,
             "use 10 to 60000 milliseconds",
         )?;
-        within(
-            "channel.max_message_count",
-            self.max_message_count,
-            1..=10_000,
-            "use 1 to 10000 transactions",
-        )
+        within("channel.max_message_count", self.max_message_count, 1..=10_000, "use 1 to 10000 transactions")
     }
 }
 
@@ -111,12 +95,7 @@ impl OrderingService {
     fn check(&self) -> Result<(), SpecError> {
         msp_id("orderer.msp_id", &self.msp_id)?;
         domain("orderer.domain", &self.domain)?;
-        within(
-            "orderer.consenters",
-            self.consenters.len(),
-            1..=NODES_MAX,
-            "name 1 to 16 consenters",
-        )?;
+        within("orderer.consenters", self.consenters.len(), 1..=NODES_MAX, "name 1 to 16 consenters")?;
         hosts("orderer.consenters", &self.consenters)
     }
 }
@@ -133,12 +112,7 @@ impl Organization {
         }
         msp_id(&at("msp_id"), &self.msp_id)?;
         domain(&at("domain"), &self.domain)?;
-        within(
-            &at("peers"),
-            self.peers.len(),
-            1..=NODES_MAX,
-            "name 1 to 16 peers",
-        )?;
+        within(&at("peers"), self.peers.len(), 1..=NODES_MAX, "name 1 to 16 peers")?;
         hosts(&at("peers"), &self.peers)?;
         let mut names = BTreeSet::new();
         for (number, user) in self.users.iter().enumerate() {
@@ -233,9 +207,7 @@ impl Chaincode {
 pub(crate) fn is_user_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 fn is_host(label: &str) -> bool {
@@ -269,14 +241,8 @@ fn domain(field: &str, name: &str) -> Result<(), SpecError> {
 fn msp_id(field: &str, id: &str) -> Result<(), SpecError> {
     let valid = (1..=64).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && id
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
-    if valid {
-        Ok(())
-    } else {
-        Err(SpecError::field(field, id, MSP_FIX))
-    }
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    if valid { Ok(()) } else { Err(SpecError::field(field, id, MSP_FIX)) }
 }
 
 /// Letters and digits in runs, with one separator between runs: Fabric's rule for names and labels.
@@ -293,23 +259,11 @@ fn within<T: PartialOrd + ToString>(
     range: std::ops::RangeInclusive<T>,
     fix: &'static str,
 ) -> Result<(), SpecError> {
-    if range.contains(&value) {
-        Ok(())
-    } else {
-        Err(SpecError::field(field, value, fix))
-    }
+    if range.contains(&value) { Ok(()) } else { Err(SpecError::field(field, value, fix)) }
 }
 
-fn once<'a>(
-    seen: &mut BTreeSet<&'a str>,
-    field: String,
-    value: &'a str,
-) -> Result<(), SpecError> {
-    if seen.insert(value) {
-        Ok(())
-    } else {
-        Err(SpecError::field(field, value, TWICE))
-    }
+fn once<'a>(seen: &mut BTreeSet<&'a str>, field: String, value: &'a str) -> Result<(), SpecError> {
+    if seen.insert(value) { Ok(()) } else { Err(SpecError::field(field, value, TWICE)) }
 }
 
 #[cfg(test)]
@@ -334,10 +288,7 @@ mod tests {
     fn the_default_is_valid() {
         let spec = Consortium::parse(DEFAULT).unwrap();
         assert_eq!(spec.channel.batch_timeout_ms, 200);
-        assert_eq!(
-            spec.organization("SouthMSP").unwrap().domain,
-            "south.example.com"
-        );
+        assert_eq!(spec.organization("SouthMSP").unwrap().domain, "south.example.com");
         assert!(spec.chaincode.is_none());
         let written = toml::to_string(&spec).unwrap();
         assert_eq!(Consortium::parse(&written).unwrap(), spec);
@@ -349,52 +300,20 @@ mod tests {
             (r#"fabric = "3.1.1""#, r#"fabric = "2.4.0""#, "fabric"),
             (r#""consortium""#, r#""Consortium""#, "channel.name"),
             (r#""consortium""#, r#""../up""#, "channel.name"),
-            (
-                "batch_timeout_ms = 200",
-                "batch_timeout_ms = 0",
-                "channel.batch_timeout_ms",
-            ),
+            ("batch_timeout_ms = 200", "batch_timeout_ms = 0", "channel.batch_timeout_ms"),
             (r#"["orderer0"]"#, "[]", "orderer.consenters"),
-            (
-                r#"["orderer0"]"#,
-                r#"["a", "a"]"#,
-                "orderer.consenters[1]",
-            ),
+            (r#"["orderer0"]"#, r#"["a", "a"]"#, "orderer.consenters[1]"),
             (r#""OrdererMSP""#, r#""""#, "orderer.msp_id"),
             (r#""north""#, r#""nor/th""#, "organizations[0].name"),
             (r#""south""#, r#""north""#, "organizations[1].name"),
             (r#""SouthMSP""#, r#""NorthMSP""#, "organizations[1].msp_id"),
-            (
-                r#""south.example.com""#,
-                r#""orderer.example.com""#,
-                "organizations[1].domain",
-            ),
-            (
-                r#""north.example.com""#,
-                r#""../../etc""#,
-                "organizations[0].domain",
-            ),
+            (r#""south.example.com""#, r#""orderer.example.com""#, "organizations[1].domain"),
+            (r#""north.example.com""#, r#""../../etc""#, "organizations[0].domain"),
             (r#"["peer0"]"#, r#"["Peer 0"]"#, "organizations[0].peers[0]"),
-            (
-                r#"name = "User1""#,
-                r#"name = "../User1""#,
-                "organizations[0].users[1].name",
-            ),
-            (
-                r#"name = "User1""#,
-                r#"name = "Admin""#,
-                "organizations[0].users[1].name",
-            ),
-            (
-                r#"node_ou = "admin""#,
-                r#"node_ou = "peer""#,
-                "organizations[0].users[0].node_ou",
-            ),
-            (
-                r#"node_ou = "admin""#,
-                r#"node_ou = "client""#,
-                "organizations[0].users",
-            ),
+            (r#"name = "User1""#, r#"name = "../User1""#, "organizations[0].users[1].name"),
+            (r#"name = "User1""#, r#"name = "Admin""#, "organizations[0].users[1].name"),
+            (r#"node_ou = "admin""#, r#"node_ou = "peer""#, "organizations[0].users[0].node_ou"),
+            (r#"node_ou = "admin""#, r#"node_ou = "client""#, "organizations[0].users"),
         ] {
             assert_eq!(refused_field(from, to), field, "{to}");
         }
@@ -422,10 +341,7 @@ mod tests {
             Chaincode::new("_lifecycle", "basic_1.0"),
             Chaincode::new("basic", "basic:1.0"),
             Chaincode::new("basic", "../basic"),
-            Chaincode {
-                sequence: 0,
-                ..good.clone()
-            },
+            Chaincode { sequence: 0, ..good.clone() },
         ] {
             assert!(spec.set_chaincode(bad.clone()).is_err(), "{bad:?}");
         }

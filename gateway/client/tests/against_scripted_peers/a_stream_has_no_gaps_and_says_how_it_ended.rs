@@ -103,6 +103,33 @@ async fn a_stream_that_closes_early_is_not_taken_for_complete() {
 }
 
 #[tokio::test]
+async fn a_success_before_the_last_block_is_no_end() {
+    let ranges = [BlockRange::from(0..=1), BlockRange::from(0..), BlockRange::to_newest(Start::Number(1))];
+    let deliveries = [
+        vec![filtered(0), status(Status::Success)],
+        vec![filtered(0), status(Status::Success)],
+        vec![status(Status::Success)],
+    ];
+    for (range, responses) in ranges.into_iter().zip(deliveries) {
+        let blocks = responses.len() - 1;
+        let (_peer, gateway, _) = delivering(responses).await;
+        let mut stream = gateway.filtered_blocks("main", range).await.unwrap();
+        for _ in 0..blocks {
+            assert!(stream.next().await.unwrap().is_some());
+        }
+        let error = stream.next().await.unwrap_err();
+        assert!(matches!(error, DeliverError::Closed { .. }), "{range:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_starts_elsewhere_is_refused() {
+    let (_peer, gateway, _) = delivering(vec![filtered(4)]).await;
+    let error = gateway.filtered_blocks("main", 3..).await.unwrap().next().await.unwrap_err();
+    assert!(matches!(error, DeliverError::Unexpected { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_gap_or_a_repetition_ends_the_stream() {
     for second in [1, 3] {
         let (_peer, gateway, _) =

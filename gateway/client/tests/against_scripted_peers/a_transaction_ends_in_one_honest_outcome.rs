@@ -347,6 +347,90 @@ async fn a_submission_that_is_not_answered_is_unknown_by_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_peer_that_vanishes_while_submitting_leaves_the_outcome_unknown() {
+    let (sent, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let script = Script {
+        submit: Box::new(move |_| {
+            sent.send(()).unwrap();
+            Answer::Stall
+        }),
+        ..honest()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let contract = contract(&peer, credentials()).await;
+    let endorsed = contract.proposal("Do").build().unwrap().endorse().await.unwrap();
+    let submission = tokio::spawn(async move { endorsed.submit().await.map(|_| ()) });
+    received.recv().await.unwrap();
+
+    peer.vanish();
+
+    let error = submission.await.unwrap().unwrap_err();
+    assert!(matches!(error, SubmitError::Unknown { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_gateway_is_reached_again_after_its_peer_came_back() {
+    let evaluated = || Script {
+        evaluate: Box::new(|_| Answer::Reply(EvaluateResponse { result: Some(Response::default()) })),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(evaluated()).await;
+    let contract = contract(&peer, credentials()).await;
+    contract.proposal("Read").build().unwrap().evaluate().await.unwrap();
+    let address = peer.address;
+    peer.vanish();
+    let error = contract.proposal("Read").build().unwrap().evaluate().await.unwrap_err();
+    assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", chain(&error));
+    assert!(error.failure().unwrap().is_retryable());
+
+    let _peer = ScriptedPeer::start_at(address, evaluated()).await;
+
+    let back = async {
+        while contract.proposal("Read").build().unwrap().evaluate().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), back).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_without_a_result_is_no_result() {
+    let script = Script {
+        evaluate: Box::new(|_| Answer::Reply(EvaluateResponse { result: None })),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let contract = contract(&peer, credentials()).await;
+    let error = contract.proposal("Read").build().unwrap().evaluate().await.unwrap_err();
+    assert_eq!(error.failure().unwrap().code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn what_a_failing_signer_stops_was_never_sent() {
+    struct Failing(AtomicUsize);
+    impl hlf_gateway::Signer for Failing {
+        fn sign<'a>(
+            &'a self,
+            _: &'a [u8],
+        ) -> futures_util::future::BoxFuture<'a, Result<Vec<u8>, hlf_gateway::SignError>> {
+            let failing = self.0.fetch_sub(1, Ordering::Relaxed) == 0;
+            let result =
+                if failing { Err(hlf_gateway::SignError::new("token removed")) } else { Ok(vec![1]) };
+            Box::pin(std::future::ready(result))
+        }
+    }
+    let script = Script { submit: Box::new(|_| panic!("nothing may be submitted")), ..honest() };
+    let peer = ScriptedPeer::start(script).await;
+    let identity = credentials().identity().clone();
+    for (signatures, what) in [(0, "not endorsed"), (1, "endorsed but not submitted")] {
+        let credentials = Credentials::new(identity.clone(), Failing(AtomicUsize::new(signatures)));
+        let contract = contract(&peer, credentials).await;
+        let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
+        assert!(chain(&error).contains(what) && chain(&error).contains("token removed"), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
 async fn a_missing_verdict_is_unknown_and_can_be_asked_for_again() {
     let asked = AtomicUsize::new(0);
     let script = Script {

@@ -1,9 +1,10 @@
 //! A peer that answers as its script says, in this process, on a free port.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
@@ -27,9 +28,8 @@ use hlf_gateway::protos::protos::{
 use hlf_gateway::{Credentials, Identity, P256Signer, SignError, Signer};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
-use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -74,7 +74,8 @@ impl Default for Script {
 /// A running peer; it stops with this value.
 pub(crate) struct ScriptedPeer {
     pub(crate) address: SocketAddr,
-    _server: AbortOnDropHandle<()>,
+    /// Its own, so that it can vanish with all its connections; there until then.
+    runtime: Option<Runtime>,
 }
 
 impl ScriptedPeer {
@@ -83,8 +84,34 @@ impl ScriptedPeer {
     }
 
     pub(crate) async fn start_with_tls(script: Script, tls: Option<ServerTlsConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), script, tls)
+    }
+
+    /// Starts where another peer has vanished, as soon as that one's port is free.
+    pub(crate) async fn start_at(address: SocketAddr, script: Script) -> Self {
+        let free = async {
+            loop {
+                match TcpListener::bind(address) {
+                    Ok(listener) => return listener,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        Self::serve(tokio::time::timeout(Duration::from_secs(10), free).await.unwrap(), script, None)
+    }
+
+    /// Drops all connections at once.
+    pub(crate) fn vanish(self) {}
+
+    fn serve(listener: TcpListener, script: Script, tls: Option<ServerTlsConfig>) -> Self {
         let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let incoming = {
+            let _context = runtime.enter();
+            TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).unwrap())
+        };
         let services = Services(Arc::new(Mutex::new(script)));
         let mut server = Server::builder();
         if let Some(tls) = tls {
@@ -94,9 +121,17 @@ impl ScriptedPeer {
             .add_service(GatewayServer::new(services.clone()))
             .add_service(DeliverServer::new(services.clone()))
             .add_service(EndorserServer::new(services))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let task = tokio::spawn(async move { served.await.expect("the scripted peer serves") });
-        Self { address, _server: AbortOnDropHandle::new(task) }
+            .serve_with_incoming(incoming);
+        runtime.spawn(async move { served.await.expect("the scripted peer serves") });
+        Self { address, runtime: Some(runtime) }
+    }
+}
+
+impl Drop for ScriptedPeer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

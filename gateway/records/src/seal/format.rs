@@ -115,8 +115,7 @@ impl ChunkCipher {
 
     fn nonce(&self, counter: u32, last: bool) -> [u8; 12] {
         let mut nonce = [0; 12];
-        let parts =
-            self.header.nonce_prefix.into_iter().chain(counter.to_be_bytes()).chain([u8::from(last)]);
+        let parts = self.header.nonce_prefix.into_iter().chain(counter.to_be_bytes()).chain([u8::from(last)]);
         nonce.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
         nonce
     }

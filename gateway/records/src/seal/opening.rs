@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::format::{ChunkCipher, HEADER_BYTES, Header, TAG_BYTES, parse_preamble, preamble};
 use super::padding::size_class;
-use crate::document::MediaType;
 use crate::disk::sync_parent;
+use crate::document::MediaType;
 use crate::secret::VersionSecret;
 use crate::version::VersionId;
 
@@ -79,7 +79,9 @@ pub enum Misfit {
         problem: &'static str,
     },
     /// The blob is the channel's, but a chunk does not open: the secret is another version's.
-    #[error("chunk {number} of {chunks} does not open with this secret: it is not the secret of this version")]
+    #[error(
+        "chunk {number} of {chunks} does not open with this secret: it is not the secret of this version"
+    )]
     Chunk {
         /// From 1.
         number: u32,
@@ -308,8 +310,8 @@ impl Content<'_> {
         let plain = match &self.state {
             // The smallest size class is longer than the longest preamble: it is never split.
             State::Preamble => {
-                let (bytes, media_type, rest) =
-                    parse_preamble(plain).ok_or_else(|| inside("does not start with a length and a media type"))?;
+                let (bytes, media_type, rest) = parse_preamble(plain)
+                    .ok_or_else(|| inside("does not start with a length and a media type"))?;
                 if bytes == 0 || bytes > DOCUMENT_BYTES_MAX {
                     return Err(inside("names a length outside 1 byte to 64 MiB"));
                 }

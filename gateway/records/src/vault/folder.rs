@@ -178,7 +178,9 @@ mod tests {
         let mut staged = vault.stage().unwrap();
         staged.write_all(b"half").unwrap();
         let whole = sha256(b"whole");
-        assert!(matches!(staged.keep(&whole), Err(VaultError::OtherContent { expected }) if expected == whole));
+        assert!(
+            matches!(staged.keep(&whole), Err(VaultError::OtherContent { expected }) if expected == whole)
+        );
         assert_eq!(files(&vault.staging()), 0);
         assert_eq!(files(folder.path()), 1, "only the staging folder");
     }

@@ -1,6 +1,25 @@
 //! A FHIR R4 Bundle that is obviously synthetic, to try things out with.
 
+use clap::Args;
 use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::failure::Exit;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caretrail record sample --number 7 > bundle.json")]
+pub(crate) struct Sample {
+    /// Which sample; the same number gives the same bundle.
+    #[arg(long, default_value_t = 1)]
+    number: u32,
+}
+
+impl Sample {
+    pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
+        app.printer.text(&format!("{:#}\n", bundle(self.number)))?;
+        Ok(Exit::Done)
+    }
+}
 
 /// A document bundle of one visit: Patient, Encounter, Condition (flu), CarePlan (rest and medication) and an
 /// Observation. The same `number` gives the same bundle; every name and number in it says that it is made up.

@@ -1,12 +1,10 @@
 //! Contract functions against a peer that simulates and commits.
 
-mod support;
-
+use crate::support::{Entry, Facts, Listed, PageOf, Running, clerk, shop};
 use hlf_chaincode::{Config, composite_key};
-use hlf_testpeer::{Proposal, TestPeer, TestPeerBuilder, Validity, serialized_identity};
+use hlf_testpeer::{InvokeError, Proposal, TestPeer, TestPeerBuilder, Validity, serialized_identity};
 use serde::Serialize;
 use serde_json::{Value, json};
-use support::{Entry, Facts, Listed, PageOf, Running, clerk, shop};
 
 async fn connect(builder: TestPeerBuilder) -> (Running, TestPeer) {
     let service = Running::start(shop()).await;
@@ -42,6 +40,16 @@ async fn one_multi_get_and_one_batch_are_two_round_trips() {
 }
 
 #[tokio::test]
+async fn a_fixed_number_of_keys_comes_as_an_array() {
+    let (_service, peer) = connect(TestPeer::builder().run_twice()).await;
+    peer.submit(&call("PutAll", &entries(&[("a", "1")]))).await.unwrap();
+    let renamed = peer.submit(&call("Rename", &("a", "b"))).await.unwrap();
+    assert_eq!(renamed.outcome.requests, ["GET_STATE_MULTIPLE", "WRITE_BATCH_STATE"]);
+    assert_eq!(peer.ledger().keys("channel"), ["b"]);
+    assert_eq!(peer.invoke(&call("Rename", &("a", "c"))).await.unwrap().message, "CANNOT_RENAME");
+}
+
+#[tokio::test]
 async fn batches_and_multi_gets_split_exactly_at_the_size_the_peer_announced() {
     for (count, batch, multi) in [(9, 1, 1), (10, 1, 1), (11, 2, 2), (20, 2, 2), (21, 3, 3)] {
         let (_service, peer) = connect(TestPeer::builder().write_batch(Some(10)).multi_get(Some(10))).await;
@@ -62,16 +70,27 @@ async fn a_peer_without_batches_gets_the_same_read_write_set() {
     let (_service, old) = connect(TestPeer::builder().write_batch(None).multi_get(None)).await;
     let writes = entries(&[("b", "1"), ("a", "1"), ("b", ""), ("c", "2"), ("a", "3")]);
     let reads = ["c", "absent", "a", "b"];
-    for (function, argument) in [("PutAll", json!(writes)), ("Touch", json!(reads)), ("GetAll", json!(reads))] {
+    for (function, argument) in [("PutAll", json!(writes)), ("Touch", json!(reads)), ("GetAll", json!(reads))]
+    {
         let proposal = call(function, &argument);
         let new = new.submit(&proposal).await.unwrap();
         let old = old.submit(&proposal).await.unwrap();
-        assert_eq!(new.outcome.rwset.to_bytes(), old.outcome.rwset.to_bytes(), "{}{}", new.outcome, old.outcome);
+        assert_eq!(
+            new.outcome.rwset.to_bytes(),
+            old.outcome.rwset.to_bytes(),
+            "{}{}",
+            new.outcome,
+            old.outcome
+        );
         assert_eq!(new.outcome.payload, old.outcome.payload);
         assert!(old.is_valid() && new.is_valid());
     }
     let old = old.invoke(&call("PutAll", &writes)).await.unwrap();
-    assert_eq!(old.requests, ["DEL_STATE", "PUT_STATE", "PUT_STATE"], "the contract's order, last write wins");
+    assert_eq!(
+        old.requests,
+        ["DEL_STATE", "PUT_STATE", "PUT_STATE"],
+        "the contract's order, last write wins"
+    );
     assert_eq!(old.rwset.writes.get("a"), Some(&Some(b"3".to_vec())));
     assert_eq!(old.rwset.writes.get("b"), Some(&None));
 }
@@ -189,9 +208,11 @@ async fn history_is_newest_first_with_deletions() {
 async fn failures_and_panics_complete_with_their_code_and_write_nothing() {
     let (_service, peer) = connect(TestPeer::builder()).await;
     let entry = Entry { key: "k".into(), value: "v".into() };
-    for (function, status, code) in
-        [("WriteAndFail", 409, "CONFLICT"), ("WriteAndPanic", 500, "CONTRACT_PANICKED"), ("Sneak", 500, "EVALUATE_WROTE")]
-    {
+    for (function, status, code) in [
+        ("WriteAndFail", 409, "CONFLICT"),
+        ("WriteAndPanic", 500, "CONTRACT_PANICKED"),
+        ("Sneak", 500, "EVALUATE_WROTE"),
+    ] {
         let failed = peer.submit(&call(function, &entry)).await.unwrap();
         assert_eq!((failed.outcome.status, failed.outcome.message.as_str()), (status, code));
         assert!(failed.validity.is_none() && failed.outcome.event.is_none());
@@ -232,7 +253,8 @@ async fn calls_that_do_not_fit_get_fixed_codes() {
 
 #[tokio::test]
 async fn a_transaction_knows_its_facts_and_whether_other_chaincode_made_the_call() {
-    let (_service, peer) = connect(TestPeer::builder().chaincode("shop").channel("trade").clock_unix_ms(1_234_567)).await;
+    let (_service, peer) =
+        connect(TestPeer::builder().chaincode("shop").channel("trade").clock_unix_ms(1_234_567)).await;
     let direct = peer.invoke(&Proposal::new(clerk(), "shop:Facts")).await.unwrap();
     let facts: Facts = direct.json().unwrap();
     let expected = Facts {
@@ -257,8 +279,9 @@ async fn metadata_describes_every_function_and_never_changes() {
     assert_eq!(described.payload, shop().metadata());
     let metadata: Value = described.json().unwrap();
     let transactions = metadata["contracts"]["shop"]["transactions"].as_array().unwrap();
-    let names: Vec<_> = transactions.iter().map(|transaction| transaction["name"].as_str().unwrap()).collect();
-    assert!(names.is_sorted() && names.len() == 15, "{names:?}");
+    let names: Vec<_> =
+        transactions.iter().map(|transaction| transaction["name"].as_str().unwrap()).collect();
+    assert!(names.is_sorted() && names.len() == 17, "{names:?}");
     let of = |name: &str| transactions.iter().find(|transaction| transaction["name"] == name).unwrap();
     assert_eq!(of("PutAll")["tag"], json!(["submit", "SUBMIT"]));
     assert_eq!(of("Scan")["tag"], json!(["evaluate", "EVALUATE"]));
@@ -277,4 +300,11 @@ async fn conflicting_transactions_are_told_apart_at_commit() {
     let (block, validity) = peer.commit(&[first, second, scan]);
     assert_eq!(block, 1);
     assert_eq!(validity, [Validity::Valid, Validity::MvccReadConflict, Validity::PhantomReadConflict]);
+}
+
+#[tokio::test]
+async fn a_contract_that_depends_on_the_order_of_a_hash_map_is_found_out() {
+    let (_service, peer) = connect(TestPeer::builder().run_twice()).await;
+    let found = peer.invoke(&Proposal::new(clerk(), "Shuffled")).await;
+    assert!(matches!(found, Err(InvokeError::NotDeterministic { .. })), "{found:?}");
 }

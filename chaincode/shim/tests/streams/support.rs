@@ -1,31 +1,34 @@
 //! A small contract, and a service that runs it for one test.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hlf_chaincode::{Config, Contract, Drained, Failure, Page, Router, Service, Transaction, composite_key};
+use hlf_chaincode::{
+    Config, Contract, Drained, Failure, Page, Response, Router, Service, Transaction, composite_key,
+};
 use hlf_testpeer::Creator;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Long enough for any machine, short enough to tell a hang from a slow test.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A service that stops with the test.
-pub struct Running {
-    pub address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Drained>,
 }
 
 impl Running {
-    pub async fn start<C: Contract>(contract: C) -> Self {
+    pub(crate) async fn start<C: Contract>(contract: C) -> Self {
         Self::with(Config::for_tests("shop:1"), contract).await
     }
 
-    pub async fn with<C: Contract>(config: Config, contract: C) -> Self {
+    pub(crate) async fn with<C: Contract>(config: Config, contract: C) -> Self {
         let listening = Service::new(config, contract).bind().await.unwrap();
         let address = listening.local_address();
         let (stop, stopped) = oneshot::channel();
@@ -39,44 +42,49 @@ impl Running {
     }
 
     /// Asks it to stop.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
     }
 
     /// Waits until it has stopped.
-    pub async fn stopped(self) -> Drained {
+    pub(crate) async fn stopped(self) -> Drained {
         within(self.serving).await.unwrap()
     }
 }
 
 /// Waits for something that has to happen.
-pub async fn within<F: Future>(awaited: F) -> F::Output {
+pub(crate) async fn within<F: Future>(awaited: F) -> F::Output {
     tokio::time::timeout(DEADLINE, awaited).await.expect("it did not happen in time")
 }
 
-pub fn clerk() -> Vec<u8> {
-    Creator::builder("NorthMSP").common_name("clerk").organizational_unit("client").build().unwrap().serialized()
+pub(crate) fn clerk() -> Vec<u8> {
+    Creator::builder("NorthMSP")
+        .common_name("clerk")
+        .organizational_unit("client")
+        .build()
+        .unwrap()
+        .serialized()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
-    pub key: String,
-    pub value: String,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PageOf {
-    pub attributes: Vec<String>,
-    pub size: u16,
-    pub bookmark: String,
+pub(crate) struct PageOf {
+    pub(crate) attributes: Vec<String>,
+    pub(crate) size: u16,
+    pub(crate) bookmark: String,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Listed {
-    pub keys: Vec<String>,
-    pub bookmark: Option<String>,
+pub(crate) struct Listed {
+    pub(crate) keys: Vec<String>,
+    pub(crate) bookmark: Option<String>,
 }
 
 async fn put_all(tx: &Transaction, entries: Vec<Entry>) -> Result<u64, Failure> {
@@ -92,7 +100,10 @@ async fn put_all(tx: &Transaction, entries: Vec<Entry>) -> Result<u64, Failure> 
 
 async fn get_all(tx: &Transaction, keys: Vec<String>) -> Result<Vec<Option<String>>, Failure> {
     let values = tx.states(&keys).await?;
-    Ok(values.into_iter().map(|value| value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())).collect())
+    Ok(values
+        .into_iter()
+        .map(|value| value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        .collect())
 }
 
 /// Reads all keys at once and writes them back with a mark.
@@ -103,6 +114,16 @@ async fn touch(tx: &Transaction, keys: Vec<String>) -> Result<(), Failure> {
         tx.put(key, value)?;
     }
     tx.set_event("touched", keys.join(","))?;
+    Ok(())
+}
+
+/// Moves a value from one key to another.
+async fn rename(tx: &Transaction, (from, to): (String, String)) -> Result<(), Failure> {
+    match tx.states_of([&from, &to]).await? {
+        [Some(value), None] => tx.put(to, value)?,
+        _ => return Err(Failure::new(409, "CANNOT_RENAME")),
+    }
+    tx.delete(from)?;
     Ok(())
 }
 
@@ -154,7 +175,10 @@ async fn history(tx: &Transaction, key: String) -> Result<Vec<(Option<i64>, Opti
     Ok(versions
         .into_iter()
         .map(|version| {
-            (version.timestamp_unix_ms, version.value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+            (
+                version.timestamp_unix_ms,
+                version.value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            )
         })
         .collect())
 }
@@ -171,14 +195,14 @@ async fn write_and_panic(tx: &Transaction, entry: Entry) -> Result<(), Failure> 
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Facts {
-    pub id: String,
-    pub channel: String,
-    pub timestamp_unix_ms: i64,
-    pub msp_id: String,
-    pub chaincode: String,
-    pub from_client: bool,
-    pub common_name: Option<String>,
+pub(crate) struct Facts {
+    pub(crate) id: String,
+    pub(crate) channel: String,
+    pub(crate) timestamp_unix_ms: i64,
+    pub(crate) msp_id: String,
+    pub(crate) chaincode: String,
+    pub(crate) from_client: bool,
+    pub(crate) common_name: Option<String>,
 }
 
 async fn facts(tx: &Transaction, (): ()) -> Result<Facts, Failure> {
@@ -199,7 +223,12 @@ async fn sneak(tx: &Transaction, entry: Entry) -> Result<(), Failure> {
     Ok(())
 }
 
-pub fn shop() -> Router {
+/// What no contract may do.
+async fn shuffled(_tx: &Transaction, (): ()) -> Result<Vec<u32>, Failure> {
+    Ok((0..64).collect::<std::collections::HashSet<_>>().into_iter().collect())
+}
+
+pub(crate) fn shop() -> Router {
     Router::builder("shop", "1.0")
         .before(|tx, call| {
             if call.name == "PutAll" && tx.timestamp_unix_ms() == 0 {
@@ -211,6 +240,7 @@ pub fn shop() -> Router {
         .evaluate("GetAll", get_all)
         .submit("Touch", touch)
         .submit("PutThenGet", put_then_get)
+        .submit("Rename", rename)
         .submit("PutThenScan", put_then_scan)
         .submit("PutComposite", put_composite)
         .evaluate("Scan", scan)
@@ -222,6 +252,66 @@ pub fn shop() -> Router {
         .submit("WriteAndPanic", write_and_panic)
         .evaluate("Facts", facts)
         .evaluate("Sneak", sneak)
+        .evaluate("Shuffled", shuffled)
         .build()
         .unwrap()
+}
+
+/// A contract that tells when it starts, waits to be let go, and tells when it is dropped.
+pub(crate) struct Gate {
+    pub(crate) entered: mpsc::UnboundedSender<String>,
+    pub(crate) dropped: mpsc::UnboundedSender<String>,
+    pub(crate) go: Arc<Semaphore>,
+}
+
+/// The test's end of a [`Gate`].
+pub(crate) struct Keeper {
+    pub(crate) entered: mpsc::UnboundedReceiver<String>,
+    pub(crate) dropped: mpsc::UnboundedReceiver<String>,
+    pub(crate) go: Arc<Semaphore>,
+}
+
+pub(crate) fn gate() -> (Gate, Keeper) {
+    let (entered, entered_at) = mpsc::unbounded_channel();
+    let (dropped, dropped_at) = mpsc::unbounded_channel();
+    let go = Arc::new(Semaphore::new(0));
+    (Gate { entered, dropped, go: Arc::clone(&go) }, Keeper { entered: entered_at, dropped: dropped_at, go })
+}
+
+struct TellDrop<'g>(&'g Gate, String);
+
+impl Drop for TellDrop<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.dropped.send(std::mem::take(&mut self.1));
+    }
+}
+
+impl Contract for Gate {
+    async fn invoke(&self, tx: &Transaction) -> Response {
+        let _tell = TellDrop(self, tx.id().to_owned());
+        let _ = self.entered.send(tx.id().to_owned());
+        match tx.function() {
+            Some("Wait") => {
+                let _go = self.go.acquire().await.unwrap();
+                Response::ok("went")
+            }
+            Some("Get") => match tx.state("k").await {
+                Ok(value) => Response::ok(value.unwrap_or_default()),
+                Err(error) => Failure::from(error).into(),
+            },
+            Some("Large") => Response::ok(vec![0; 1 << 20]),
+            Some("PutLarge") => match tx.put("k", vec![0; 1 << 20]) {
+                Ok(()) => Response::ok("put"),
+                Err(error) => Failure::from(error).into(),
+            },
+            Some("Put") => match tx.put("k", "v") {
+                Ok(()) => Response::ok("put"),
+                Err(error) => Failure::from(error).into(),
+            },
+            Some("Spin") => loop {
+                tokio::task::yield_now().await;
+            },
+            _ => Response::ok("done"),
+        }
+    }
 }

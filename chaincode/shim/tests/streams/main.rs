@@ -1,0 +1,12 @@
+//! The shim on real streams: well-behaved peers, peers that misbehave, and TLS.
+
+#[cfg(test)]
+mod a_contract_on_a_peer;
+#[cfg(test)]
+mod a_peer_that_misbehaves;
+#[cfg(test)]
+mod a_service_under_load;
+#[cfg(test)]
+mod mutual_tls;
+#[cfg(test)]
+mod support;

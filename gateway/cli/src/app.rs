@@ -1,0 +1,212 @@
+//! What every command starts from: who acts, where the state is, and how things are said.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use caretrail_model::ids::{Actor, MspId};
+use caretrail_model::role::Role;
+use caretrail_records::certificate::EnrolmentCertificate;
+use caretrail_records::hospital::HospitalStore;
+use caretrail_records::index::BlockIndex;
+use caretrail_records::storage_key::StorageKey;
+use caretrail_records::vault::FolderVault;
+use caretrail_records::{Committed, Custody, LedgerName, Records};
+use hlf_gateway::{Deadlines, Gateway, MspFolder};
+use hlf_network::Progress;
+use hlf_network::network::Network;
+use hlf_network::profile::Profile;
+use serde::Serialize;
+
+use crate::commands::Global;
+use crate::failure::{Exit, Invalid};
+use crate::printer::Printer;
+use crate::progress::Steps;
+
+/// Name of the state folder, as it is looked for upwards.
+const STATE: &str = ".caretrail";
+
+/// What the global options say.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    state: PathBuf,
+    identity: Option<String>,
+    profile: Option<PathBuf>,
+    data: Option<PathBuf>,
+    pub(crate) printer: Printer,
+}
+
+/// An identity that acts on a channel.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) records: Records,
+    pub(crate) profile: Profile,
+    /// The identity's folder, with `msp` and `tls` in it.
+    pub(crate) folder: PathBuf,
+    /// The hospital's own data.
+    pub(crate) data: PathBuf,
+}
+
+/// An identity and the profile that it acts with.
+#[derive(Debug)]
+struct Identity {
+    msp_folder: PathBuf,
+    profile: Profile,
+}
+
+impl App {
+    pub(crate) fn new(global: Global) -> Self {
+        Self {
+            state: global.state.unwrap_or_else(nearest_state),
+            identity: global.identity,
+            profile: global.profile,
+            data: global.data,
+            printer: Printer::new(global.format, global.quiet),
+        }
+    }
+
+    /// The same state, another identity.
+    pub(crate) fn acting_as(&self, identity: &str) -> Self {
+        Self { identity: Some(identity.to_owned()), profile: None, data: None, ..self.clone() }
+    }
+
+    /// The folder of everything.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The folder of the network.
+    pub(crate) fn network_folder(&self) -> PathBuf {
+        self.state.join("network")
+    }
+
+    /// The folder of a hospital's own data.
+    pub(crate) fn hospital_folder(&self, organization: &str) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| self.state.join("hospitals").join(organization))
+    }
+
+    /// A receiver of long work's steps.
+    pub(crate) fn progress(&self) -> impl Progress + use<> {
+        Steps::new(self.printer)
+    }
+
+    /// Connects as the identity that the options name.
+    pub(crate) async fn session(&self) -> anyhow::Result<Session> {
+        let name = self.identity.as_deref().ok_or_else(|| {
+            Invalid(
+                "no identity is named: give --identity ORGANISATION/NAME (such as `north/service`), or an MSP folder \
+                 with --profile"
+                    .to_owned(),
+            )
+        })?;
+        let Identity { msp_folder, profile } = self.identity(name)?;
+        let credentials = MspFolder::open(&msp_folder, &profile.msp_id)?.into_credentials();
+        let ledger = ledger(&profile)?;
+        let gateway = Gateway::connect(&profile.gateway()?, credentials, Deadlines::default()).await?;
+        let records = Records::new(&gateway, ledger)?;
+        let folder = msp_folder.parent().map_or_else(|| msp_folder.clone(), Path::to_owned);
+        let data = self.hospital_folder(&profile.organization);
+        Ok(Session { records, profile, folder, data })
+    }
+
+    /// Who an identity in the state folder is, by `ORGANISATION/NAME`.
+    pub(crate) fn actor_of(&self, name: &str) -> anyhow::Result<Actor> {
+        Ok(self.enrolled(name)?.0)
+    }
+
+    /// Who an identity is, and in which role.
+    pub(crate) fn enrolled(&self, name: &str) -> anyhow::Result<(Actor, Role)> {
+        let Identity { msp_folder, profile } = self.identity(name)?;
+        let msp = MspFolder::open(&msp_folder, &profile.msp_id)?;
+        let certificate = EnrolmentCertificate::from_pem(&msp.identity().certificate_pem)?;
+        let msp_id: MspId = profile.msp_id.parse()?;
+        Ok((certificate.actor(&msp_id), certificate.role))
+    }
+
+    /// What was committed: its reply as data, where it is as talk.
+    pub(crate) fn committed<R: Serialize>(&self, committed: &Committed<R>) -> anyhow::Result<Exit> {
+        self.printer.data(&Shown::new(committed))?;
+        Ok(Exit::Done)
+    }
+
+    fn identity(&self, name: &str) -> anyhow::Result<Identity> {
+        if let Some(file) = &self.profile {
+            return Ok(Identity { msp_folder: PathBuf::from(name), profile: Profile::read(file)? });
+        }
+        let Some((organization, user)) = name.split_once('/') else {
+            let problem = format!("identity `{name}` is no `ORGANISATION/NAME`; an MSP folder needs --profile too");
+            return Err(Invalid(problem).into());
+        };
+        let network = Network::existing(&self.network_folder())
+            .with_context(|| format!("identity `{name}` cannot be looked up"))?;
+        let Some(organization) = network.spec().organization(organization) else {
+            let known: Vec<_> = network.spec().organizations.iter().map(|o| o.name.as_str()).collect();
+            let problem = format!("there is no organisation `{organization}`: there are {}", known.join(", "));
+            return Err(Invalid(problem).into());
+        };
+        let msp_folder = network.layout().user(organization, user).join("msp");
+        if !msp_folder.is_dir() {
+            let problem =
+                format!("there is no identity `{name}`: issue one with `caretrail identity issue {name} --role …`");
+            return Err(Invalid(problem).into());
+        }
+        Ok(Identity { msp_folder, profile: network.profile(organization)? })
+    }
+}
+
+impl Session {
+    /// The hospital's vault and store.
+    pub(crate) fn custody(&self) -> anyhow::Result<Custody> {
+        make_private(&self.data)?;
+        let vault = FolderVault::open(self.data.join("vault"))?;
+        let key = StorageKey::load_or_create(&self.data.join("storage.key"))?;
+        let store = HospitalStore::open(&self.data.join("hospital.sqlite"), key, self.records.ledger())?;
+        Ok(Custody::new(vault, store))
+    }
+
+    /// The hospital's block index.
+    pub(crate) fn index(&self) -> anyhow::Result<Arc<BlockIndex>> {
+        make_private(&self.data)?;
+        Ok(Arc::new(BlockIndex::open(&self.data.join("blocks.sqlite"), self.records.ledger())?))
+    }
+}
+
+/// A committed reply with its transaction and block.
+#[derive(Debug, Serialize)]
+struct Shown<'a, R> {
+    tx_id: String,
+    block: u64,
+    #[serde(flatten)]
+    reply: &'a R,
+}
+
+impl<'a, R> Shown<'a, R> {
+    fn new(committed: &'a Committed<R>) -> Self {
+        Self { tx_id: committed.tx_id.to_string(), block: committed.block, reply: &committed.reply }
+    }
+}
+
+/// The chaincode that a profile names.
+pub(crate) fn ledger(profile: &Profile) -> anyhow::Result<LedgerName> {
+    let chaincode = profile.chaincode.as_deref().context("the profile names no chaincode")?;
+    Ok(LedgerName { channel: profile.channel.parse()?, chaincode: chaincode.parse()? })
+}
+
+/// Makes a folder that only its owner reads.
+pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("folder `{}` cannot be made", folder.display()))
+}
+
+/// The nearest state folder upwards from here, or the one that would be made here.
+fn nearest_state() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    here.ancestors()
+        .map(|folder| folder.join(STATE))
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| here.join(STATE))
+}

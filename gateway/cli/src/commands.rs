@@ -1,0 +1,125 @@
+//! The tree of commands: `caretrail <noun> <verb>`, one file a verb.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::App;
+use crate::failure::Exit;
+use crate::printer::Format;
+
+mod access;
+mod audit;
+mod consent;
+mod demo;
+mod identity;
+mod network;
+mod patient;
+mod policy;
+mod practitioner;
+mod record;
+mod serve;
+mod tx;
+
+/// Which version of a medical record is the true one, who may see it, and who did: on a Fabric channel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "caretrail",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, 130 interrupted.\n\
+                  Data goes to stdout, talk to stderr. Every command can be run again.\n\n\
+                  Try it out:\n  caretrail demo\n  caretrail network status"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of the network's and the hospitals' state [default: the nearest `.caretrail` upwards, or here].
+    #[arg(long, global = true, env = "CARETRAIL_STATE", value_name = "DIR", help_heading = "Everywhere")]
+    pub(crate) state: Option<PathBuf>,
+    /// Who acts: `ORGANISATION/NAME` in the state folder, or an MSP folder (with --profile).
+    #[arg(long, global = true, env = "CARETRAIL_IDENTITY", value_name = "DIR|NAME", help_heading = "Everywhere")]
+    pub(crate) identity: Option<String>,
+    /// Connection profile, where the identity is an MSP folder.
+    #[arg(long, global = true, env = "CARETRAIL_PROFILE", value_name = "FILE", help_heading = "Everywhere")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Folder of the hospital's own data: vault, store, index [default: by the identity's organisation].
+    #[arg(long, global = true, env = "CARETRAIL_DATA", value_name = "DIR", help_heading = "Everywhere")]
+    pub(crate) data: Option<PathBuf>,
+    /// How data is printed.
+    #[arg(
+        long,
+        global = true,
+        env = "CARETRAIL_FORMAT",
+        value_enum,
+        default_value = "table",
+        help_heading = "Everywhere"
+    )]
+    pub(crate) format: Format,
+    /// Says nothing but data and errors.
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stands up and keeps a Fabric network without Docker.
+    #[command(subcommand)]
+    Network(network::Verb),
+    /// Certificates of staff and services, from the network's development CA.
+    #[command(subcommand)]
+    Identity(identity::Verb),
+    /// The consortium's policy: proposed and approved by the hospitals' admins.
+    #[command(subcommand)]
+    Policy(policy::Verb),
+    /// Which of its own staff a hospital authorises.
+    #[command(subcommand)]
+    Practitioner(practitioner::Verb),
+    /// Patients, by their own keys.
+    #[command(subcommand)]
+    Patient(patient::Verb),
+    /// Sealed records: added, amended, verified, fetched.
+    #[command(subcommand)]
+    Record(record::Verb),
+    /// What patients permit and deny, by signed statement.
+    #[command(subcommand)]
+    Consent(consent::Verb),
+    /// Decisions about access, committed on the channel.
+    #[command(subcommand)]
+    Access(access::Verb),
+    /// Who was permitted, who was refused, what was released.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Transactions by id.
+    #[command(subcommand)]
+    Tx(tx::Verb),
+    /// Runs this hospital's daemon, which releases records on committed decisions.
+    Serve(serve::Serve),
+    /// Carries a record through a two-hospital network, step by step.
+    Demo(demo::Demo),
+}
+
+/// Runs one command.
+pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
+    match command {
+        Command::Network(verb) => network::run(verb, &app).await,
+        Command::Identity(verb) => identity::run(verb, &app).await,
+        Command::Policy(verb) => policy::run(verb, &app).await,
+        Command::Practitioner(verb) => practitioner::run(verb, &app).await,
+        Command::Patient(verb) => patient::run(verb, &app).await,
+        Command::Record(verb) => record::run(verb, &app).await,
+        Command::Consent(verb) => consent::run(verb, &app).await,
+        Command::Access(verb) => access::run(verb, &app).await,
+        Command::Audit(verb) => audit::run(verb, &app).await,
+        Command::Tx(verb) => tx::run(verb, &app).await,
+        Command::Serve(serve) => serve.run(&app).await,
+        Command::Demo(demo) => demo.run(&app).await,
+    }
+}

@@ -1,0 +1,126 @@
+use caretrail_model::audit::Act;
+use caretrail_model::ids::{PatientId, RecordId};
+use caretrail_records::workflows::LoggedEntry;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::arguments;
+use crate::failure::Exit;
+
+#[derive(Debug, Args)]
+#[command(after_help = "For the auditor of the patient's home hospital. As JSON it is one entry a line.\n\n\
+                        Example:\n  caretrail audit log --patient 5d… --only access --identity north/auditor")]
+pub(crate) struct Log {
+    /// The patient.
+    #[arg(long)]
+    patient: PatientId,
+    /// Which acts.
+    #[arg(long, value_enum, default_value = "all")]
+    only: Only,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Every act.
+    All,
+    /// Access decisions and disclosures.
+    Access,
+    /// Denied access only.
+    Denied,
+}
+
+/// One act on one record: who, when, what, why, and where that is committed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) block: u64,
+    pub(crate) position: u32,
+    pub(crate) at: String,
+    pub(crate) actor: String,
+    pub(crate) role: String,
+    pub(crate) act: String,
+    pub(crate) record: Option<String>,
+    pub(crate) version: Option<u64>,
+    pub(crate) purpose: Option<String>,
+    pub(crate) effect: Option<String>,
+    pub(crate) why: Option<String>,
+    pub(crate) recipient: Option<String>,
+    pub(crate) tx_id: String,
+}
+
+impl Log {
+    pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        let session = app.session().await?;
+        let index = session.index()?;
+        let entries = session.records.access_log(&index, self.patient).await?;
+        let rows: Vec<Row> = entries
+            .iter()
+            .flat_map(Row::of)
+            .filter(|row| match self.only {
+                Only::All => true,
+                Only::Access => matches!(row.act.as_str(), "access_decided" | "disclosed"),
+                Only::Denied => row.effect.as_deref() == Some("deny"),
+            })
+            .collect();
+        app.printer.rows(&rows)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Row {
+    /// The rows of an entry: one for each record that was decided about, else one.
+    pub(crate) fn of(logged: &LoggedEntry) -> Vec<Self> {
+        let entry = &logged.entry;
+        let row = || Self {
+            block: logged.position.block,
+            position: logged.position.position,
+            at: arguments::shown(entry.at),
+            actor: entry.actor.to_string(),
+            role: entry.role.to_string(),
+            act: entry.act.kind().to_owned(),
+            record: None,
+            version: None,
+            purpose: None,
+            effect: None,
+            why: None,
+            recipient: None,
+            tx_id: entry.tx_id.to_string(),
+        };
+        let of_record = |record: &RecordId, version| Self { record: Some(record.to_string()), version, ..row() };
+        match &entry.act {
+            Act::PatientRegistered { statement } => {
+                vec![Self { why: Some(format!("statement {statement}")), ..row() }]
+            }
+            Act::RecordRegistered { record } => vec![of_record(record, Some(1))],
+            Act::RecordAmended { record, version } => vec![of_record(record, Some(*version))],
+            Act::ConsentGranted { consent, .. } => {
+                vec![Self { why: Some(format!("consent {consent}")), ..row() }]
+            }
+            Act::ConsentEnded { consent, .. } => {
+                vec![Self { why: Some(format!("consent {consent}")), ..row() }]
+            }
+            Act::AccessDecided(decided) => decided
+                .decisions
+                .iter()
+                .map(|decision| Self {
+                    purpose: Some(decided.purpose.to_string()),
+                    effect: Some(match decision.effect {
+                        caretrail_model::consent::Effect::Permit => "permit".to_owned(),
+                        caretrail_model::consent::Effect::Deny => "deny".to_owned(),
+                    }),
+                    why: Some(match decision.consent {
+                        Some(consent) => format!("{} {consent}", decision.rule),
+                        None => decision.rule.to_string(),
+                    }),
+                    ..of_record(&decision.record, decision.version)
+                })
+                .collect(),
+            Act::Disclosed(disclosed) => vec![Self {
+                purpose: Some(disclosed.purpose.to_string()),
+                why: Some(format!("decision {}", disclosed.decision)),
+                recipient: Some(disclosed.recipient.to_string()),
+                ..of_record(&disclosed.record, Some(disclosed.version))
+            }],
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `caretrail network`: a Fabric network without Docker.
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::failure::Exit;
+
+mod builder;
+mod destroy;
+mod down;
+mod spec;
+mod status;
+mod up;
+
+pub(crate) use up::{Up, stand_up};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Stands the network up, or makes true what is missing.
+    Up(up::Up),
+    /// Stops every process of the network; ledgers and keys stay.
+    Down(down::Down),
+    /// Shows what runs, how high the ledgers are, and what is wrong.
+    Status(status::Status),
+    /// Prints the built-in consortium, to be edited and given to `up --spec`.
+    Spec(spec::Spec),
+    /// Stops the network and removes its keys and ledgers, for ever.
+    Destroy(destroy::Destroy),
+    /// What a peer's external builder runs.
+    #[command(hide = true)]
+    Builder(builder::Builder),
+}
+
+pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Up(up) => up.run(app).await,
+        Verb::Down(down) => down.run(app).await,
+        Verb::Status(status) => status.run(app).await,
+        Verb::Spec(spec) => spec.run(app),
+        Verb::Destroy(destroy) => destroy.run(app).await,
+        Verb::Builder(builder) => builder.run(),
+    }
+}

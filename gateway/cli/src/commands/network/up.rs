@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use hlf_network::builder::BuilderProgram;
+use hlf_network::fabric::Search;
+use hlf_network::network::{ChaincodeProgram, Network, Options};
+use hlf_network::spec::Consortium;
+
+use crate::app::App;
+use crate::failure::{Exit, Invalid};
+
+/// The built-in consortium.
+pub(super) const CONSORTIUM: &str = include_str!("consortium.toml");
+/// The contract's program, built beside this one.
+const CHAINCODE: &str = "caretrail-chaincode";
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Fabric's programs come from --fabric-bin, FABRIC_BIN or PATH, where they answer with a version of 2.5 or \
+                        later; otherwise they are built once, with Go, into the user's cache folder.\n\n\
+                        Examples:\n  caretrail network up\n  caretrail network up --fabric-bin /opt/fabric/bin")]
+pub(crate) struct Up {
+    /// The consortium as TOML [default: two hospitals, see `caretrail network spec`].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: Option<PathBuf>,
+    /// Folder of Fabric's programs.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) fabric_bin: Option<PathBuf>,
+    /// The contract's program [default: beside this one].
+    #[arg(long, value_name = "FILE", env = "CARETRAIL_CHAINCODE_BIN")]
+    pub(crate) chaincode_bin: Option<PathBuf>,
+    /// Milliseconds that a proposal's timestamp may be off the endorsers' clocks.
+    #[arg(long, value_name = "MS", default_value_t = 120_000)]
+    pub(crate) admission_window_ms: u64,
+}
+
+impl Up {
+    pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        let network = stand_up(&self, app).await?;
+        app.printer.data(&network.status().await?)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Makes the network run, with the contract on its channel.
+pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
+    let folder = app.network_folder();
+    let network = match &up.spec {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("spec `{}` cannot be read", file.display()))?;
+            Network::new(&folder, parse(&text)?)?
+        }
+        None if folder.exists() => match Network::existing(&folder) {
+            Ok(network) => network,
+            // An interruption before the first step leaves a folder that is not a network's yet.
+            Err(_) => Network::new(&folder, parse(CONSORTIUM)?)?,
+        },
+        None => Network::new(&folder, parse(CONSORTIUM)?)?,
+    };
+    let own = std::env::current_exe().context("this program's own path is unknown")?;
+    let chaincode = match &up.chaincode_bin {
+        Some(program) => std::path::absolute(program)?,
+        None => beside(&own, CHAINCODE)?,
+    };
+    let mut binaries = Search::from_environment(network.spec().fabric, cache_folder()?);
+    if let Some(folder) = &up.fabric_bin {
+        binaries.folder = Some(folder.clone());
+    }
+    let options = Options {
+        binaries,
+        builder: BuilderProgram { program: own, args: vec!["network".into(), "builder".into()] },
+        chaincode: Some(ChaincodeProgram {
+            program: chaincode,
+            args: Vec::new(),
+            env: BTreeMap::from([(
+                "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
+                up.admission_window_ms.to_string().into(),
+            )]),
+        }),
+    };
+    let progress = app.progress();
+    network.up(&options, &progress).await?;
+    Ok(network)
+}
+
+fn parse(text: &str) -> anyhow::Result<Consortium> {
+    Consortium::parse(text).map_err(|error| Invalid(format!("the spec does not serve: {error}")).into())
+}
+
+fn beside(own: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let program = own.with_file_name(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(Invalid(format!(
+        "`{}` is missing: build it with `make build`, or name it with --chaincode-bin",
+        program.display()
+    ))
+    .into())
+}
+
+/// Where built programs are kept: shared by every network of this user.
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    of("HLF_NETWORK_CACHE")
+        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
+        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
+        .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")
+}

@@ -1,0 +1,20 @@
+//! `caretrail tx`: transactions by id.
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::failure::Exit;
+
+mod status;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Asks the peer whether a transaction committed, and how.
+    Status(status::Status),
+}
+
+pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Status(status) => status.run(app).await,
+    }
+}

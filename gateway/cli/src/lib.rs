@@ -1,1 +1,0 @@
-//! The caretrail command line

@@ -1,0 +1,47 @@
+//! `caretrail`: the command line of operators, hospital backends and compliance teams.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+mod app;
+mod arguments;
+mod commands;
+mod failure;
+mod printer;
+mod progress;
+
+use crate::app::App;
+use crate::commands::Cli;
+use crate::failure::Exit;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stdout or stderr leaves nobody to tell.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Done };
+            return exit.into();
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("CARETRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .init();
+    let app = App::new(cli.global);
+    let printer = app.printer;
+    let exit = tokio::select! {
+        result = commands::run(cli.command, app) => match result {
+            Ok(exit) => exit,
+            Err(error) => failure::report(&error, printer),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            printer.say("interrupted; every command can be run again");
+            Exit::Interrupted
+        }
+    };
+    exit.into()
+}

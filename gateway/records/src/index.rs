@@ -1,0 +1,336 @@
+//! The block index: where in the chain each transaction lies, and how it was validated.
+//!
+//! Fed from filtered blocks; a block's rows and the checkpoint that says it is in are one SQLite
+//! transaction, so that a crash between blocks neither loses nor repeats one.
+
+mod feed;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use caretrail_model::hash::sha256;
+use caretrail_model::ids::{Digest, TxId};
+use rusqlite::{OptionalExtension as _, params};
+
+pub use feed::SyncError;
+
+use crate::database::{Bytes, Database, DatabaseError, Schema};
+use crate::hospital::ledger_row;
+use crate::ledger_name::LedgerName;
+
+/// Fabric's verdict `VALID`.
+const VALID: i32 = 0;
+
+const SCHEMA: Schema = Schema {
+    application_id: 0x4354_4249,
+    version: 1,
+    tables: "
+        CREATE TABLE ledgers (
+            ledger INTEGER PRIMARY KEY,
+            channel TEXT NOT NULL,
+            chaincode TEXT NOT NULL,
+            UNIQUE (channel, chaincode)
+        ) STRICT;
+        CREATE TABLE checkpoints (
+            ledger INTEGER PRIMARY KEY REFERENCES ledgers,
+            block INTEGER NOT NULL,
+            block_digest BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE transactions (
+            ledger INTEGER NOT NULL REFERENCES ledgers,
+            block INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            tx_id BLOB,
+            code INTEGER NOT NULL,
+            event TEXT,
+            PRIMARY KEY (ledger, block, position)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX transactions_by_id ON transactions (ledger, tx_id);
+    ",
+};
+
+/// The index of one ledger.
+#[derive(Debug)]
+pub struct BlockIndex {
+    database: Mutex<Database>,
+    ledger: i64,
+    name: LedgerName,
+}
+
+/// A block as it is indexed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexedBlock {
+    /// Its number.
+    pub number: u64,
+    /// Its transactions, in their order.
+    pub transactions: Vec<IndexedTransaction>,
+}
+
+/// A transaction as it is indexed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexedTransaction {
+    /// Its id; configuration transactions may have none.
+    pub tx_id: Option<TxId>,
+    /// Fabric's validation code; 0 is VALID.
+    pub code: i32,
+    /// The name of the event that this ledger's chaincode set.
+    pub event: Option<String>,
+}
+
+/// Where a transaction lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The block's number.
+    pub block: u64,
+    /// The transaction's place in it, from 0.
+    pub position: u32,
+}
+
+/// A block that cannot be indexed.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The database fails.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// It is not the block that follows the checkpoint.
+    #[error("block {found} does not follow the index, which expects block {expected}")]
+    Gap {
+        /// The block that follows the checkpoint.
+        expected: u64,
+        /// The block that came.
+        found: u64,
+    },
+    /// The block at the checkpoint is not the one that was indexed.
+    #[error(
+        "block {block} is not the one that was indexed: the index is of another ledger of the same name, so remove its file"
+    )]
+    OtherLedger {
+        /// The block.
+        block: u64,
+    },
+}
+
+impl BlockIndex {
+    /// Opens the index in a file, made with mode 0600 when there is none, for one ledger.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn open(path: &Path, name: &LedgerName) -> Result<Self, IndexError> {
+        let mut database = Database::open(path, &SCHEMA)?;
+        let ledger = database.write(|connection| ledger_row(connection, name))?;
+        Ok(Self { database: Mutex::new(database), ledger, name: name.clone() })
+    }
+
+    /// The ledger that is indexed.
+    pub fn ledger(&self) -> &LedgerName {
+        &self.name
+    }
+
+    /// The newest block that is in the index.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn checkpoint(&self) -> Result<Option<u64>, IndexError> {
+        let row = self.database().read(|connection| {
+            connection
+                .query_row("SELECT block FROM checkpoints WHERE ledger = ?1", [self.ledger], |row| row.get(0))
+                .optional()
+        })?;
+        Ok(row)
+    }
+
+    /// Takes in consecutive blocks, all or none. The first may be the one at the checkpoint: it is compared
+    /// with what was indexed and not taken in twice.
+    ///
+    /// # Errors
+    /// When a block does not follow, or the ledger is another one.
+    pub fn take_in(&self, blocks: &[IndexedBlock]) -> Result<(), IndexError> {
+        enum Outcome {
+            Done,
+            Gap { expected: u64, found: u64 },
+            OtherLedger { block: u64 },
+        }
+        let outcome = self.database().write(|connection| {
+            let checkpoint = connection
+                .query_row(
+                    "SELECT block, block_digest FROM checkpoints WHERE ledger = ?1",
+                    [self.ledger],
+                    |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Bytes<32>>(1)?.0)),
+                )
+                .optional()?;
+            let mut expected = checkpoint.map_or(0, |(block, _)| block + 1);
+            let mut newest = None;
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO transactions (ledger, block, position, tx_id, code, event)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for block in blocks {
+                if let Some((number, digest)) = checkpoint
+                    && number == block.number
+                    && newest.is_none()
+                {
+                    if digest != *block.digest().as_bytes() {
+                        return Ok(Outcome::OtherLedger { block: number });
+                    }
+                    continue;
+                }
+                if block.number != expected {
+                    return Ok(Outcome::Gap { expected, found: block.number });
+                }
+                for (position, transaction) in block.transactions.iter().enumerate() {
+                    insert.execute(params![
+                        self.ledger,
+                        block.number,
+                        position,
+                        transaction.tx_id.as_ref().map(TxId::as_bytes),
+                        transaction.code,
+                        transaction.event,
+                    ])?;
+                }
+                newest = Some((block.number, *block.digest().as_bytes()));
+                expected += 1;
+            }
+            if let Some((number, digest)) = newest {
+                connection.execute(
+                    "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3)",
+                    params![self.ledger, number, digest],
+                )?;
+            }
+            Ok(Outcome::Done)
+        })?;
+        match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Gap { expected, found } => Err(IndexError::Gap { expected, found }),
+            Outcome::OtherLedger { block } => Err(IndexError::OtherLedger { block }),
+        }
+    }
+
+    /// Where each VALID transaction lies, in the order asked; `None` for one that is in no indexed block.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn positions(&self, tx_ids: &[TxId]) -> Result<Vec<Option<Position>>, IndexError> {
+        Ok(self.database().read(|connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT block, position FROM transactions WHERE ledger = ?1 AND tx_id = ?2 AND code = ?3",
+            )?;
+            tx_ids
+                .iter()
+                .map(|tx_id| {
+                    find.query_row(params![self.ledger, tx_id.as_bytes(), VALID], |row| {
+                        Ok(Position { block: row.get(0)?, position: row.get(1)? })
+                    })
+                    .optional()
+                })
+                .collect()
+        })?)
+    }
+
+    fn database(&self) -> MutexGuard<'_, Database> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IndexedBlock {
+    /// What tells a block from the one of the same number on another ledger: transaction ids are random.
+    fn digest(&self) -> Digest {
+        let ids = self.transactions.iter().map(|transaction| match &transaction.tx_id {
+            Some(tx_id) => *tx_id.as_bytes(),
+            None => [0; 32],
+        });
+        sha256(&ids.collect::<Vec<_>>().concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn open(folder: &TempDir, channel: &str) -> BlockIndex {
+        let name = LedgerName { channel: channel.parse().unwrap(), chaincode: "caretrail".parse().unwrap() };
+        BlockIndex::open(&folder.path().join("index.sqlite"), &name).unwrap()
+    }
+
+    fn tx_id(block: u64, position: u64) -> TxId {
+        sha256_of(block * 1_000 + position)
+    }
+
+    fn sha256_of(number: u64) -> TxId {
+        TxId::from_bytes(*sha256(&number.to_be_bytes()).as_bytes())
+    }
+
+    fn block(number: u64, codes: &[i32]) -> IndexedBlock {
+        let transactions = codes.iter().zip(0..).map(|(code, position)| IndexedTransaction {
+            tx_id: Some(tx_id(number, position)),
+            code: *code,
+            event: Some("access_decided".to_owned()),
+        });
+        IndexedBlock { number, transactions: transactions.collect() }
+    }
+
+    #[test]
+    fn an_index_resumes_where_it_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        assert_eq!(index.checkpoint().unwrap(), None);
+        index.take_in(&[block(0, &[0]), block(1, &[0, 11])]).unwrap();
+        drop(index);
+
+        let index = open(&folder, "records");
+        assert_eq!(index.checkpoint().unwrap(), Some(1));
+        index.take_in(&[block(1, &[0, 11]), block(2, &[0, 0])]).unwrap();
+        assert_eq!(index.checkpoint().unwrap(), Some(2));
+        assert_eq!(
+            index.positions(&[tx_id(2, 1), tx_id(1, 1), tx_id(9, 9)]).unwrap(),
+            [Some(Position { block: 2, position: 1 }), None, None],
+            "an invalid transaction has no position"
+        );
+        assert_eq!(open(&folder, "other").checkpoint().unwrap(), None);
+    }
+
+    #[test]
+    fn a_gap_takes_in_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        let outcome = index.take_in(&[block(0, &[0]), block(2, &[0])]);
+        assert!(matches!(outcome, Err(IndexError::Gap { expected: 1, found: 2 })));
+        // Nothing but the read set is left of the blocks before the gap either.
+        assert!(matches!(index.take_in(&[block(1, &[0])]), Err(IndexError::Gap { expected: 0, found: 1 })));
+    }
+
+    #[test]
+    fn another_ledger_of_the_same_name_is_found_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        index.take_in(&[block(0, &[0])]).unwrap();
+        let mut other = block(0, &[0]);
+        other.transactions[0].tx_id = Some(tx_id(7, 7));
+        let outcome = index.take_in(&[other, block(1, &[0])]);
+        assert!(matches!(outcome, Err(IndexError::OtherLedger { block: 0 })));
+        assert_eq!(index.checkpoint().unwrap(), Some(0));
+    }
+
+    #[test]
+    fn a_second_copy_of_a_transaction_does_not_move_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        let mut copy = block(1, &[0]);
+        copy.transactions[0] = IndexedTransaction { tx_id: Some(tx_id(0, 0)), code: 8, event: None };
+        index.take_in(&[block(0, &[0]), copy]).unwrap();
+        assert_eq!(index.positions(&[tx_id(0, 0)]).unwrap(), [Some(Position { block: 0, position: 0 })]);
+    }
+
+    #[test]
+    fn ten_thousand_transactions_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        let blocks: Vec<_> = (0..100).map(|number| block(number, &[0; 100])).collect();
+        index.take_in(&blocks).unwrap();
+        let ids: Vec<_> = (0..10_000).rev().map(|n| tx_id(n / 100, n % 100)).collect();
+        let positions = index.positions(&ids).unwrap();
+        assert_eq!(positions[0], Some(Position { block: 99, position: 99 }));
+        assert!(positions.iter().all(Option::is_some));
+    }
+}

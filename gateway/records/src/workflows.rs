@@ -1,0 +1,13 @@
+//! What a hospital does with patients and records, from start to end.
+
+mod access;
+mod access_log;
+mod documents;
+mod patients;
+mod pending;
+
+pub use access::{ReleaseError, Released};
+pub use access_log::{AccessLogError, LoggedEntry};
+pub use documents::{DocumentWorkflowError, OpenedVersion};
+pub use patients::RegisterPatientError;
+pub use pending::{SettleError, Settled};

@@ -1,0 +1,219 @@
+//! Asking for access, and for the release of what was permitted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use caretrail_model::calls::{AccessDecision, GetPatient, GetPolicy, RequestAccess, VerifyRecord};
+use caretrail_model::consent::Action;
+use caretrail_model::ids::{MspId, PatientId, RecordId, RequestId};
+use caretrail_model::policy::Daemon;
+use caretrail_model::purpose::Purpose;
+use hlf_gateway::SignError;
+
+use crate::custody::{Stopped, blocking};
+use crate::records::{CallError, Committed, Records};
+use crate::release::{
+    KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseReply, ReleaseRequest, UnwrapError, unwrap,
+};
+use crate::seal::{OpenError, Opened, open};
+use crate::secret::{RandomnessError, random_16};
+
+/// How often a release is asked for when the custodian says that asking again may help.
+const ASKS_MAX: u32 = 5;
+/// How long to wait before asking again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// A document that another hospital released.
+#[derive(Debug)]
+pub struct Released {
+    /// What the custodian answered.
+    pub reply: ReleaseReply,
+    /// The document, checked against the channel as this hospital's own peer holds it.
+    pub opened: Opened,
+}
+
+/// A document that was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The request could not be signed.
+    #[error("the request for the release was not signed")]
+    Sign(#[from] SignError),
+    /// The custodian's daemon refused or was not reached.
+    #[error(transparent)]
+    Client(#[from] ReleaseClientError),
+    /// The custodian answered another request.
+    #[error("the custodian answered with another `{field}` than was asked for: do not trust its daemon")]
+    OtherAnswer {
+        /// The field.
+        field: &'static str,
+    },
+    /// The wrapped secret does not open.
+    #[error(transparent)]
+    Unwrap(#[from] UnwrapError),
+    /// The channel could not be asked.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The custodian's commitments are not the channel's.
+    #[error(
+        "the custodian's {what} of {record} version {version} does not match the channel's: do not trust its daemon"
+    )]
+    NotOnChannel {
+        /// The commitment that differs.
+        what: &'static str,
+        /// The record.
+        record: RecordId,
+        /// The version.
+        version: u64,
+    },
+    /// The blob was not opened.
+    #[error("the released document was not opened")]
+    Open(#[from] OpenError),
+    /// The fetched blob cannot be read again.
+    #[error("`{}` cannot be read", path.display())]
+    Read {
+        /// The blob's file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The program is being stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Records {
+    /// A fresh id that makes an access request repeatable.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn fresh_request_id() -> Result<RequestId, RandomnessError> {
+        random_16().map(RequestId::from_bytes)
+    }
+
+    /// Asks for access to records of one patient; a denial is an answer, and commits too.
+    ///
+    /// The same request id again gets the first decision.
+    ///
+    /// # Errors
+    /// When nothing was decided.
+    pub async fn request_access(
+        &self,
+        request: RequestId,
+        patient: PatientId,
+        mut records: Vec<RecordId>,
+        action: Action,
+        purpose: Purpose,
+    ) -> Result<Committed<AccessDecision>, CallError> {
+        records.sort_unstable();
+        records.dedup();
+        self.submit(&RequestAccess { request, patient, records, action, purpose }).await
+    }
+
+    /// The hospital that keeps a patient's records: the patient's home.
+    ///
+    /// # Errors
+    /// When the contract refuses.
+    pub async fn custodian(&self, patient: PatientId) -> Result<MspId, CallError> {
+        Ok(self.evaluate(&GetPatient { patient }).await?.home)
+    }
+
+    /// Where a hospital's daemon is found, if it is a member.
+    ///
+    /// # Errors
+    /// When the contract refuses.
+    pub async fn daemon(&self, msp_id: &MspId) -> Result<Option<Daemon>, CallError> {
+        Ok(self.evaluate(&GetPolicy {}).await?.member(msp_id).map(|member| member.daemon.clone()))
+    }
+
+    /// Asks the custodian for a release, fetches the sealed blob to `folder`, and opens it there.
+    ///
+    /// Asked again with the same `kem_key` before the permit ends, the custodian gives the same answer, so a
+    /// lost connection or a crash loses no document.
+    ///
+    /// # Errors
+    /// When the custodian refuses, or anything does not match what was asked for or what the channel holds.
+    pub async fn release(
+        &self,
+        client: &ReleaseClient,
+        custodian: &MspId,
+        ask: &ReleaseAsk,
+        kem_key: &KemKey,
+        folder: &Path,
+    ) -> Result<Released, ReleaseError> {
+        let request = ReleaseRequest::sign(
+            ask,
+            kem_key.public(),
+            self.ledger(),
+            custodian,
+            self.gateway().credentials(),
+        )
+        .await?;
+        let reply = ask_until_answered(client, &request).await?;
+        self.check_answer(&reply, custodian, ask, kem_key)?;
+
+        let call = VerifyRecord {
+            record: reply.record,
+            version: reply.version,
+            commitments: reply.commitments.clone(),
+        };
+        let verified = self.evaluate(&call).await?;
+        let not_on_channel =
+            |what| ReleaseError::NotOnChannel { what, record: reply.record, version: reply.version };
+        if !verified.content_commitment_matches {
+            return Err(not_on_channel("content commitment"));
+        }
+        if !verified.blob_matches {
+            return Err(not_on_channel("blob digest or size"));
+        }
+
+        let secret = unwrap(&reply.wrapped_secret, kem_key, &reply.binding(self.ledger()))?;
+        let path = client.fetch_blob(&reply, folder).await?;
+        let (id, commitments, folder) = (reply.version_id(), reply.commitments.clone(), folder.to_owned());
+        let opened = blocking(move || {
+            let read = |source| ReleaseError::Read { path: path.clone(), source };
+            let blob = std::fs::File::open(&path).map_err(read)?;
+            let opened = open(blob, &secret, &id, &commitments, &folder)?;
+            std::fs::remove_file(&path).map_err(read)?;
+            Ok::<_, ReleaseError>(opened)
+        })
+        .await??;
+        Ok(Released { reply, opened })
+    }
+
+    fn check_answer(
+        &self,
+        reply: &ReleaseReply,
+        custodian: &MspId,
+        ask: &ReleaseAsk,
+        kem_key: &KemKey,
+    ) -> Result<(), ReleaseError> {
+        let fields = [
+            ("decision", reply.decision == ask.decision),
+            ("record", reply.record == ask.record),
+            ("custodian", reply.custodian == *custodian),
+            ("kem_key_digest", reply.kem_key_digest == kem_key.public().digest()),
+        ];
+        match fields.into_iter().find(|(_, same)| !same) {
+            Some((field, _)) => Err(ReleaseError::OtherAnswer { field }),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn ask_until_answered(
+    client: &ReleaseClient,
+    request: &ReleaseRequest,
+) -> Result<ReleaseReply, ReleaseClientError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ASKS_MAX {
+        match client.ask(request).await {
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(decision = %request.decision, code = error.failure().code, "asked again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            answered => return answered,
+        }
+    }
+    client.ask(request).await
+}

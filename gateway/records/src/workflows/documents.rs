@@ -1,0 +1,231 @@
+//! Adding, amending, opening and checking records that this hospital keeps.
+
+use std::path::Path;
+
+use caretrail_model::calls::{AmendRecord, GetRecord, RecordAdded, RecordHistory, RegisterRecord};
+use caretrail_model::code::Code;
+use caretrail_model::ids::{Nonce, PatientId, RecordId};
+use caretrail_model::limits::PAGE_ENTRIES_MAX;
+use caretrail_model::record::{Commitments, RecordVersion};
+
+use crate::custody::{Custody, Stopped, blocking};
+use crate::document::Document;
+use crate::hospital::{HospitalError, StoredVersion};
+use crate::records::{CallError, Committed, Records};
+use crate::seal::{OpenError, Opened, SealError, Sealed, open, seal};
+use crate::secret::{RandomnessError, random_16};
+use crate::vault::VaultError;
+use crate::version::VersionId;
+
+/// A record that was not added, amended or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentWorkflowError {
+    /// There is no record id without randomness.
+    #[error("no record id was made")]
+    Randomness(#[from] RandomnessError),
+    /// The document was not sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The vault fails.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] HospitalError),
+    /// The contract or the network refused.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The blob was not opened.
+    #[error("{id} was not opened")]
+    Open {
+        /// The version.
+        id: VersionId,
+        /// What does not match.
+        source: OpenError,
+    },
+    /// The channel holds no such version.
+    #[error("the channel holds no {id}: list the record's history")]
+    NoSuchVersion {
+        /// The version.
+        id: VersionId,
+    },
+    /// The store holds no secret of it.
+    #[error(
+        "this hospital's store holds no secret of {id}: it was sealed elsewhere, or the store was replaced"
+    )]
+    NoSecret {
+        /// The version.
+        id: VersionId,
+    },
+    /// The program is being stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A version that was opened and is what the channel commits to.
+#[derive(Debug)]
+pub struct OpenedVersion {
+    /// What the channel holds of it.
+    pub on_channel: RecordVersion,
+    /// The document.
+    pub opened: Opened,
+}
+
+impl Records {
+    /// Seals a document as a patient's new record, keeps blob and secret, and commits its version 1.
+    ///
+    /// # Errors
+    /// Says at which step it failed; nothing is on the channel then, except that the outcome may be unknown.
+    pub async fn add_record(
+        &self,
+        custody: &Custody,
+        patient: PatientId,
+        document: Document,
+    ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        let nonce = Nonce::from_bytes(random_16()?);
+        let record = RecordId::derive(self.actor(), &patient, &nonce);
+        let id = VersionId { record, version: 1 };
+        let sealed = seal_into_vault(custody, id, document).await?;
+        let commitments = sealed.commitments.clone();
+        let call = RegisterRecord { patient, record, nonce, commitments };
+        self.submit_version(custody, id, patient, &sealed, &call).await
+    }
+
+    /// Seals a document as a record's next version; the earlier ones stay.
+    ///
+    /// # Errors
+    /// As [`add_record`](Self::add_record).
+    pub async fn amend_record(
+        &self,
+        custody: &Custody,
+        record: RecordId,
+        document: Document,
+    ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        let view = self.evaluate(&GetRecord { record }).await?;
+        let patient = view.record.patient;
+        let id = VersionId { record, version: view.record.version + 1 };
+        let sealed = seal_into_vault(custody, id, document).await?;
+        let commitments = sealed.commitments.clone();
+        let call = AmendRecord { patient, record, version: id.version, commitments };
+        self.submit_version(custody, id, patient, &sealed, &call).await
+    }
+
+    /// Opens a version that this hospital keeps, the newest when none is named, and checks every byte of it
+    /// against the channel. The document lies in a temporary file in `folder` until it is saved.
+    ///
+    /// # Errors
+    /// Names exactly what does not match.
+    pub async fn open_record(
+        &self,
+        custody: &Custody,
+        record: RecordId,
+        version: Option<u64>,
+        folder: &Path,
+    ) -> Result<OpenedVersion, DocumentWorkflowError> {
+        let on_channel = self.record_version(record, version).await?;
+        let id = VersionId { record, version: on_channel.version };
+        let (custody, folder) = (custody.clone(), folder.to_owned());
+        let commitments = on_channel.commitments.clone();
+        let opened = blocking(move || open_from_vault(&custody, &id, &commitments, &folder)).await??;
+        Ok(OpenedVersion { on_channel, opened })
+    }
+
+    /// What the channel holds of a version, the newest when none is named.
+    ///
+    /// # Errors
+    /// When there is no such version, or the contract refuses.
+    pub async fn record_version(
+        &self,
+        record: RecordId,
+        version: Option<u64>,
+    ) -> Result<RecordVersion, DocumentWorkflowError> {
+        let newest = self.evaluate(&GetRecord { record }).await?.newest;
+        let Some(version) = version.filter(|version| *version != newest.version) else {
+            return Ok(newest);
+        };
+        self.record_history(record)
+            .await?
+            .into_iter()
+            .find(|held| held.version == version)
+            .ok_or(DocumentWorkflowError::NoSuchVersion { id: VersionId { record, version } })
+    }
+
+    /// Every version of a record, newest first.
+    ///
+    /// # Errors
+    /// When the contract refuses.
+    pub async fn record_history(&self, record: RecordId) -> Result<Vec<RecordVersion>, CallError> {
+        let mut versions = Vec::new();
+        let mut bookmark = String::new();
+        loop {
+            let call = RecordHistory { record, page_entries: PAGE_ENTRIES_MAX, bookmark };
+            let page = self.evaluate(&call).await?;
+            versions.extend(page.versions);
+            bookmark = page.bookmark;
+            if bookmark.is_empty() {
+                return Ok(versions);
+            }
+        }
+    }
+
+    /// Stores the secret, submits, and settles.
+    async fn submit_version<C: caretrail_model::calls::Call>(
+        &self,
+        custody: &Custody,
+        id: VersionId,
+        patient: PatientId,
+        sealed: &Sealed,
+        call: &C,
+    ) -> Result<Committed<C::Reply>, DocumentWorkflowError> {
+        let store = &custody.store;
+        let version = StoredVersion { id, patient, commitments: sealed.commitments.clone() };
+        // A short write to a local file, on disk before the transaction is sent.
+        let note = |tx_id: &_| store.store_version(&version, &sealed.secret, Some(tx_id)).map_err(Into::into);
+        let outcome = self.submit_noted(call, note).await;
+        let content_commitment = &sealed.commitments.content_commitment;
+        match outcome {
+            Ok(committed) => {
+                store.settle_version(&id, content_commitment)?;
+                Ok(committed)
+            }
+            Err(error) => {
+                // The same commitments are on the channel only if this very version is.
+                let conflicts = matches!(error.code(), Some(Code::RecordExists | Code::VersionConflict));
+                if !error.is_unknown() && !conflicts {
+                    store.forget_version(&id, content_commitment)?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+async fn seal_into_vault(
+    custody: &Custody,
+    id: VersionId,
+    mut document: Document,
+) -> Result<Sealed, DocumentWorkflowError> {
+    let vault = std::sync::Arc::clone(&custody.vault);
+    blocking(move || {
+        let mut staged = vault.stage()?;
+        let sealed = seal(&mut document, &id, &mut staged)?;
+        staged.keep(&sealed.commitments.blob_digest)?;
+        Ok(sealed)
+    })
+    .await?
+}
+
+fn open_from_vault(
+    custody: &Custody,
+    id: &VersionId,
+    commitments: &Commitments,
+    folder: &Path,
+) -> Result<Opened, DocumentWorkflowError> {
+    let secret = custody
+        .store
+        .secret(id, &commitments.content_commitment)?
+        .ok_or(DocumentWorkflowError::NoSecret { id: *id })?;
+    let blob = custody.vault.open(&commitments.blob_digest, 0)?;
+    open(blob.content, &secret, id, commitments, folder)
+        .map_err(|source| DocumentWorkflowError::Open { id: *id, source })
+}

@@ -1,0 +1,58 @@
+//! Registering a patient.
+
+use caretrail_model::calls::{PatientRegistered, RegisterPatient};
+use caretrail_model::code::Code;
+
+use crate::custody::Custody;
+use crate::hospital::HospitalError;
+use crate::patient_key::SignedRegistration;
+use crate::records::{CallError, Committed, Records};
+
+/// A patient that was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterPatientError {
+    /// The hospital number cannot be stored.
+    #[error(transparent)]
+    Store(#[from] HospitalError),
+    /// The contract or the network refused.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl Records {
+    /// Registers a patient by the patient's own statement; the hospital number stays in the store.
+    ///
+    /// The number is stored before the transaction is sent, and freed again when that was refused for good.
+    ///
+    /// # Errors
+    /// When the number is taken, or the registration is refused; of an unknown outcome the number stays, and
+    /// [`settle_pending`](Self::settle_pending) asks again.
+    pub async fn register_patient(
+        &self,
+        custody: &Custody,
+        number: &str,
+        registration: &SignedRegistration,
+    ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
+        let store = &custody.store;
+        let patient = registration.patient;
+        store.store_patient(number, &patient, None)?;
+        let call = RegisterPatient { signed: registration.signed.clone() };
+        // A short write to a local file: the transaction itself waits for the network much longer.
+        let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
+        match self.submit_noted(&call, note).await {
+            Ok(committed) => {
+                store.settle_patient(&patient)?;
+                Ok(committed)
+            }
+            Err(error) => {
+                if error.code() == Some(Code::PatientExists) {
+                    // It was registered before, perhaps by a program that was stopped before it knew.
+                    store.settle_patient(&patient)?;
+                } else if !error.is_unknown() {
+                    store.forget_patient(&patient)?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}

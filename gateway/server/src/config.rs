@@ -1,0 +1,59 @@
+//! What the daemon is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the daemon listens, and how it proves itself.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where other hospitals reach it, over mutual TLS; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `/livez` and `/readyz` are answered in plain HTTP as well, for the machine's own monitoring.
+    pub health_listen: Option<SocketAddr>,
+    /// The daemon's TLS certificate in PEM, its chain after it.
+    pub certificate: PathBuf,
+    /// The certificate's private key in PEM.
+    pub key: PathBuf,
+    /// TLS authorities of the consortium's members in PEM, one or more a file: those that the consortium's
+    /// policy names by their digests.
+    pub authorities: Vec<PathBuf>,
+    /// How much it takes on.
+    pub limits: Limits,
+}
+
+/// How much the daemon takes on at once, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections; more wait to be accepted. 256 by default.
+    pub connections_max: usize,
+    /// Releases at work; more are told to come again. 32 by default.
+    pub releases_max: usize,
+    /// Bytes of a release request. 32 KiB by default.
+    pub request_bytes_max: usize,
+    /// For a TLS handshake, and for the head of a request. 10 s by default.
+    pub handshake_timeout: Duration,
+    /// For one release, its disclosure's block included. 140 s by default.
+    pub release_timeout: Duration,
+    /// How long a decision that is in no block of this hospital's peer yet is waited for. 5 s by default.
+    pub decision_wait: Duration,
+    /// How often the consortium's policy is read again for changed members. 60 s by default.
+    pub policy_refresh: Duration,
+    /// How long open requests may go on once the daemon is told to stop. 30 s by default.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 256,
+            releases_max: 32,
+            request_bytes_max: 32 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            release_timeout: Duration::from_secs(140),
+            decision_wait: Duration::from_secs(5),
+            policy_refresh: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The release of a version: nothing leaves before it is on record.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use caretrail_model::audit::AuditEntry;
+use caretrail_model::calls::{
+    Disclosure, GetDecision, GetDisclosure, GetPatient, GetPolicy, GetStatement, RecordDisclosure,
+};
+use caretrail_model::code::Code;
+use caretrail_model::ids::MspId;
+use caretrail_model::record::RecordVersion;
+use caretrail_model::time::UnixMs;
+use caretrail_records::hospital::Release;
+use caretrail_records::release::{
+    RELEASES_PATH, ReleaseBinding, ReleaseReply, ReleaseRequest, VerifiedRequest, blob_path, wrap,
+};
+use caretrail_records::secret::VersionSecret;
+use caretrail_records::{CallError, Custody, Failure, Records, VersionId};
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span, field};
+
+use crate::answer::Refused;
+use crate::blob::{blob, blocking};
+use crate::checks::{Permit, check_consent, check_decision};
+use crate::config::Limits;
+use crate::health;
+
+/// What every request works with.
+pub(crate) struct Daemon {
+    pub(crate) records: Records,
+    pub(crate) custody: Custody,
+    limits: Limits,
+    places: Semaphore,
+}
+
+/// Whom the connection's TLS certificate belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// The hospitals whose authority vouches for it.
+    pub(crate) hospitals: Arc<[MspId]>,
+}
+
+impl Daemon {
+    pub(crate) fn new(records: Records, custody: Custody, limits: Limits) -> Self {
+        Self { records, custody, limits, places: Semaphore::new(limits.releases_max) }
+    }
+
+    fn msp_id(&self) -> &MspId {
+        &self.records.actor().msp_id
+    }
+}
+
+/// Every route for other hospitals.
+pub(crate) fn routes(daemon: &Arc<Daemon>) -> Router {
+    Router::new()
+        .route(RELEASES_PATH, post(releases))
+        .route(&format!("{RELEASES_PATH}/{{decision}}/{{record}}/blob"), get(blob))
+        .merge(health::routes())
+        .fallback(async || {
+            let fix = "see the release API: POST /v1/releases, GET /v1/releases/{decision}/{record}/blob";
+            Refused::new(StatusCode::NOT_FOUND, Failure::new("no_such_path", "input", fix))
+        })
+        .method_not_allowed_fallback(async || {
+            let fix = "see the release API for the method of this path";
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, Failure::new("method_not_allowed", "input", fix))
+        })
+        .layer(DefaultBodyLimit::max(daemon.limits.request_bytes_max))
+        .with_state(Arc::clone(daemon))
+}
+
+/// `POST /v1/releases`.
+async fn releases(
+    State(daemon): State<Arc<Daemon>>,
+    Extension(asker): Extension<Asker>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ReleaseReply>, Refused> {
+    let msp_id = daemon.msp_id().clone();
+    answered(&daemon, &asker, body).await.map(Json).map_err(|refused| refused.by(&msp_id))
+}
+
+async fn answered(
+    daemon: &Daemon,
+    asker: &Asker,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<ReleaseReply, Refused> {
+    let body = body.map_err(|rejection| {
+        let fix = "send the request as JSON within the daemon's limit";
+        Refused::new(rejection.status(), Failure::new("request_unreadable", "input", fix))
+    })?;
+    let request: ReleaseRequest = serde_json::from_slice(&body)
+        .map_err(|_| Refused::malformed("send decision, patient, record, kem_public_key, certificate and signature"))?;
+    let _place = daemon
+        .places
+        .try_acquire()
+        .map_err(|_| Refused::busy("the daemon is at work on as many releases as it takes: ask again"))?;
+
+    let span = tracing::info_span!(
+        "release",
+        decision = %request.decision,
+        record = %request.record,
+        channel = %daemon.records.ledger().channel,
+        msp_id = ?asker.hospitals,
+        tx_id = field::Empty,
+        outcome = field::Empty,
+    );
+    let outcome = tokio::time::timeout(daemon.limits.release_timeout, release(daemon, asker, &request))
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|_| {
+            let fix = "the custodian's ledger is slow: ask again with the same key";
+            let failure = Failure::new("release_timeout", "release", fix).retryable();
+            Err(Refused::new(StatusCode::GATEWAY_TIMEOUT, failure))
+        });
+    span.record("outcome", outcome.as_ref().map_or_else(|refused| refused.failure.code.as_str(), |_| "released"));
+    let _entered = span.enter();
+    match &outcome {
+        Ok(_) => tracing::info!("released"),
+        Err(refused) => tracing::info!(code = refused.failure.code, "not released"),
+    }
+    outcome
+}
+
+/// The release, step by step; each is asked of this hospital's own peer.
+async fn release(
+    daemon: &Daemon,
+    asker: &Asker,
+    request: &ReleaseRequest,
+) -> Result<ReleaseReply, Refused> {
+    let records = &daemon.records;
+    let request = request.verify(records.ledger(), daemon.msp_id())?;
+    let entry = decision(daemon, &request).await?;
+    let permit = check_decision(&request, &asker.hospitals, &entry, now())?;
+    let disclosed = disclosure(daemon, &request).await?;
+
+    // Before anything is put on record: what cannot be released is not disclosed either.
+    let (held, secret) = held_version(daemon, &permit).await?;
+    let disclosure = match disclosed {
+        Some(disclosure) => disclosure,
+        None => {
+            consent(daemon, &request, &permit).await?;
+            disclose(daemon, &request, &permit).await?
+        }
+    };
+    Span::current().record("tx_id", field::display(&disclosure.tx_id));
+    answer(daemon, &request, &permit, &held, &secret, &disclosure).await
+}
+
+/// The decision as this hospital's peer holds it. One that is not in a block here yet is waited for: the
+/// asker saw it committed on its own peer.
+async fn decision(daemon: &Daemon, request: &VerifiedRequest) -> Result<AuditEntry, Refused> {
+    let call = GetDecision { patient: request.ask.patient, decision: request.ask.decision };
+    match daemon.records.evaluate(&call).await {
+        Err(error) if error.code() == Some(Code::DecisionUnknown) => {}
+        answer => return Ok(answer?),
+    }
+    let outcome = daemon.records.outcome(&request.ask.decision);
+    // Whether it came, is invalid or is unknown: the state says so.
+    let _ = tokio::time::timeout(daemon.limits.decision_wait, outcome).await;
+    Ok(daemon.records.evaluate(&call).await?)
+}
+
+/// The disclosure that is on record already, if it was to this key.
+async fn disclosure(daemon: &Daemon, request: &VerifiedRequest) -> Result<Option<Disclosure>, Refused> {
+    let ask = &request.ask;
+    let call = GetDisclosure { patient: ask.patient, decision: ask.decision, record: ask.record };
+    match daemon.records.evaluate(&call).await {
+        Ok(disclosure) if disclosure.disclosed.kem_key_digest == request.kem_public_key.digest() => {
+            Ok(Some(disclosure))
+        }
+        Ok(_) => Err(Refused::disclosed_to_other_key()),
+        Err(CallError::Refused { code, .. }) if code.status() == 404 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the channel holds of the permitted version, and its secret, with the blob known to be at hand.
+async fn held_version(daemon: &Daemon, permit: &Permit) -> Result<(RecordVersion, VersionSecret), Refused> {
+    let held = daemon.records.record_version(permit.record, Some(permit.version)).await?;
+    let id = VersionId { record: permit.record, version: permit.version };
+    let custody = daemon.custody.clone();
+    let commitments = held.commitments.clone();
+    let secret = blocking(move || {
+        let unavailable = |code| {
+            let fix = "the custodian has to restore its vault or store from a backup";
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, Failure::new(code, "release", fix))
+        };
+        let secret = custody.store.secret(&id, &commitments.content_commitment)?;
+        let secret = secret.ok_or_else(|| unavailable("secret_unavailable"))?;
+        match custody.vault.open(&commitments.blob_digest, 0) {
+            Ok(blob) if blob.bytes == commitments.sealed_bytes => Ok::<_, Refused>(secret),
+            Ok(_) => Err(unavailable("blob_unavailable")),
+            Err(error) => {
+                tracing::error!(%error, "the blob of a permitted version is not at hand");
+                Err(unavailable("blob_unavailable"))
+            }
+        }
+    })
+    .await??;
+    Ok((held, secret))
+}
+
+/// Verifies by itself that the patient's own key signed what the permit rests on.
+async fn consent(daemon: &Daemon, request: &VerifiedRequest, permit: &Permit) -> Result<(), Refused> {
+    let patient = daemon.records.evaluate(&GetPatient { patient: request.ask.patient }).await?;
+    let call = GetStatement { patient: request.ask.patient, statement: permit.consent };
+    let carried = daemon.records.evaluate(&call).await?;
+    check_consent(
+        permit,
+        request,
+        &carried.signed,
+        &patient,
+        daemon.records.ledger(),
+        daemon.msp_id(),
+        now(),
+    )?;
+    Ok(())
+}
+
+/// Puts the disclosure on record; the contract decides again, so that a revocation that was ordered first
+/// refuses it.
+async fn disclose(
+    daemon: &Daemon,
+    request: &VerifiedRequest,
+    permit: &Permit,
+) -> Result<Disclosure, Refused> {
+    let call = RecordDisclosure {
+        patient: request.ask.patient,
+        decision: request.ask.decision,
+        record: permit.record,
+        version: permit.version,
+        recipient: permit.recipient.clone(),
+        kem_key_digest: request.kem_public_key.digest(),
+    };
+    match daemon.records.submit(&call).await {
+        Ok(committed) => Ok(committed.reply),
+        // Another request with this key was faster.
+        Err(error) if error.code() == Some(Code::AlreadyDisclosed) => {
+            disclosure(daemon, request).await?.ok_or_else(|| error.into())
+        }
+        Err(error) if error.code() == Some(Code::DisclosedToOtherKey) => {
+            Err(Refused::disclosed_to_other_key())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn answer(
+    daemon: &Daemon,
+    request: &VerifiedRequest,
+    permit: &Permit,
+    held: &RecordVersion,
+    secret: &VersionSecret,
+    disclosure: &Disclosure,
+) -> Result<ReleaseReply, Refused> {
+    let epoch = daemon.records.evaluate(&GetPolicy {}).await?.epoch;
+    let release = Release {
+        decision: request.ask.decision,
+        record: permit.record,
+        disclosure: disclosure.tx_id,
+        recipient_msp: permit.recipient.msp_id.clone(),
+        blob_digest: held.commitments.blob_digest,
+    };
+    let store = Arc::clone(&daemon.custody.store);
+    blocking(move || store.store_release(&release)).await??;
+
+    let binding = ReleaseBinding {
+        ledger: daemon.records.ledger().clone(),
+        custodian: daemon.msp_id().clone(),
+        version: VersionId { record: permit.record, version: permit.version },
+        kem_key_digest: request.kem_public_key.digest(),
+        decision: request.ask.decision,
+        disclosure: disclosure.tx_id,
+        epoch,
+    };
+    let wrapped_secret = wrap(secret, &request.kem_public_key, &binding)
+        .map_err(|_| Refused::malformed("send a P-256 public key that a secret can be shared with"))?;
+    Ok(ReleaseReply {
+        decision: request.ask.decision,
+        record: permit.record,
+        version: permit.version,
+        custodian: daemon.msp_id().clone(),
+        disclosure: disclosure.tx_id,
+        epoch,
+        kem_key_digest: binding.kem_key_digest,
+        commitments: held.commitments.clone(),
+        wrapped_secret,
+        blob_path: blob_path(&request.ask.decision, &permit.record),
+    })
+}
+
+/// This machine's clock; beyond what a time can be, every permit is over.
+fn now() -> UnixMs {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
+    let last = UnixMs::new((1 << 53) - 1);
+    u64::try_from(elapsed.as_millis())
+        .ok()
+        .and_then(UnixMs::new)
+        .or(last)
+        .unwrap_or_else(|| unreachable!("2^53 - 1 is a time"))
+}

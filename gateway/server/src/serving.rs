@@ -1,0 +1,287 @@
+//! Listening, accepting, and stopping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::{Extension, Router};
+use caretrail_model::calls::GetPolicy;
+use caretrail_records::{CallError, Custody, Records};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{Config, Limits};
+use crate::health;
+use crate::release::{Asker, Daemon, routes};
+use crate::tls::OwnTls;
+use crate::trust::{Trust, TrustError};
+
+/// A daemon that listens and does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    health: Option<TcpListener>,
+    tls: OwnTls,
+    current: RwLock<Arc<Current>>,
+    daemon: Arc<Daemon>,
+    limits: Limits,
+}
+
+/// Whom the daemon trusts now.
+struct Current {
+    trust: Trust,
+    config: Arc<ServerConfig>,
+}
+
+/// How a daemon stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Whether every open request was answered in time.
+    pub in_time: bool,
+}
+
+/// A daemon that does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The policy cannot be read.
+    #[error("the consortium's policy cannot be read")]
+    Policy(#[from] CallError),
+    /// The authorities do not fit the policy.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A PEM file cannot be read.
+    #[error("`{}` cannot be read as PEM: {reason}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The daemon's certificate and key cannot be used.
+    #[error("the daemon's TLS certificate and key cannot be used together")]
+    Tls {
+        /// What rustls reports.
+        source: rustls::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("`{address}` cannot be listened on: check that no other program does, and that the address is this machine's")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+/// Serves until `stop` completes, then lets open requests finish.
+///
+/// # Errors
+/// When the daemon does not start.
+pub async fn serve(
+    config: Config,
+    records: Records,
+    custody: Custody,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<Drained, ServeError> {
+    Ok(Server::bind(config, records, custody).await?.run(stop).await)
+}
+
+impl Server {
+    /// Reads certificates, checks them against the policy in force, and opens the listeners.
+    ///
+    /// `records` acts as the hospital's service: the contract lets only a service of the custodian disclose.
+    ///
+    /// # Errors
+    /// When a file, the policy or an address is not as it should be; nothing listens then.
+    pub async fn bind(config: Config, records: Records, custody: Custody) -> Result<Self, ServeError> {
+        let tls = OwnTls::read(&config.certificate, &config.key, &config.authorities)?;
+        let policy = records.evaluate(&GetPolicy {}).await?;
+        let msp_id = &records.actor().msp_id;
+        if !policy.is_member(msp_id) {
+            return Err(TrustError::NotAMember { msp_id: msp_id.clone() }.into());
+        }
+        Trust::refuse_unknown(&policy, &tls.authorities)?;
+        let trust = Trust::new(&policy, &tls.authorities, &tls.provider)?;
+        let current = Current { config: tls.config(&trust)?, trust };
+        let listener = listen(config.listen).await?;
+        let health = match config.health_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self {
+            listener,
+            health,
+            tls,
+            current: RwLock::new(Arc::new(current)),
+            daemon: Arc::new(Daemon::new(records, custody, config.limits)),
+            limits: config.limits,
+        })
+    }
+
+    /// Where other hospitals reach the daemon.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where `/livez` and `/readyz` are answered in plain HTTP, if they are.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn health_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.health.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
+    /// Answers until `stop` completes; then takes no more connections and lets open requests finish, at most
+    /// for the time that the limits give.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Drained {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let routes = routes(&self.daemon);
+        let health_routes = health::routes().with_state(Arc::clone(&self.daemon));
+        let graceful = Arc::new(GracefulShutdown::new());
+        let mut connections = JoinSet::new();
+        let mut refresh = tokio::time::interval(self.limits.policy_refresh);
+        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        refresh.tick().await;
+
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                (stream, place) = accept(&self.listener, &places) => {
+                    let connection = Connection { stream, limits: self.limits, _place: place };
+                    let (current, routes) = (self.current(), routes.clone());
+                    let watcher = graceful.watcher();
+                    connections.spawn(connection.serve_tls(current, routes, watcher));
+                }
+                (stream, place) = accept_health(self.health.as_ref(), &places) => {
+                    let connection = Connection { stream, limits: self.limits, _place: place };
+                    let watcher = graceful.watcher();
+                    connections.spawn(connection.serve_plain(health_routes.clone(), watcher));
+                }
+                _ = refresh.tick() => self.refresh().await,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            }
+        }
+
+        drop((self.listener, self.health));
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+        };
+        let Some(graceful) = Arc::into_inner(graceful) else { return Drained { in_time: false } };
+        let finished = async { tokio::join!(graceful.shutdown(), drained) };
+        let in_time = tokio::time::timeout(self.limits.drain, finished).await.is_ok();
+        Drained { in_time }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the policy again; when it cannot be read, or fits no authority at hand, the present trust stays.
+    async fn refresh(&self) {
+        let policy = match self.daemon.records.evaluate(&GetPolicy {}).await {
+            Ok(policy) if policy.sequence == self.current().trust.sequence => return,
+            Ok(policy) => policy,
+            Err(error) => {
+                tracing::warn!(%error, "the consortium's policy cannot be read again");
+                return;
+            }
+        };
+        let next = Trust::new(&policy, &self.tls.authorities, &self.tls.provider)
+            .map_err(ServeError::from)
+            .and_then(|trust| Ok(Current { config: self.tls.config(&trust)?, trust }));
+        match next {
+            Ok(next) => {
+                tracing::info!(sequence = next.trust.sequence, "another policy of the consortium is in force");
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+            }
+            Err(error) => tracing::warn!(%error, "no TLS authority at hand fits the consortium's policy"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let Ok(place) = Arc::clone(places).acquire_owned().await else {
+        unreachable!("the semaphore is never closed")
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            // A connection that was reset before it was accepted, or too many open files: the next may do.
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn accept_health(
+    listener: Option<&TcpListener>,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    match listener {
+        Some(listener) => accept(listener, places).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An accepted connection.
+struct Connection {
+    stream: TcpStream,
+    limits: Limits,
+    _place: OwnedSemaphorePermit,
+}
+
+type Watcher = hyper_util::server::graceful::Watcher;
+
+impl Connection {
+    async fn serve_tls(self, current: Arc<Current>, routes: Router, watcher: Watcher) {
+        let Self { stream, limits, _place } = self;
+        let acceptor = TlsAcceptor::from(Arc::clone(&current.config));
+        let stream = match tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::info!(%error, "a TLS handshake failed");
+                return;
+            }
+            Err(_) => return,
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let asker = Asker { hospitals: current.trust.hospitals(chain).into() };
+        serve_http(TokioIo::new(stream), routes.layer(Extension(asker)), limits, watcher).await;
+    }
+
+    async fn serve_plain(self, routes: Router, watcher: Watcher) {
+        let Self { stream, limits, _place } = self;
+        serve_http(TokioIo::new(stream), routes, limits, watcher).await;
+    }
+}
+
+async fn serve_http<I>(stream: I, routes: Router, limits: Limits, watcher: Watcher)
+where
+    I: hyper_util::server::graceful::GracefulConnectionIo,
+{
+    let _ = (stream, routes, limits, watcher, auto::Builder::new, TokioTimer::new, TowerToHyperService::<Router>::new);
+}

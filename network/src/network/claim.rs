@@ -1,0 +1,271 @@
+//! Whose a state folder is, and what it was made from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, FileError};
+use crate::layout::Layout;
+use crate::spec::{Consortium, Organization};
+
+/// What this crate writes into a folder that it makes.
+const MADE_BY: &str = "hlf-network";
+/// The layout's version; a later one is refused, not guessed at.
+const FORMAT: u32 = 1;
+
+/// What made a state folder, and from which spec.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    made_by: String,
+    format: u32,
+    consortium: Consortium,
+}
+
+/// Why a folder cannot be used as a network's state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// There is no network in it.
+    #[error("`{0}` holds no network; stand one up first")]
+    None(PathBuf),
+    /// Something else is in it.
+    #[error("`{folder}` was not made by this program (it holds `{found}`); name another folder")]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// Something in it.
+        found: String,
+    },
+    /// Its marker is damaged or of a later version.
+    #[error("`{path}` cannot be used: {reason}")]
+    Marker {
+        /// The marker file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The spec says something else than the folder was made from.
+    #[error(
+        "the spec's `{field}` differs from what this network was made from; put it back, or destroy the network and make it anew"
+    )]
+    Changed {
+        /// The field.
+        field: String,
+    },
+    /// Its path cannot stand in Fabric's configuration files.
+    #[error("the path `{0}` is not UTF-8, or holds control characters; name another folder")]
+    Path(PathBuf),
+    /// The folder cannot be read or written.
+    #[error("the state folder cannot be used")]
+    File(#[from] FileError),
+}
+
+/// The absolute path of a folder that need not exist, its links resolved as far as it does.
+///
+/// One folder must always have one path: by it its processes are found.
+pub(super) fn absolute(folder: &Path) -> Result<PathBuf, StateError> {
+    let path = resolved(folder)?;
+    match path.to_str() {
+        Some(text) if !text.contains(char::is_control) => Ok(path),
+        _ => Err(StateError::Path(path)),
+    }
+}
+
+fn resolved(folder: &Path) -> Result<PathBuf, StateError> {
+    let refused = |e| StateError::File(FileError::new(folder, "found", e));
+    let path = std::path::absolute(folder).map_err(refused)?;
+    let mut missing = Vec::new();
+    let mut existing = path.as_path();
+    loop {
+        match existing.canonicalize() {
+            Ok(found) => return Ok(missing.iter().rev().fold(found, |at, name| at.join(name))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+                    return Err(refused(e));
+                };
+                missing.push(name.to_owned());
+                existing = parent;
+            }
+            Err(e) => return Err(refused(e)),
+        }
+    }
+}
+
+/// The spec that the network in a folder was made from.
+pub(super) fn read(layout: &Layout) -> Result<Consortium, StateError> {
+    let path = layout.marker();
+    if !path.exists() {
+        return Err(StateError::None(layout.root().to_owned()));
+    }
+    let wrong = |reason: String| StateError::Marker { path: path.clone(), reason };
+    let marker: Marker = serde_json::from_str(&files::read(&path)?).map_err(|e| wrong(e.to_string()))?;
+    if marker.made_by != MADE_BY {
+        return Err(wrong(format!("it was made by `{}`", marker.made_by)));
+    }
+    if marker.format != FORMAT {
+        return Err(wrong(format!(
+            "it is of format {}, and this program knows {FORMAT}; use the program that made it",
+            marker.format
+        )));
+    }
+    Ok(marker.consortium)
+}
+
+/// Makes a folder this network's, or demands that it is; called under its lock.
+///
+/// What may change of a spec is recorded by [`record`], once it is true.
+pub(super) fn claim(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
+    match read(layout) {
+        Ok(made) => match changed(&made, spec) {
+            Some(field) => Err(StateError::Changed { field }),
+            None => Ok(()),
+        },
+        Err(StateError::None(_)) => {
+            demand_empty(layout)?;
+            record(layout, spec)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes the spec that a folder's network is of.
+pub(super) fn record(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
+    let marker = Marker { made_by: MADE_BY.to_owned(), format: FORMAT, consortium: spec.clone() };
+    let text = serde_json::to_string_pretty(&marker).unwrap_or_default();
+    Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
+}
+
+/// The first field that cannot change in a network that exists. Users and chaincode can.
+fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
+    if made.fabric != spec.fabric {
+        return Some("fabric".to_owned());
+    }
+    if made.channel != spec.channel {
+        return Some("channel".to_owned());
+    }
+    if made.orderer != spec.orderer {
+        return Some("orderer".to_owned());
+    }
+    let without_users =
+        |organization: &Organization| Organization { users: Vec::new(), ..organization.clone() };
+    if made.organizations.len() != spec.organizations.len() {
+        return Some("organizations".to_owned());
+    }
+    made.organizations
+        .iter()
+        .zip(&spec.organizations)
+        .position(|(made, spec)| without_users(made) != without_users(spec))
+        .map(|index| format!("organizations[{index}]"))
+}
+
+/// Demands that a folder without a marker holds nothing but what claiming it leaves.
+fn demand_empty(layout: &Layout) -> Result<(), StateError> {
+    let root = layout.root();
+    let entries = fs::read_dir(root).map_err(|e| FileError::new(root, "read", e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| FileError::new(root, "read", e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path() != layout.lock() && name != ".network.json.draft" {
+            return Err(StateError::Foreign { folder: root.to_owned(), found: name });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Chaincode, DEFAULT, User};
+
+    fn spec() -> Consortium {
+        Consortium::parse(DEFAULT).unwrap()
+    }
+
+    fn layout(home: &tempfile::TempDir) -> Layout {
+        Layout::new(absolute(home.path()).unwrap())
+    }
+
+    #[test]
+    fn a_folder_is_claimed_once_and_known_again() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = layout(&home);
+        assert!(matches!(read(&layout), Err(StateError::None(_))));
+        claim(&layout, &spec()).unwrap();
+        claim(&layout, &spec()).unwrap();
+        assert_eq!(read(&layout).unwrap(), spec());
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("thesis.txt"), "years of work").unwrap();
+        assert!(matches!(
+            claim(&layout(&home), &spec()),
+            Err(StateError::Foreign { found, .. }) if found == "thesis.txt"
+        ));
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn users_and_chaincode_may_change_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = layout(&home);
+        claim(&layout, &spec()).unwrap();
+        let mut changed = spec();
+        let user = User {
+            name: "late".to_owned(),
+            node_ou: Default::default(),
+            common_name: None,
+            attributes: Default::default(),
+        };
+        changed.add_user("north", user).unwrap();
+        changed.set_chaincode(Chaincode::new("basic", "basic_1.0")).unwrap();
+        claim(&layout, &changed).unwrap();
+        assert_eq!(read(&layout).unwrap(), spec(), "not before it is true");
+        record(&layout, &changed).unwrap();
+        assert_eq!(read(&layout).unwrap(), changed);
+        for (from, to, field) in [
+            ("3.1.1", "2.5.9", "fabric"),
+            ("timeout_ms = 200", "timeout_ms = 300", "channel"),
+            ("orderer0", "orderer1", "orderer"),
+            ("NorthMSP", "NordMSP", "organizations[0]"),
+        ] {
+            let other = Consortium::parse(&DEFAULT.replacen(from, to, 1)).unwrap();
+            match claim(&layout, &other) {
+                Err(StateError::Changed { field: named }) => assert_eq!(named, field),
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_not_guessed_at() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = layout(&home);
+        claim(&layout, &spec()).unwrap();
+        let text = fs::read_to_string(layout.marker()).unwrap();
+        fs::write(layout.marker(), text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        assert!(matches!(claim(&layout, &spec()), Err(StateError::Marker { .. })));
+    }
+
+    #[test]
+    fn a_path_that_configuration_files_cannot_hold_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let home = tempfile::tempdir().unwrap();
+        for name in [&b"\xff"[..], b"a\nb"] {
+            let folder = home.path().join(std::ffi::OsStr::from_bytes(name));
+            assert!(matches!(absolute(&folder), Err(StateError::Path(_))));
+        }
+    }
+
+    #[test]
+    fn one_folder_has_one_path() {
+        let home = tempfile::tempdir().unwrap();
+        let real = home.path().join("real");
+        fs::create_dir(&real).unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(absolute(&link).unwrap(), absolute(&real).unwrap());
+        assert_eq!(absolute(&link.join("new/state")).unwrap(), absolute(&real).unwrap().join("new/state"));
+    }
+}
