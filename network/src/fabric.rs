@@ -226,12 +226,12 @@ impl Search {
         }
     }
 
-    /// Finds the programs, or builds them; blocks for minutes in the second case.
+    /// Finds the programs, or builds them, which takes minutes.
     ///
     /// # Errors
     /// [`FabricError::Unusable`] when the operator named a folder that does not serve, and
     /// [`FabricError::Build`] when nothing was found and nothing could be built.
-    pub fn find(&self, progress: &dyn Progress) -> Result<Binaries, FabricError> {
+    pub async fn find(&self, progress: &dyn Progress) -> Result<Binaries, FabricError> {
         if let Some((folder, origin)) = self.demanded() {
             return self
                 .inspect(folder, origin)
@@ -243,6 +243,7 @@ impl Search {
             return Ok(found);
         }
         build::cached_or_built(self, progress)
+            .await
             .map_err(|source| FabricError::Build { version: self.version, source })
     }
 
@@ -354,8 +355,8 @@ mod tests {
         }
     }
 
-    fn refusal(search: &Search) -> Unusable {
-        match search.find(&Quiet) {
+    async fn refusal(search: &Search) -> Unusable {
+        match search.find(&Quiet).await {
             Err(FabricError::Unusable { source, .. }) => source,
             other => panic!("expected a refusal, got {other:?}"),
         }
@@ -371,43 +372,43 @@ mod tests {
         assert!(release("3.0.0").is_v3() && !release("2.5.16").is_v3());
     }
 
-    #[test]
-    fn a_named_folder_is_used_and_said() {
+    #[tokio::test]
+    async fn a_named_folder_is_used_and_said() {
         let home = programs("Version: v3.1.5", true);
-        let found = search(&home).find(&Quiet).unwrap();
+        let found = search(&home).find(&Quiet).await.unwrap();
         assert_eq!(found.version(), release("3.1.5"));
         assert_eq!(found.origin(), Origin::Named);
         assert!(found.sample_config().join("core.yaml").is_file());
     }
 
-    #[test]
-    fn a_named_folder_that_does_not_serve_is_refused_with_the_reason() {
+    #[tokio::test]
+    async fn a_named_folder_that_does_not_serve_is_refused_with_the_reason() {
         let old = programs("Version: 2.4.9", true);
-        assert!(matches!(refusal(&search(&old)), Unusable::TooOld(_)));
+        assert!(matches!(refusal(&search(&old)).await, Unusable::TooOld(_)));
         let nameless = programs("Version: latest", true);
-        assert!(matches!(refusal(&search(&nameless)), Unusable::Nameless(_)));
+        assert!(matches!(refusal(&search(&nameless)).await, Unusable::Nameless(_)));
         let bare = programs("Version: 3.1.1", false);
-        assert!(matches!(refusal(&search(&bare)), Unusable::NoSampleConfig));
+        assert!(matches!(refusal(&search(&bare)).await, Unusable::NoSampleConfig));
         std::fs::remove_file(bare.path().join("bin/orderer")).unwrap();
-        assert!(matches!(refusal(&search(&bare)), Unusable::Missing("orderer")));
+        assert!(matches!(refusal(&search(&bare)).await, Unusable::Missing("orderer")));
     }
 
-    #[test]
-    fn fabric_bin_comes_after_the_named_folder_and_before_path() {
+    #[tokio::test]
+    async fn fabric_bin_comes_after_the_named_folder_and_before_path() {
         let home = programs("Version: 3.1.1", true);
         let environment = Search { folder: None, fabric_bin: Some(home.path().join("bin")), ..search(&home) };
-        assert_eq!(environment.find(&Quiet).unwrap().origin(), Origin::Environment);
+        assert_eq!(environment.find(&Quiet).await.unwrap().origin(), Origin::Environment);
         let path =
             Search { folder: None, path: Some(home.path().join("bin").into_os_string()), ..search(&home) };
-        assert_eq!(path.find(&Quiet).unwrap().origin(), Origin::Path);
+        assert_eq!(path.find(&Quiet).await.unwrap().origin(), Origin::Path);
     }
 
-    #[test]
-    fn no_go_and_no_programs_names_both_ways_out() {
+    #[tokio::test]
+    async fn no_go_and_no_programs_names_both_ways_out() {
         let home = tempfile::tempdir().unwrap();
         let nowhere =
             Search { folder: None, path: Some(home.path().as_os_str().to_owned()), ..search(&home) };
-        let error = nowhere.find(&Quiet).unwrap_err();
+        let error = nowhere.find(&Quiet).await.unwrap_err();
         let FabricError::Build { source, .. } = &error else { panic!("{error:?}") };
         let said = source.to_string();
         assert!(said.contains("Go") && said.contains("FABRIC_BIN"), "{said}");

@@ -37,15 +37,6 @@ pub enum LockError {
 impl FolderLock {
     /// Takes the lock, or says who has it.
     pub(crate) fn try_take(path: &Path) -> Result<Self, LockError> {
-        Self::take(path, FlockOperation::NonBlockingLockExclusive)
-    }
-
-    /// Takes the lock as soon as it is free.
-    pub(crate) fn wait(path: &Path) -> Result<Self, LockError> {
-        Self::take(path, FlockOperation::LockExclusive)
-    }
-
-    fn take(path: &Path, how: FlockOperation) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
@@ -55,7 +46,7 @@ impl FolderLock {
             .open(path)
             .map_err(failed)?;
         loop {
-            match flock(&file, how) {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
@@ -85,6 +76,6 @@ mod tests {
         let Err(LockError::Held { holder, .. }) = FolderLock::try_take(&path) else { panic!("taken twice") };
         assert_eq!(holder, std::process::id().to_string());
         drop(held);
-        FolderLock::wait(&path).unwrap();
+        FolderLock::try_take(&path).unwrap();
     }
 }

@@ -130,6 +130,7 @@ fn entry_mut<'a>(map: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     const SAMPLE: &str = "
@@ -212,6 +213,63 @@ vm:
     fn other_documents_are_refused() {
         for wrong in ["", "- a\n- b\n", "just text", "a: [1\n", "a: 1\na: 2\n"] {
             assert!(Overlay::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Values as a configuration may hold them, with texts that YAML could take for something else.
+    fn values() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            "[ -~\\n\\t]{0,12}",
+            any::<String>(),
+            prop::sample::select(vec![
+                "yes",
+                "off",
+                "~",
+                "null",
+                "0x1f",
+                "012",
+                "1e3",
+                "1_000",
+                "- a",
+                "a: b",
+                "#",
+                "!!x",
+                "*a",
+                "&a",
+                "2001-01-01",
+                "12:30:45",
+                "=",
+                "<<",
+                ".inf",
+                "",
+                " ",
+                "30s",
+                "10 MB",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-zA-Z_/][a-zA-Z0-9_/.-]{0,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_set_reads_back_the_same(value in values()) {
+            let mut overlay = Overlay::parse(SAMPLE).unwrap();
+            overlay.set("peer.id", value).unwrap();
+            let again = Overlay::parse(&overlay.to_yaml().unwrap()).unwrap();
+            prop_assert_eq!(again, overlay);
         }
     }
 }

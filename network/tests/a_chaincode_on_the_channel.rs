@@ -25,6 +25,7 @@ use hlf_chaincode::{Config, Contract, Response, Service, Transaction, stop_signa
 use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::builder::{self, BuilderProgram};
 use hlf_network::network::{ChaincodeProgram, Network, Options, UpError};
+use hlf_network::process::ProcessError;
 use hlf_network::spec::{Chaincode, Consortium};
 use hlf_network::{Event, LifecycleError};
 
@@ -146,6 +147,17 @@ async fn a_chaincode_is_deployed_used_and_upgraded() {
     fs::create_dir_all(bench.folder.parent().unwrap()).unwrap();
     let program = bench.folder.with_extension("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+
+    // A program that ends by itself is told with its last words.
+    let mut broken = edition(&spec, program.clone(), "first");
+    broken.chaincode.as_mut().unwrap().env.clear();
+    let error = network.up(&broken, &say).await.unwrap_err();
+    let UpError::Process(ProcessError::Died { tail, .. }) = &error else { panic!("{}", told(&error)) };
+    assert!(tail.contains("EDITION"), "{tail}");
+    network.down(&say).await.unwrap();
+    assert!(marked(&bench.folder).is_empty());
+    network.destroy(&say).await.unwrap();
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
 
     // Deployed from nothing, used through both organisations.
     up(&network, &edition(&spec, program.clone(), "first")).await;

@@ -8,6 +8,7 @@
 
 mod bench;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
@@ -17,11 +18,28 @@ use hlf_gateway::{Deadlines, Endorser, Gateway, MspFolder};
 use hlf_network::fabric::Search;
 use hlf_network::network::{DownError, Network, NodeKind, Options, StateError, UpError};
 use hlf_network::package::Package;
-use hlf_network::process::{MARKER, ProcessError};
+use hlf_network::process::{Ensured, MARKER, ProcessError, Service};
 use hlf_network::spec::Consortium;
 use hlf_network::{Event, LockError, PortError, Quiet};
 
 use bench::{Bench, cache_dir, document, marked, no_chaincode, say, told};
+
+/// Three organisations, one of them with two peers, and three consenters.
+fn larger_document() -> String {
+    let east = r#"
+        [[organizations]]
+        name = "east"
+        msp_id = "EastMSP"
+        domain = "east.example.com"
+        peers = ["peer0", "peer1"]
+
+        [[organizations.users]]
+        name = "Admin"
+        node_ou = "admin"
+    "#;
+    let document = document().replacen(r#"["orderer0"]"#, r#"["orderer0", "orderer1", "orderer2"]"#, 1);
+    document + east
+}
 
 fn network_of(bench: &Bench, document: &str) -> Network {
     Network::new(&bench.folder, Consortium::parse(document).unwrap()).unwrap()
@@ -74,7 +92,7 @@ async fn the_default_network_stands_is_found_again_and_ends() {
 
     // Only an organisation's admins see whole blocks; its clients see filtered ones.
     whole_blocks_are_for_block_readers(&network).await;
-    whole_blocks_of_an_orderer_too(&network, &options);
+    whole_blocks_of_an_orderer_too(&network, &options).await;
 
     // Of two operators at once, one is told that the other is at work.
     let second = network_of(&bench, &document());
@@ -100,13 +118,25 @@ async fn the_default_network_stands_is_found_again_and_ends() {
     let now = network.supervisor().marked();
     assert_eq!(now.len(), 3);
     assert_eq!(now.iter().filter(|pid| processes.contains(pid)).count(), 2);
+
+    // A further service lives and ends with the network, and is found by its name.
+    let daemon = Service {
+        name: "daemon.north.example.com".to_owned(),
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), "exec sleep 1000".into()],
+        env: BTreeMap::new(),
+        ports: vec![network.service_port("daemon.north.example.com").unwrap()],
+        reads: Vec::new(),
+    };
+    assert_eq!(network.ensure_service(&daemon).await.unwrap(), Ensured::Started);
+    assert_eq!(network.ensure_service(&daemon).await.unwrap(), Ensured::Running);
     drop(network);
 
     // Down after the starter is lost, records and all; a stranger's process stays.
     fs::remove_dir_all(bench.folder.join("run")).unwrap();
     let mut stranger = Command::new("sleep").arg("1000").env(MARKER, "/elsewhere").spawn().unwrap();
     let network = Network::existing(&bench.folder).unwrap();
-    assert_eq!(network.down(&say).await.unwrap(), 3);
+    assert_eq!(network.down(&say).await.unwrap(), 4);
     assert!(marked(&bench.folder).is_empty());
     assert!(stranger.try_wait().unwrap().is_none());
     stranger.kill().unwrap();
@@ -139,6 +169,29 @@ async fn the_default_network_stands_is_found_again_and_ends() {
     let foreign = network_of(&bench, &document());
     assert!(matches!(foreign.destroy(&Quiet).await, Err(DownError::State(StateError::None(_)))));
     assert!(root.join("mine").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_consortium_stands_and_survives_its_leader() {
+    let bench = Bench::new("larger");
+    let network = network_of(&bench, &larger_document());
+    let options = no_chaincode(network.spec());
+    if let Err(error) = network.up(&options, &say).await {
+        panic!("{}", told(&error));
+    }
+    let status = network.status().await.unwrap();
+    assert!(status.ready, "{status:#?}");
+    assert_eq!(status.nodes.len(), 3 + 4);
+    let leaders: Vec<_> = status.nodes.iter().filter(|node| node.leads == Some(true)).collect();
+    assert_eq!(leaders.len(), 1, "{status:#?}");
+
+    // The leader is lost: the others elect a new one, and `up` brings the lost one back.
+    let lost = leaders[0].name.clone();
+    assert!(network.supervisor().stop(&lost).await.unwrap());
+    network.up(&options, &say).await.unwrap();
+    let status = network.status().await.unwrap();
+    assert!(status.ready, "{status:#?}");
+    assert_eq!(network.down(&say).await.unwrap(), 7);
 }
 
 async fn until_gone(pid: u32) {
@@ -175,8 +228,8 @@ async fn whole_blocks_are_for_block_readers(network: &Network) {
 }
 
 /// Asked with Fabric's own command line, which works on this network by its configuration files alone.
-fn whole_blocks_of_an_orderer_too(network: &Network, options: &Options) {
-    let binaries = options.binaries.find(&Quiet).unwrap();
+async fn whole_blocks_of_an_orderer_too(network: &Network, options: &Options) {
+    let binaries = options.binaries.find(&Quiet).await.unwrap();
     let root = network.layout().root();
     let ports = fs::read_to_string(root.join("ports.json")).unwrap();
     let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
@@ -202,11 +255,12 @@ fn whole_blocks_of_an_orderer_too(network: &Network, options: &Options) {
     }
 }
 
-#[test]
-fn a_packages_id_is_the_one_that_fabric_computes() {
+#[tokio::test]
+async fn a_packages_id_is_the_one_that_fabric_computes() {
     let spec = Consortium::parse(&document()).unwrap();
     let binaries = Search::from_environment(spec.fabric, cache_dir())
         .find(&say)
+        .await
         .unwrap_or_else(|error| panic!("{}", told(&error)));
     let home = tempfile::tempdir().unwrap();
     let package = Package::of_service("basic_1.0").unwrap();

@@ -33,12 +33,14 @@ async fn main() -> ExitCode {
         .init();
     let app = App::new(cli.global);
     let printer = app.printer;
+    // The daemon answers what is open before it ends; everything else ends at once.
+    let ends_itself = matches!(cli.command, commands::Command::Serve(_));
     let exit = tokio::select! {
         result = commands::run(cli.command, app) => match result {
             Ok(exit) => exit,
             Err(error) => failure::report(&error, printer),
         },
-        _ = tokio::signal::ctrl_c() => {
+        _ = tokio::signal::ctrl_c(), if !ends_itself => {
             printer.say("interrupted; every command can be run again");
             Exit::Interrupted
         }

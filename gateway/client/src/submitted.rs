@@ -13,6 +13,10 @@ use crate::deadlines::{bounded, request};
 use crate::gateway::Session;
 use crate::{CallFailure, Endorsed, SignError};
 
+/// How long a peer that is down or busy is left alone before it is asked again, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
 /// A transaction on its way into a block.
 pub struct Submitted {
     session: Arc<Session>,
@@ -83,7 +87,8 @@ impl Submitted {
         &self.channel
     }
 
-    /// Waits until the transaction is in a block, at most for [`crate::Deadlines::commit_status`].
+    /// Waits until the transaction is in a block, at most for [`crate::Deadlines::commit_status`]; a peer that is
+    /// down or busy in the meantime is asked again.
     pub async fn commit_status(&self) -> Result<CommitStatus, CommitStatusError> {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
@@ -159,13 +164,13 @@ async fn first_verdict(
         .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.to_owned(), source })?;
     let signed = SignedCommitStatusRequest { request: message, signature };
 
-    let started = Instant::now();
-    let first = asked(session, tx_id, signed.clone(), limit).await?;
+    let until = Instant::now() + limit;
+    let first = asked(session, tx_id, &signed, until).await?;
     if first.code != TxValidationCode::DuplicateTxid {
         return Ok(first);
     }
     // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
-    let second = asked(session, tx_id, signed, limit.saturating_sub(started.elapsed())).await?;
+    let second = asked(session, tx_id, &signed, until).await?;
     if second.code == TxValidationCode::DuplicateTxid {
         return Err(CommitStatusError::Duplicate {
             tx_id: tx_id.to_owned(),
@@ -175,17 +180,34 @@ async fn first_verdict(
     Ok(second)
 }
 
+/// Asks again while the peer is down or busy: asking changes nothing, and the outcome is worth the wait.
 async fn asked(
     session: &Session,
     tx_id: &str,
-    signed: SignedCommitStatusRequest,
-    limit: Duration,
+    signed: &SignedCommitStatusRequest,
+    until: Instant,
 ) -> Result<CommitStatus, CommitStatusError> {
-    let mut client = session.gateway();
-    let response = bounded(limit, client.commit_status(request(signed, limit)))
-        .await
-        .map_err(|status| CommitStatusError::Unknown { tx_id: tx_id.to_owned(), source: status.into() })?
-        .into_inner();
-    let code = TxValidationCode::try_from(response.result).unwrap_or(TxValidationCode::InvalidOtherReason);
-    Ok(CommitStatus { tx_id: tx_id.to_owned(), code, block_number: response.block_number })
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let limit = until.saturating_duration_since(Instant::now());
+        let mut client = session.gateway();
+        let failure = match bounded(limit, client.commit_status(request(signed.clone(), limit))).await {
+            Ok(response) => {
+                let response = response.into_inner();
+                let code = TxValidationCode::try_from(response.result)
+                    .unwrap_or(TxValidationCode::InvalidOtherReason);
+                return Ok(CommitStatus {
+                    tx_id: tx_id.to_owned(),
+                    code,
+                    block_number: response.block_number,
+                });
+            }
+            Err(status) => CallFailure::from(status),
+        };
+        if !failure.is_retryable() || Instant::now() + pause >= until {
+            return Err(CommitStatusError::Unknown { tx_id: tx_id.to_owned(), source: failure });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
 }

@@ -33,6 +33,8 @@ mod custody;
 mod database;
 mod disk;
 mod ledger_name;
+#[cfg(test)]
+mod vectors;
 mod version;
 
 pub use custody::{Custody, Stopped};

@@ -10,6 +10,8 @@ mod format;
 mod opening;
 mod padding;
 mod sealing;
+#[cfg(test)]
+mod tests;
 
 pub use opening::{Misfit, OpenError, Opened, Place, open};
 pub use sealing::{SealError, Sealed, seal};

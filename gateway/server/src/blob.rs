@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
-};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::{Extension, response};
 use bytes::Bytes;
@@ -38,10 +36,11 @@ pub(crate) async fn blob(
     let (store, vault) = (Arc::clone(&daemon.custody.store), Arc::clone(&daemon.custody.vault));
     let release = blocking(move || store.release(&decision, &record)).await??;
     // One answer for a release that is not there and for one of another hospital.
-    let release = release.filter(|release| asker.hospitals.contains(&release.recipient_msp)).ok_or_else(|| {
-        let fix = "ask for the release first, from the hospital that requested access";
-        Refused::new(StatusCode::NOT_FOUND, Failure::new("release_unknown", "blob", fix))
-    })?;
+    let release =
+        release.filter(|release| asker.hospitals.contains(&release.recipient_msp)).ok_or_else(|| {
+            let fix = "ask for the release first, from the hospital that requested access";
+            Refused::new(StatusCode::NOT_FOUND, Failure::new("release_unknown", "blob", fix))
+        })?;
     let digest = release.blob_digest;
     let etag = format!("\"{digest}\"");
 
@@ -62,9 +61,7 @@ pub(crate) async fn blob(
         .header(ACCEPT_RANGES, "bytes")
         .header(CONTENT_TYPE, "application/octet-stream");
     let answer = match range {
-        Asked::Whole => answer
-            .header(CONTENT_LENGTH, bytes)
-            .body(stream(whole.content, bytes)),
+        Asked::Whole => answer.header(CONTENT_LENGTH, bytes).body(stream(whole.content, bytes)),
         Asked::Part { first, last } => {
             let part = blocking(move || vault.open(&digest, first)).await??;
             let count = last - first + 1;
@@ -79,9 +76,7 @@ pub(crate) async fn blob(
             .header(CONTENT_RANGE, format!("bytes */{bytes}"))
             .body(Body::empty()),
     };
-    answer.map_err(|error| {
-        Refused::internal("answer_unwritable", "report this to the custodian", &error)
-    })
+    answer.map_err(|error| Refused::internal("answer_unwritable", "report this to the custodian", &error))
 }
 
 /// The part of a blob that is asked for.

@@ -228,7 +228,9 @@ impl Refusal {
             Self::NotToRead => "request access to read",
             Self::RecordNotDecided => "name a record of the decided request",
             Self::AccessDenied => "nothing permits it: let the patient consent, then request access again",
-            Self::PermitIncomplete => "request access again; if it stays so, compare the builds of contract and daemon",
+            Self::PermitIncomplete => {
+                "request access again; if it stays so, compare the builds of contract and daemon"
+            }
             Self::PermitExpired | Self::ConsentEnded => "request access again",
             Self::ConsentSignature | Self::ConsentForeign | Self::ConsentNotCovering => {
                 "let the patient sign a consent that covers it, then request access again"

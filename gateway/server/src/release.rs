@@ -22,7 +22,7 @@ use caretrail_records::release::{
     RELEASES_PATH, ReleaseBinding, ReleaseReply, ReleaseRequest, VerifiedRequest, blob_path, wrap,
 };
 use caretrail_records::secret::VersionSecret;
-use caretrail_records::{CallError, Custody, Failure, Records, VersionId};
+use caretrail_records::{Custody, Failure, Records, VersionId};
 use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span, field};
 
@@ -94,8 +94,9 @@ async fn answered(
         let fix = "send the request as JSON within the daemon's limit";
         Refused::new(rejection.status(), Failure::new("request_unreadable", "input", fix))
     })?;
-    let request: ReleaseRequest = serde_json::from_slice(&body)
-        .map_err(|_| Refused::malformed("send decision, patient, record, kem_public_key, certificate and signature"))?;
+    let request: ReleaseRequest = serde_json::from_slice(&body).map_err(|_| {
+        Refused::malformed("send decision, patient, record, kem_public_key, certificate and signature")
+    })?;
     let _place = daemon
         .places
         .try_acquire()
@@ -118,7 +119,10 @@ async fn answered(
             let failure = Failure::new("release_timeout", "release", fix).retryable();
             Err(Refused::new(StatusCode::GATEWAY_TIMEOUT, failure))
         });
-    span.record("outcome", outcome.as_ref().map_or_else(|refused| refused.failure.code.as_str(), |_| "released"));
+    span.record(
+        "outcome",
+        outcome.as_ref().map_or_else(|refused| refused.failure.code.as_str(), |_| "released"),
+    );
     let _entered = span.enter();
     match &outcome {
         Ok(_) => tracing::info!("released"),
@@ -128,11 +132,7 @@ async fn answered(
 }
 
 /// The release, step by step; each is asked of this hospital's own peer.
-async fn release(
-    daemon: &Daemon,
-    asker: &Asker,
-    request: &ReleaseRequest,
-) -> Result<ReleaseReply, Refused> {
+async fn release(daemon: &Daemon, asker: &Asker, request: &ReleaseRequest) -> Result<ReleaseReply, Refused> {
     let records = &daemon.records;
     let request = request.verify(records.ledger(), daemon.msp_id())?;
     let entry = decision(daemon, &request).await?;
@@ -175,7 +175,7 @@ async fn disclosure(daemon: &Daemon, request: &VerifiedRequest) -> Result<Option
             Ok(Some(disclosure))
         }
         Ok(_) => Err(Refused::disclosed_to_other_key()),
-        Err(CallError::Refused { code, .. }) if code.status() == 404 => Ok(None),
+        Err(error) if error.code() == Some(Code::DisclosureUnknown) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

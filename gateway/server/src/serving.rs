@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::{Extension, Router};
 use caretrail_model::calls::GetPolicy;
 use caretrail_records::{CallError, Custody, Records};
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -71,7 +72,9 @@ pub enum ServeError {
         source: rustls::Error,
     },
     /// The address cannot be listened on.
-    #[error("`{address}` cannot be listened on: check that no other program does, and that the address is this machine's")]
+    #[error(
+        "`{address}` cannot be listened on: check that no other program does, and that the address is this machine's"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -147,7 +150,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(self.limits.connections_max));
         let routes = routes(&self.daemon);
         let health_routes = health::routes().with_state(Arc::clone(&self.daemon));
-        let graceful = Arc::new(GracefulShutdown::new());
+        let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut refresh = tokio::time::interval(self.limits.policy_refresh);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -174,10 +177,7 @@ impl Server {
         }
 
         drop((self.listener, self.health));
-        let drained = async {
-            while connections.join_next().await.is_some() {}
-        };
-        let Some(graceful) = Arc::into_inner(graceful) else { return Drained { in_time: false } };
+        let drained = async { while connections.join_next().await.is_some() {} };
         let finished = async { tokio::join!(graceful.shutdown(), drained) };
         let in_time = tokio::time::timeout(self.limits.drain, finished).await.is_ok();
         Drained { in_time }
@@ -202,7 +202,10 @@ impl Server {
             .and_then(|trust| Ok(Current { config: self.tls.config(&trust)?, trust }));
         match next {
             Ok(next) => {
-                tracing::info!(sequence = next.trust.sequence, "another policy of the consortium is in force");
+                tracing::info!(
+                    sequence = next.trust.sequence,
+                    "another policy of the consortium is in force"
+                );
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
             }
             Err(error) => tracing::warn!(%error, "no TLS authority at hand fits the consortium's policy"),
@@ -254,8 +257,6 @@ struct Connection {
     _place: OwnedSemaphorePermit,
 }
 
-type Watcher = hyper_util::server::graceful::Watcher;
-
 impl Connection {
     async fn serve_tls(self, current: Arc<Current>, routes: Router, watcher: Watcher) {
         let Self { stream, limits, _place } = self;
@@ -279,9 +280,16 @@ impl Connection {
     }
 }
 
-async fn serve_http<I>(stream: I, routes: Router, limits: Limits, watcher: Watcher)
+/// Answers the requests of one connection, one after the other, until it closes or the daemon stops.
+async fn serve_http<S>(stream: TokioIo<S>, routes: Router, limits: Limits, watcher: Watcher)
 where
-    I: hyper_util::server::graceful::GracefulConnectionIo,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let _ = (stream, routes, limits, watcher, auto::Builder::new, TokioTimer::new, TowerToHyperService::<Router>::new);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout)
+        .serve_connection(stream, TowerToHyperService::new(routes));
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

@@ -24,7 +24,9 @@ pub(crate) struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// An authority is none of the policy's.
-    #[error("a TLS authority with digest {digest} is none that the consortium's policy names: remove it, or have the policy changed")]
+    #[error(
+        "a TLS authority with digest {digest} is none that the consortium's policy names: remove it, or have the policy changed"
+    )]
     Unknown {
         /// SHA-256 of its DER.
         digest: Digest,
@@ -65,8 +67,7 @@ impl Trust {
                 tracing::warn!(msp_id = %member.msp_id, "no TLS authority of this member: it cannot connect");
                 continue;
             };
-            let unusable =
-                |reason: String| TrustError::Unusable { msp_id: member.msp_id.clone(), reason };
+            let unusable = |reason: String| TrustError::Unusable { msp_id: member.msp_id.clone(), reason };
             let mut roots = RootCertStore::empty();
             roots.add(authority.clone()).map_err(|error| unusable(error.to_string()))?;
             everyone.add(authority.clone()).map_err(|error| unusable(error.to_string()))?;

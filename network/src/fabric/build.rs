@@ -1,10 +1,13 @@
 //! Building Fabric's programs from pinned Go modules, once per release and platform.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use super::{Binaries, Origin, Search, Unusable, Version, announce};
 use crate::lock::{FolderLock, LockError};
@@ -39,6 +42,12 @@ const MODULE: &str = "github.com/hyperledger/fabric";
 /// How often an operator hears that a build is still going on.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// The first Go that knows tools in `go.mod`, and the first that fetches a newer Go by itself; minor versions of 1.
+const GO_WITH_TOOLS: u32 = 24;
+const GO_THAT_UPGRADES: u32 = 21;
+
 /// How many lines of Go's output an error carries.
 const LOG_TAIL_LINES: usize = 12;
 
@@ -52,6 +61,12 @@ pub enum BuildError {
          `configtxgen` of Fabric 2.5 or newer and its sample configuration in `../config`"
     )]
     NoGo,
+    /// The Go toolchain can neither read the recipe nor fetch one that can.
+    #[error(
+        "the Go toolchain is {0}, and Go 1.24 or newer is needed (https://go.dev/dl); or point --fabric-bin or \
+         FABRIC_BIN at a folder with programs of Fabric 2.5 or newer and its sample configuration in `../config`"
+    )]
+    OldGo(String),
     /// This crate has no recipe for the release.
     #[error(
         "there is no recipe to build it; name one of {known} in the spec, or point --fabric-bin or FABRIC_BIN at its programs"
@@ -92,7 +107,10 @@ pub enum BuildError {
 /// Takes the release from the cache, building it there first when it is absent.
 ///
 /// A folder under its final name is complete: a build happens in a sibling and is renamed as its last act.
-pub(super) fn cached_or_built(search: &Search, progress: &dyn Progress) -> Result<Binaries, BuildError> {
+pub(super) async fn cached_or_built(
+    search: &Search,
+    progress: &dyn Progress,
+) -> Result<Binaries, BuildError> {
     let recipe = RECIPES.iter().find(|recipe| recipe.version == search.version).ok_or_else(|| {
         BuildError::NoRecipe {
             known: RECIPES.iter().map(|recipe| recipe.version.to_string()).collect::<Vec<_>>().join(", "),
@@ -105,19 +123,12 @@ pub(super) fn cached_or_built(search: &Search, progress: &dyn Progress) -> Resul
         announce(progress, &found);
         return Ok(found);
     }
-    let go = find_go(search).ok_or(BuildError::NoGo)?;
+    let go = find_go(search).await?;
     fs::create_dir_all(&shelf).map_err(at(&shelf))?;
 
     let step = Step::begin(progress, format!("build Fabric {}", recipe.version));
     let lock_file = shelf.join(format!("{key}.lock"));
-    let _lock = match FolderLock::try_take(&lock_file) {
-        Err(LockError::Held { .. }) => {
-            step.waiting("another process is building it; waiting for that to end");
-            FolderLock::wait(&lock_file)
-        }
-        taken => taken,
-    }
-    .map_err(BuildError::Lock)?;
+    let _lock = lock(&lock_file, &step).await?;
     if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
         step.done("another process has built it");
         return Ok(found);
@@ -126,7 +137,7 @@ pub(super) fn cached_or_built(search: &Search, progress: &dyn Progress) -> Resul
     remove_leftovers(&shelf, &key)?;
     let bench = shelf.join(format!(".{key}.{}", std::process::id()));
     let log = shelf.join(format!("{key}.log"));
-    build(recipe, &go, &bench, &log, &step)?;
+    build(recipe, &go, &bench, &log, &step).await?;
     let built = Search { folder: None, ..search.clone() };
     built.inspect(&bench.join("bin"), Origin::Built).map_err(BuildError::Unusable)?;
     fs::rename(&bench, &home).map_err(at(&home))?;
@@ -135,7 +146,30 @@ pub(super) fn cached_or_built(search: &Search, progress: &dyn Progress) -> Resul
     Ok(found)
 }
 
-fn build(recipe: &Recipe, go: &Path, bench: &Path, log: &Path, step: &Step<'_>) -> Result<(), BuildError> {
+/// Takes the lock of a release; somebody who has it is building what is wanted.
+async fn lock(file: &Path, step: &Step<'_>) -> Result<FolderLock, BuildError> {
+    let mut told = false;
+    loop {
+        match FolderLock::try_take(file) {
+            Err(LockError::Held { .. }) => {
+                if !told {
+                    step.waiting("another process is building it; waiting for that to end");
+                    told = true;
+                }
+                tokio::time::sleep(LOCK_POLL).await;
+            }
+            taken => return taken.map_err(BuildError::Lock),
+        }
+    }
+}
+
+async fn build(
+    recipe: &Recipe,
+    go: &Path,
+    bench: &Path,
+    log: &Path,
+    step: &Step<'_>,
+) -> Result<(), BuildError> {
     let config = bench.join("config");
     fs::create_dir_all(&config).map_err(at(&config))?;
     for (name, text) in [("go.mod", recipe.go_mod), ("go.sum", recipe.go_sum)] {
@@ -150,11 +184,13 @@ fn build(recipe: &Recipe, go: &Path, bench: &Path, log: &Path, step: &Step<'_>) 
     let mut install = go_in(go, bench);
     install.args(["install", "-v", "-trimpath", "-ldflags", &stamp, "tool"]).env("GOBIN", bench.join("bin"));
     follow(install, log_file, recipe.packages, step)
+        .await
         .map_err(at(log))?
         .then_some(())
         .ok_or_else(|| BuildError::Go { task: "install", log: log.to_owned(), tail: tail(log) })?;
 
-    let listed = go_in(go, bench).args(["list", "-m", "-f", "{{.Dir}}", MODULE]).output().map_err(at(go))?;
+    let listed =
+        go_in(go, bench).args(["list", "-m", "-f", "{{.Dir}}", MODULE]).output().await.map_err(at(go))?;
     let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
     for name in ["core.yaml", "orderer.yaml"] {
         let from = module.join("sampleconfig").join(name);
@@ -174,47 +210,67 @@ fn go_in(go: &Path, bench: &Path) -> Command {
         .env("GOWORK", "off")
         .env("CGO_ENABLED", "0")
         .env_remove("GOOS")
-        .env_remove("GOARCH");
+        .env_remove("GOARCH")
+        // Whoever gives up on a build, by Ctrl-C for instance, gives up on Go too.
+        .kill_on_drop(true);
     command
 }
 
 /// Runs Go, keeps its output, and tells what it is at; false when it failed.
-fn follow(mut command: Command, mut log: File, packages: u32, step: &Step<'_>) -> std::io::Result<bool> {
+async fn follow(
+    mut command: Command,
+    mut log: File,
+    packages: u32,
+    step: &Step<'_>,
+) -> std::io::Result<bool> {
     let mut child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(Stdio::piped()).spawn()?;
     let (mut downloaded, mut compiled) = (0_u32, 0_u32);
-    let mut told = Instant::now();
+    let mut tell = tokio::time::interval(REPORT_EVERY);
+    tell.tick().await;
     if let Some(output) = child.stderr.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            writeln!(log, "{line}")?;
-            if line.starts_with("go: downloading") {
-                downloaded = downloaded.saturating_add(1);
-            } else if !line.starts_with("go: ") {
-                compiled = compiled.saturating_add(1);
-            }
-            if told.elapsed() >= REPORT_EVERY {
-                told = Instant::now();
-                step.waiting(&match compiled {
+        let mut lines = BufReader::new(output).lines();
+        loop {
+            tokio::select! {
+                line = lines.next_line() => match line? {
+                    None => break,
+                    Some(line) => {
+                        writeln!(log, "{line}")?;
+                        if line.starts_with("go: downloading") {
+                            downloaded = downloaded.saturating_add(1);
+                        } else if !line.starts_with("go: ") {
+                            compiled = compiled.saturating_add(1);
+                        }
+                    }
+                },
+                _ = tell.tick() => step.waiting(&match compiled {
                     0 => format!("downloading source: {downloaded} modules so far"),
-                    _ => format!("compiling: {compiled} of about {packages} packages"),
-                });
+                    _ => format!("compiling and linking: {compiled} of about {packages} packages"),
+                }),
             }
         }
     }
-    Ok(child.wait()?.success())
+    Ok(child.wait().await?.success())
 }
 
-fn find_go(search: &Search) -> Option<PathBuf> {
-    let path = search.path.as_ref()?;
-    std::env::split_paths(path).map(|folder| folder.join("go")).find(|go| {
-        go.is_file()
-            && Command::new(go)
-                .arg("version")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
-    })
+/// Finds a Go toolchain that can build the recipe.
+async fn find_go(search: &Search) -> Result<PathBuf, BuildError> {
+    let path = search.path.as_deref().unwrap_or_default();
+    for go in std::env::split_paths(path).map(|folder| folder.join("go")).filter(|go| go.is_file()) {
+        let asked = Command::new(&go).arg("version").env("GOTOOLCHAIN", "local").output().await;
+        let Ok(output) = asked else { continue };
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let Some(minor) = go_minor(&said) else { continue };
+        let pinned = std::env::var("GOTOOLCHAIN").is_ok_and(|wanted| wanted == "local");
+        let needed = if pinned { GO_WITH_TOOLS } else { GO_THAT_UPGRADES };
+        return if minor >= needed { Ok(go) } else { Err(BuildError::OldGo(said)) };
+    }
+    Err(BuildError::NoGo)
+}
+
+/// The minor version in `go version go1.24.2 linux/amd64`.
+fn go_minor(said: &str) -> Option<u32> {
+    let version = said.strip_prefix("go version go1.")?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Removes what interrupted builds left; called under the lock, so nobody is using it.
@@ -267,16 +323,19 @@ mod tests {
             for file in ["core.yaml", "orderer.yaml"] {
                 fs::write(machine.at("module/sampleconfig").join(file), "a: 1\n").unwrap();
             }
-            let script = format!(
+            write_program(&machine.at("path/go"), &machine.script(install));
+            machine
+        }
+
+        fn script(&self, install: &str) -> String {
+            format!(
                 "cd {home}\ncase \"$1\" in\n\
                  version) echo go version go1.24.2 ;;\n\
                  list) echo {home}/module ;;\n\
                  install) echo once >> count; echo 'go: downloading x' >&2; {install} ;;\n\
                  esac\n",
-                home = machine.home.path().display()
-            );
-            write_program(&machine.at("path/go"), &script);
-            machine
+                home = self.home.path().display()
+            )
         }
 
         fn at(&self, path: &str) -> PathBuf {
@@ -307,32 +366,30 @@ mod tests {
     const PROGRAMS: &str = "mkdir -p $GOBIN; for p in peer orderer configtxgen; do \
                             printf '#!/bin/sh\\necho \" Version: 3.1.1\"\\n' > $GOBIN/$p; chmod +x $GOBIN/$p; done";
 
-    #[test]
-    fn it_is_built_once_and_found_again() {
+    #[tokio::test]
+    async fn it_is_built_once_and_found_again() {
         let machine = Machine::new(PROGRAMS);
-        let first = cached_or_built(&machine.search(), &Quiet).unwrap();
+        let first = cached_or_built(&machine.search(), &Quiet).await.unwrap();
         assert_eq!(first.origin(), Origin::Built);
         assert!(first.sample_config().join("orderer.yaml").is_file());
-        let second = cached_or_built(&machine.search(), &Quiet).unwrap();
+        let second = cached_or_built(&machine.search(), &Quiet).await.unwrap();
         assert_eq!(second.origin(), Origin::Cache);
         assert_eq!((first.peer(), machine.builds()), (second.peer(), 1));
     }
 
-    #[test]
-    fn two_at_once_share_one_build() {
+    #[tokio::test]
+    async fn two_at_once_share_one_build() {
         let machine = Machine::new(PROGRAMS);
-        std::thread::scope(|scope| {
-            let all: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| cached_or_built(&machine.search(), &Quiet).unwrap())).collect();
-            for one in all {
-                one.join().unwrap();
-            }
-        });
+        let search = machine.search();
+        let one = || cached_or_built(&search, &Quiet);
+        let (a, b, c) = tokio::join!(one(), one(), one());
+        assert_eq!(a.unwrap().peer(), b.unwrap().peer());
+        c.unwrap();
         assert_eq!(machine.builds(), 1);
     }
 
-    #[test]
-    fn an_interrupted_build_is_not_taken_for_a_finished_one() {
+    #[tokio::test]
+    async fn an_interrupted_build_is_not_taken_for_a_finished_one() {
         let machine = Machine::new(PROGRAMS);
         let shelf = machine.at("cache/fabric");
         let name = machine.built().file_name().unwrap().to_string_lossy().into_owned();
@@ -341,30 +398,61 @@ mod tests {
         fs::write(left.join("peer"), "half").unwrap();
         // Under its final name too: what was removed from there by hand.
         fs::create_dir_all(machine.built().join("bin")).unwrap();
-        cached_or_built(&machine.search(), &Quiet).unwrap();
+        cached_or_built(&machine.search(), &Quiet).await.unwrap();
         assert!(!left.exists());
         assert!(machine.built().join("bin/orderer").is_file());
     }
 
-    #[test]
-    fn a_failed_build_leaves_nothing_and_shows_gos_words() {
+    #[tokio::test]
+    async fn a_failed_build_leaves_nothing_and_shows_gos_words() {
         let machine = Machine::new("echo 'proxy says: 404 Not Found' >&2; exit 1");
-        let error = cached_or_built(&machine.search(), &Quiet).unwrap_err();
+        let error = cached_or_built(&machine.search(), &Quiet).await.unwrap_err();
         let BuildError::Go { tail, log, .. } = &error else { panic!("{error:?}") };
         assert!(tail.contains("404") && log.is_file(), "{tail}");
         assert!(!machine.built().exists());
         assert!(error.to_string().contains("FABRIC_BIN"));
         // What was built must run: a program that does not is no success.
         let silent = Machine::new(&PROGRAMS.replace("3.1.1", "latest"));
-        assert!(matches!(cached_or_built(&silent.search(), &Quiet), Err(BuildError::Unusable(_))));
+        assert!(matches!(cached_or_built(&silent.search(), &Quiet).await, Err(BuildError::Unusable(_))));
         assert!(!silent.built().exists());
     }
 
-    #[test]
-    fn a_release_without_a_recipe_names_those_with_one() {
+    #[tokio::test]
+    async fn a_release_without_a_recipe_names_those_with_one() {
         let machine = Machine::new(PROGRAMS);
         let search = Search { version: Version::new(3, 0, 0), ..machine.search() };
-        let error = cached_or_built(&search, &Quiet).unwrap_err();
+        let error = cached_or_built(&search, &Quiet).await.unwrap_err();
         assert!(error.to_string().contains("3.1.1, 2.5.9"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_given_up_is_no_build() {
+        let machine = Machine::new("exec sleep 1000");
+        let count = machine.at("count");
+        let search = machine.search();
+        let begun = async {
+            while !count.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            built = cached_or_built(&search, &Quiet) => panic!("{built:?}"),
+            () = begun => {}
+        }
+        assert!(!machine.built().exists());
+        write_program(&machine.at("path/go"), &machine.script(PROGRAMS));
+        cached_or_built(&search, &Quiet).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_old_go_is_named() {
+        let machine = Machine::new(PROGRAMS);
+        write_program(&machine.at("path/go"), "echo go version go1.19.8 linux/amd64");
+        assert!(matches!(
+            cached_or_built(&machine.search(), &Quiet).await,
+            Err(BuildError::OldGo(found)) if found.contains("go1.19.8")
+        ));
+        assert_eq!(go_minor("go version go1.26.8 linux/amd64"), Some(26));
+        assert_eq!(go_minor("go version devel"), None);
     }
 }

@@ -117,7 +117,7 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     files::make_private_folder(layout.root())?;
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
-    let binaries = options.binaries.find(progress)?;
+    let binaries = options.binaries.find(progress).await?;
     let stand = Stand { network, options, progress, binaries };
     stand.issue()?;
     let ports = Ports::keep(&layout.ports(), stand.wanted_ports())?;

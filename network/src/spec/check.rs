@@ -363,4 +363,16 @@ mod tests {
         assert!(spec.add_user("south", user("a/b")).is_err());
         assert_eq!(spec.organization("south").unwrap().users.len(), 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_accepted_is_one_folder_name(text in ".{0,20}|[a-z./_-]{0,8}") {
+            let accepted = [is_user_name(&text), is_host(&text), domain("d", &text).is_ok(), segments(&text, ".+-_")];
+            if accepted.contains(&true) {
+                let mut parts = std::path::Path::new(&text).components();
+                assert!(matches!(parts.next(), Some(std::path::Component::Normal(_))));
+                assert!(parts.next().is_none());
+            }
+        }
+    }
 }

@@ -10,12 +10,12 @@ mod draft;
 mod propose;
 mod show;
 
-pub(crate) use draft::draft;
+pub(crate) use draft::{Draft, draft};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Writes a policy for this network, to be read, edited and proposed.
-    Draft(draft::Draft),
+    Draft(Draft),
     /// Proposes the next policy.
     Propose(propose::Propose),
     /// Approves a proposed policy for the own hospital.

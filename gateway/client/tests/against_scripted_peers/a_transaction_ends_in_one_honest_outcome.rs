@@ -460,6 +460,44 @@ async fn a_missing_verdict_is_unknown_and_can_be_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_busy_or_restarting_peer_is_asked_again_for_the_verdict() {
+    let refusals = Mutex::new(vec![
+        Status::unavailable("going down"),
+        Status::unknown("too many requests for /gateway.Gateway, exceeding concurrency limit (500)"),
+    ]);
+    let script = Script {
+        commit_status: Box::new(move |_| match refusals.lock().unwrap().pop() {
+            Some(refusal) => Answer::Refuse(refusal),
+            None => verdict(TxValidationCode::Valid),
+        }),
+        ..honest()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let (credentials, signatures) = counted_credentials();
+    let contract = contract(&peer, credentials).await;
+    contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap();
+    assert_eq!(signatures.load(Ordering::Relaxed), 3, "asking again takes no new signature");
+}
+
+#[tokio::test]
+async fn a_refused_verdict_is_not_asked_for_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let script = Script {
+        commit_status: Box::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Answer::Refuse(Status::permission_denied("no reader"))
+        }),
+        ..honest()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let contract = contract(&peer, credentials()).await;
+    let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Unknown { stage: Stage::CommitStatus, .. }), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn a_verdict_other_than_valid_is_a_no() {
     for (number, code) in
         [(11, TxValidationCode::MvccReadConflict), (4711, TxValidationCode::InvalidOtherReason)]
