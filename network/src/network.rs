@@ -1,6 +1,9 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
 mod claim;
+mod deploy;
+mod nodes;
+mod reach;
 mod status;
 mod up;
 
@@ -157,8 +160,12 @@ impl Network {
     /// [`DownError`] when one does not end.
     pub async fn down(&self, progress: &dyn Progress) -> Result<usize, DownError> {
         if !self.layout.root().exists() {
-            progress::skipped(progress, "stop the network", "there is none");
-            return Ok(0);
+            // Whoever removed the folder may have left its processes running.
+            if self.supervisor.marked().is_empty() {
+                progress::skipped(progress, "stop the network", "there is none");
+                return Ok(0);
+            }
+            return Ok(self.stop(progress).await?);
         }
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         Ok(self.stop(progress).await?)

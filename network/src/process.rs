@@ -4,24 +4,26 @@
 //! started it, its folder finds it again, and only it.
 
 mod diagnose;
+mod fingerprint;
+mod handle;
 mod proc_fs;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::ports::{self, PortError};
+use handle::Handle;
 
 pub(crate) use proc_fs::{all, command_line};
 
@@ -130,8 +132,10 @@ pub enum ProcessError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     pid: u32,
-    /// Kernel ticks since boot at its start: with the id, it names one process for ever.
+    /// Kernel ticks since boot at its start: with the id and the boot, they name one process for ever.
     start_ticks: u64,
+    /// The kernel's id of the boot.
+    boot_id: String,
     /// SHA-256 over program, arguments, environment and the files it reads.
     fingerprint: String,
 }
@@ -157,7 +161,7 @@ impl Supervisor {
     /// # Errors
     /// [`ProcessError`] when a port is taken, or the program does not run.
     pub async fn ensure(&self, service: &Service) -> Result<Ensured, ProcessError> {
-        let fingerprint = fingerprint(service)?;
+        let fingerprint = fingerprint::of(service)?;
         let ran = match self.record_of_running(&service.name) {
             Some(record) if record.fingerprint == fingerprint => return Ok(Ensured::Running),
             record => record.is_some(),
@@ -243,21 +247,44 @@ impl Supervisor {
         Ok(stopped)
     }
 
-    /// Every living process, other than this one, that carries this state folder.
+    /// Every living process, other than this one, that was started for this state folder.
+    ///
+    /// It carries the folder, or its record names it: in the moment in which a process exchanges its program, the
+    /// kernel shows no environment.
     pub fn marked(&self) -> Vec<u32> {
         self.reap();
+        let recorded = self.recorded();
         all()
             .filter(|pid| *pid != std::process::id())
-            .filter(|pid| proc_fs::carries(*pid, MARKER, self.layout.root().as_os_str()))
+            .filter(|pid| recorded.contains_key(pid) || self.carries_folder(*pid))
             .filter(|pid| proc_fs::start_ticks(*pid).is_some())
             .collect()
     }
 
     /// The processes of this name, recorded or not.
     fn named(&self, name: &str) -> Vec<u32> {
+        let recorded = self.recorded();
         let mut found = self.marked();
-        found.retain(|pid| proc_fs::carries(*pid, NAME, name.as_ref()));
+        found.retain(|pid| {
+            recorded.get(pid).is_some_and(|known| known == name)
+                || proc_fs::carries(*pid, NAME, name.as_ref())
+        });
         found
+    }
+
+    /// The names of the processes that run by their records.
+    fn recorded(&self) -> BTreeMap<u32, String> {
+        fs::read_dir(self.layout.run())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(ToOwned::to_owned))
+            .filter_map(|name| self.record_of_running(&name).map(|record| (record.pid, name)))
+            .collect()
+    }
+
+    fn carries_folder(&self, pid: u32) -> bool {
+        proc_fs::carries(pid, MARKER, self.layout.root().as_os_str())
     }
 
     fn start(&self, service: &Service, fingerprint: String) -> Result<(), ProcessError> {
@@ -293,53 +320,44 @@ impl Supervisor {
                 source,
             })?;
         let pid = child.id();
-        let record = Record { pid, start_ticks: proc_fs::start_ticks(pid).unwrap_or_default(), fingerprint };
+        let record = Record {
+            pid,
+            start_ticks: proc_fs::start_ticks(pid).unwrap_or_default(),
+            boot_id: proc_fs::boot_id(),
+            fingerprint,
+        };
         self.children().insert(pid, child);
         let text = serde_json::to_string(&record).unwrap_or_default();
         files::replace(&self.record_path(&service.name), files::PUBLIC, text.as_bytes())?;
         Ok(())
     }
 
-    /// Asks processes to end, then makes them.
+    /// Asks processes to end, then makes them, and waits until the kernel has closed their files and sockets.
     async fn end(&self, pids: &[u32]) -> Result<(), ProcessError> {
+        let mut handles =
+            pids.iter().filter_map(|pid| self.handle(*pid).transpose()).collect::<Result<Vec<_>, _>>()?;
         for (signal, grace) in [(Signal::TERM, GRACE), (Signal::KILL, KILL_GRACE)] {
-            for pid in pids {
-                self.signal(*pid, signal)?;
+            for handle in &handles {
+                handle.send(signal)?;
             }
             let begun = Instant::now();
             while begun.elapsed() < grace {
+                handles.retain(|handle| !handle.has_ended());
                 self.reap();
-                if !pids.iter().any(|pid| self.is_ours(*pid)) {
+                if handles.is_empty() {
                     return Ok(());
                 }
                 tokio::time::sleep(POLL).await;
             }
         }
-        Err(ProcessError::Unstoppable(pids.iter().copied().filter(|pid| self.is_ours(*pid)).collect()))
+        Err(ProcessError::Unstoppable(handles.iter().map(Handle::pid).collect()))
     }
 
-    /// Signals a process after its handle made sure that the id is still ours.
-    fn signal(&self, pid: u32, signal: Signal) -> Result<(), ProcessError> {
-        let refused = |source| ProcessError::Signal { pid, source };
-        let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
-            return Ok(());
-        };
-        let handle = match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(refused(error.into())),
-        };
-        if !self.is_ours(pid) {
-            return Ok(());
-        }
-        match pidfd_send_signal(handle, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(refused(error.into())),
-        }
-    }
-
-    fn is_ours(&self, pid: u32) -> bool {
-        proc_fs::start_ticks(pid).is_some() && proc_fs::carries(pid, MARKER, self.layout.root().as_os_str())
+    /// A handle of a process that is ours; with it the id cannot come to mean another process.
+    fn handle(&self, pid: u32) -> Result<Option<Handle>, ProcessError> {
+        let handle = Handle::open(pid)?;
+        let ours = self.carries_folder(pid) || self.recorded().contains_key(&pid);
+        Ok(handle.filter(|_| ours))
     }
 
     fn record_of_running(&self, name: &str) -> Option<Record> {
@@ -347,7 +365,7 @@ impl Supervisor {
         let text = files::read(&self.record_path(name)).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
         let alive = proc_fs::start_ticks(record.pid) == Some(record.start_ticks)
-            && proc_fs::carries(record.pid, MARKER, self.layout.root().as_os_str());
+            && record.boot_id == proc_fs::boot_id();
         alive.then_some(record)
     }
 
@@ -388,47 +406,6 @@ fn turn_logs(log: &Path) -> Result<(), FileError> {
         rename(&numbered(number), &numbered(number.saturating_add(1)))?;
     }
     rename(log, &numbered(1))
-}
-
-/// SHA-256 over everything that makes a restart necessary when it changes.
-fn fingerprint(service: &Service) -> Result<String, ProcessError> {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    part(service.program.as_os_str().as_encoded_bytes());
-    for arg in &service.args {
-        part(arg.as_encoded_bytes());
-    }
-    part(b"environment");
-    for (name, value) in &service.env {
-        part(name.as_bytes());
-        part(value.as_encoded_bytes());
-    }
-    part(b"files");
-    part(&digest_of(&service.program).map_err(|source| ProcessError::Start {
-        name: service.name.clone(),
-        program: service.program.clone(),
-        source,
-    })?);
-    for path in &service.reads {
-        part(&digest_of(path).map_err(|e| FileError::new(path, "read", e))?);
-    }
-    Ok(hex::encode(hash.finalize()))
-}
-
-fn digest_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut hash = Sha256::new();
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let read = std::io::Read::read(&mut file, &mut buffer)?;
-        match buffer.get(..read) {
-            None | Some([]) => return Ok(hash.finalize().to_vec()),
-            Some(bytes) => hash.update(bytes),
-        }
-    }
 }
 
 #[cfg(test)]

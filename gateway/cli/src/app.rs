@@ -134,20 +134,23 @@ impl App {
             return Ok(Identity { msp_folder: PathBuf::from(name), profile: Profile::read(file)? });
         }
         let Some((organization, user)) = name.split_once('/') else {
-            let problem = format!("identity `{name}` is no `ORGANISATION/NAME`; an MSP folder needs --profile too");
+            let problem =
+                format!("identity `{name}` is no `ORGANISATION/NAME`; an MSP folder needs --profile too");
             return Err(Invalid(problem).into());
         };
         let network = Network::existing(&self.network_folder())
             .with_context(|| format!("identity `{name}` cannot be looked up"))?;
         let Some(organization) = network.spec().organization(organization) else {
             let known: Vec<_> = network.spec().organizations.iter().map(|o| o.name.as_str()).collect();
-            let problem = format!("there is no organisation `{organization}`: there are {}", known.join(", "));
+            let problem =
+                format!("there is no organisation `{organization}`: there are {}", known.join(", "));
             return Err(Invalid(problem).into());
         };
         let msp_folder = network.layout().user(organization, user).join("msp");
         if !msp_folder.is_dir() {
-            let problem =
-                format!("there is no identity `{name}`: issue one with `caretrail identity issue {name} --role …`");
+            let problem = format!(
+                "there is no identity `{name}`: issue one with `caretrail identity issue {name} --role …`"
+            );
             return Err(Invalid(problem).into());
         }
         Ok(Identity { msp_folder, profile: network.profile(organization)? })

@@ -9,8 +9,8 @@ use caretrail_model::time::{DurationMs, UnixMs};
 
 /// A length of time in words, such as `30d`, `1h 30m` or `5s`.
 pub(crate) fn duration(text: &str) -> Result<DurationMs, String> {
-    let duration: Duration =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; write it like `30d` or `1h 30m`"))?;
+    let duration: Duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like `30d` or `1h 30m`"))?;
     u64::try_from(duration.as_millis())
         .ok()
         .and_then(DurationMs::new)
@@ -58,7 +58,8 @@ pub(crate) fn shown(instant: UnixMs) -> String {
 /// Random bytes for nonces and request ids.
 pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     Ok(bytes)
 }
 

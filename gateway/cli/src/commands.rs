@@ -45,7 +45,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "CARETRAIL_STATE", value_name = "DIR", help_heading = "Everywhere")]
     pub(crate) state: Option<PathBuf>,
     /// Who acts: `ORGANISATION/NAME` in the state folder, or an MSP folder (with --profile).
-    #[arg(long, global = true, env = "CARETRAIL_IDENTITY", value_name = "DIR|NAME", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        env = "CARETRAIL_IDENTITY",
+        value_name = "DIR|NAME",
+        help_heading = "Everywhere"
+    )]
     pub(crate) identity: Option<String>,
     /// Connection profile, where the identity is an MSP folder.
     #[arg(long, global = true, env = "CARETRAIL_PROFILE", value_name = "FILE", help_heading = "Everywhere")]
@@ -120,6 +126,6 @@ pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
         Command::Audit(verb) => audit::run(verb, &app).await,
         Command::Tx(verb) => tx::run(verb, &app).await,
         Command::Serve(serve) => serve.run(&app).await,
-        Command::Demo(demo) => demo.run(&app).await,
+        Command::Demo(demo) => Box::pin(demo.run(&app)).await,
     }
 }

@@ -4,12 +4,18 @@ use std::process::ExitCode;
 
 use caretrail_records::document::DocumentError;
 use caretrail_records::failure::chain;
-use caretrail_records::release::{ReleaseClientError};
+use caretrail_records::hospital::HospitalError;
+use caretrail_records::patient_key::PatientKeyError;
+use caretrail_records::records::IdentityError;
+use caretrail_records::release::{KemKeyError, ReleaseClientError};
+use caretrail_records::seal::OpenError;
+use caretrail_records::storage_key::StorageKeyError;
 use caretrail_records::workflows::{
     AccessLogError, DocumentWorkflowError, RegisterPatientError, ReleaseError, SettleError,
 };
 use caretrail_records::{CallError, Failure};
-use hlf_gateway::CommitStatusError;
+use hlf_gateway::{CommitStatusError, ConnectError, MspFolderError};
+use hlf_network::network::{DownError, StateError, UpError};
 use serde::Serialize;
 
 use crate::printer::{Format, Printer};
@@ -68,14 +74,33 @@ pub(crate) fn report(error: &anyhow::Error, printer: Printer) -> Exit {
     exit
 }
 
+/// Prints help, the version, or what is wrong with the command line.
+///
+/// The command line could not be read, so the format is looked for in its words.
+pub(crate) fn report_usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A closed stdout leaves nobody to tell.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let words: Vec<_> = std::env::args().collect();
+    let json = words.iter().any(|word| word == "--format=json")
+        || words.windows(2).any(|pair| pair == ["--format", "json"])
+        || std::env::var("CARETRAIL_FORMAT").is_ok_and(|format| format == "json");
+    if json {
+        let failure = Failure::new("USAGE_INVALID", "input", "see the command's --help");
+        let text = error.render().to_string();
+        let told = Told { failure: &failure, message: text.trim_end() };
+        let printer = Printer::new(Format::Json, false);
+        printer.error(&serde_json::to_string(&told).unwrap_or(text.clone()));
+    } else {
+        // A closed stderr leaves nobody to tell.
+        let _ = error.print();
+    }
+    Exit::Invalid
+}
+
 fn classify(error: &anyhow::Error) -> (Failure, Exit) {
-    if error.is::<Invalid>() {
-        return (Failure::new("invalid_input", "input", ""), Exit::Invalid);
-    }
-    if let Some(error) = error.downcast_ref::<CommitStatusError>() {
-        let fix = "ask again later: the transaction may still be ordered, or never have been";
-        return (Failure::new("outcome_unknown", "commit_status", fix).of_transaction(error.tx_id()), Exit::Unknown);
-    }
     if let Some(call) = call_error(error) {
         let exit = match call {
             CallError::Unknown { .. } => Exit::Unknown,
@@ -84,47 +109,101 @@ fn classify(error: &anyhow::Error) -> (Failure, Exit) {
         };
         return (call.failure(), exit);
     }
+    if let Some(error) = error.downcast_ref::<CommitStatusError>() {
+        let fix = "ask again later: the transaction may still be ordered, or never have been";
+        let failure = Failure::new("OUTCOME_UNKNOWN", "commit_status", fix).of_transaction(error.tx_id());
+        return (failure.retryable(), Exit::Unknown);
+    }
     if let Some(ReleaseError::Client(client)) = error.downcast_ref() {
         return release_failure(client);
     }
-    if let Some(client) = error.downcast_ref::<ReleaseClientError>() {
-        return release_failure(client);
+    if let Some(error) = error.downcast_ref::<ConnectError>() {
+        let fix = "check that the peer runs (`caretrail network status`) and that the profile names it";
+        let address = Some(error.address().to_owned());
+        return (
+            Failure { address, ..Failure::new("PEER_UNREACHABLE", "connect", fix).retryable() },
+            Exit::Failed,
+        );
+    }
+    local(error)
+}
+
+/// What went wrong on this machine, before or after the network was asked.
+fn local(error: &anyhow::Error) -> (Failure, Exit) {
+    let invalid = |code, fix| (Failure::new(code, "input", fix), Exit::Invalid);
+    let failed = |code, fix| (Failure::new(code, "local", fix), Exit::Failed);
+    if error.is::<Invalid>() {
+        return invalid("INPUT_INVALID", "see the command's --help");
     }
     if error.is::<DocumentError>() {
-        return (Failure::new("document_unusable", "input", ""), Exit::Invalid);
+        return invalid("DOCUMENT_UNUSABLE", "name a file of 1 byte to 64 MiB that can be read");
     }
-    (Failure::new("failed", "local", ""), Exit::Failed)
+    if error.is::<MspFolderError>() || error.is::<IdentityError>() {
+        return invalid("IDENTITY_UNUSABLE", "name an MSP folder with a valid certificate and its own key");
+    }
+    if error.is::<PatientKeyError>() || error.is::<KemKeyError>() || error.is::<StorageKeyError>() {
+        return invalid("KEY_UNUSABLE", "name a key file that is whole and readable by its owner only");
+    }
+    let store = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
+        (Some(RegisterPatientError::Store(store)), _, _) => Some(store),
+        (_, Some(DocumentWorkflowError::Store(store)), _) => Some(store),
+        (_, _, store) => store,
+    };
+    match store {
+        Some(HospitalError::NumberTaken { .. } | HospitalError::PatientTaken { .. }) => {
+            return invalid("NUMBER_TAKEN", "find the patient by the number: `caretrail patient find`");
+        }
+        Some(HospitalError::NumberMalformed) => {
+            return invalid("NUMBER_MALFORMED", "give the number as 1 to 64 bytes of text");
+        }
+        Some(_) => {
+            return failed("STORE_FAILED", "check the hospital's data folder, its disk and its permissions");
+        }
+        None => {}
+    }
+    match error.downcast_ref() {
+        Some(DocumentWorkflowError::Vault(_)) => {
+            return failed("VAULT_FAILED", "check the vault's folder: its free space and its permissions");
+        }
+        Some(DocumentWorkflowError::Open { source: OpenError::Mismatch(_), .. }) => {
+            return failed(
+                "DOES_NOT_MATCH",
+                "restore the blob from a backup: the channel holds what it has to be",
+            );
+        }
+        Some(DocumentWorkflowError::NoSuchVersion { .. }) => {
+            return invalid("VERSION_UNKNOWN", "list the record's history");
+        }
+        _ => {}
+    }
+    if error.is::<UpError>() || error.is::<DownError>() || error.is::<StateError>() {
+        return failed("NETWORK_FAILED", "mend what the message names, then run the same command again");
+    }
+    failed("FAILED", "")
 }
 
 fn release_failure(client: &ReleaseClientError) -> (Failure, Exit) {
     let failure = client.failure();
-    let exit = if failure.code == "outcome_unknown" { Exit::Unknown } else { Exit::Failed };
+    let exit =
+        if failure.code.eq_ignore_ascii_case("OUTCOME_UNKNOWN") { Exit::Unknown } else { Exit::Failed };
     (failure, exit)
 }
 
 /// The contract's or the network's answer, in whatever workflow it came.
 fn call_error(error: &anyhow::Error) -> Option<&CallError> {
     if let Some(call) = error.downcast_ref::<CallError>() {
-        return Some(call);
-    }
-    match error.downcast_ref::<RegisterPatientError>() {
-        Some(RegisterPatientError::Call(call)) => return Some(call),
-        _ => {}
-    }
-    match error.downcast_ref::<DocumentWorkflowError>() {
-        Some(DocumentWorkflowError::Call(call)) => return Some(call),
-        _ => {}
-    }
-    match error.downcast_ref::<ReleaseError>() {
-        Some(ReleaseError::Call(call)) => return Some(call),
-        _ => {}
-    }
-    match error.downcast_ref::<AccessLogError>() {
-        Some(AccessLogError::Call(call)) => return Some(call),
-        _ => {}
-    }
-    match error.downcast_ref::<SettleError>() {
-        Some(SettleError::Call(call)) => Some(call),
-        _ => None,
+        Some(call)
+    } else if let Some(RegisterPatientError::Call(call)) = error.downcast_ref() {
+        Some(call)
+    } else if let Some(DocumentWorkflowError::Call(call)) = error.downcast_ref() {
+        Some(call)
+    } else if let Some(ReleaseError::Call(call)) = error.downcast_ref() {
+        Some(call)
+    } else if let Some(AccessLogError::Call(call)) = error.downcast_ref() {
+        Some(call)
+    } else if let Some(SettleError::Call(call)) = error.downcast_ref() {
+        Some(call)
+    } else {
+        None
     }
 }

@@ -11,6 +11,7 @@ mod commands;
 mod failure;
 mod printer;
 mod progress;
+mod table;
 
 use crate::app::App;
 use crate::commands::Cli;
@@ -20,12 +21,7 @@ use crate::failure::Exit;
 async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // A closed stdout or stderr leaves nobody to tell.
-            let _ = error.print();
-            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Done };
-            return exit.into();
-        }
+        Err(error) => return failure::report_usage(&error).into(),
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("CARETRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))

@@ -81,6 +81,19 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// The address that was to be reached, as given.
+    pub fn address(&self) -> &str {
+        match self {
+            Self::BadAddress { address }
+            | Self::BadTls { address, .. }
+            | Self::Untrusted { address, .. }
+            | Self::Unreachable { address, .. }
+            | Self::Deadline { address, .. } => address,
+        }
+    }
+}
+
 impl Endpoint {
     /// A server at `host:port` whose TLS certificate must be vouched for by one of the authorities in PEM.
     pub fn tls(address: impl Into<String>, roots_pem: impl Into<String>) -> Self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hlf_gateway::{Deadlines, Endorser};
 use serde::Serialize;
 
-use super::up::client_tls;
+use super::reach::client_tls;
 use super::{Network, chaincode_service, package_file};
 use crate::channel;
 use crate::fabric::Version;

@@ -36,6 +36,11 @@ pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// The kernel's id of this boot, empty when it does not tell.
+pub(super) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// Whether a process was started with this variable set to this value.
 pub(super) fn carries(pid: u32, variable: &str, value: &OsStr) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {

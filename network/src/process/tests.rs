@@ -65,6 +65,35 @@ async fn another_supervisor_finds_what_a_lost_one_started() {
 }
 
 #[tokio::test]
+async fn a_process_that_exchanges_its_program_stays_known() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let execs =
+        "n=$((${n:-0}+1)); export n; [ $n -gt 200 ] && exec sleep 1000; exec /bin/sh -c \"$0\" \"$0\"";
+    let mut service = shell("a", "exec /bin/sh -c \"$0\" \"$0\"");
+    service.args.push(execs.into());
+    supervisor.ensure(&service).await.unwrap();
+    let first = supervisor.running("a").unwrap();
+    for _ in 0..100 {
+        assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Running);
+    }
+    assert_eq!(supervisor.running("a").unwrap(), first);
+    assert_eq!(supervisor.sweep().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_record_of_another_boot_names_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    supervisor.ensure(&shell("a", "exec sleep 1000")).await.unwrap();
+    let path = home.path().join("run/a.json");
+    let record = fs::read_to_string(&path).unwrap();
+    fs::write(&path, record.replace(&proc_fs::boot_id(), "another")).unwrap();
+    assert!(supervisor.running("a").is_none());
+    assert_eq!(supervisor.sweep().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_process_that_ends_early_says_why() {
     let home = tempfile::tempdir().unwrap();
     let supervisor = supervisor(&home);

@@ -21,8 +21,10 @@ use teller::Teller;
 const STAFF: [&str; 3] = ["north/ada", "north/newcomer", "south/ben"];
 
 #[derive(Debug, Args)]
-#[command(after_help = "It makes what is missing, uses what runs, and leaves the network running. Each run tells the story of a new \
-                        synthetic patient.\n\nExamples:\n  caretrail demo\n  caretrail demo --file scan.pdf")]
+#[command(
+    after_help = "It makes what is missing, uses what runs, and leaves the network running. Each run tells the story of a new \
+                        synthetic patient.\n\nExamples:\n  caretrail demo\n  caretrail demo --file scan.pdf"
+)]
 pub(crate) struct Demo {
     /// A document of your own to carry along, 1 byte to 64 MiB.
     #[arg(long, value_name = "FILE")]

@@ -1,10 +1,10 @@
 //! `caretrail practitioner`: whom a hospital authorises.
 
-use caretrail_model::ids::Subject;
+use caretrail_model::ids::{MspId, Subject};
 use clap::Subcommand;
 
 use crate::app::App;
-use crate::failure::Exit;
+use crate::failure::{Exit, Invalid};
 
 mod authorize;
 mod show;
@@ -28,10 +28,15 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     }
 }
 
-/// A practitioner named by subject, or by `ORGANISATION/NAME` of an identity in the state folder.
-fn subject(app: &App, text: &str) -> anyhow::Result<Subject> {
-    match text.parse() {
-        Ok(subject) => Ok(subject),
-        Err(_) => Ok(app.actor_of(text)?.subject),
+/// A practitioner of the own hospital, named by subject or by `ORGANISATION/NAME` in the state folder.
+fn subject(app: &App, text: &str, own: &MspId) -> anyhow::Result<Subject> {
+    if let Ok(subject) = text.parse() {
+        return Ok(subject);
     }
+    let actor = app.actor_of(text)?;
+    if &actor.msp_id != own {
+        let problem = format!("`{text}` is of {}, and an admin of {own} speaks for {own} only", actor.msp_id);
+        return Err(Invalid(problem).into());
+    }
+    Ok(actor.subject)
 }

@@ -24,9 +24,11 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
-#[command(after_help = "It acts with the identity of a service. A record leaves only after its disclosure is committed, and only to the \
+#[command(
+    after_help = "It acts with the identity of a service. A record leaves only after its disclosure is committed, and only to the \
                         one for whom access was decided. SIGTERM and Ctrl-C end it once open requests are answered.\n\n\
-                        Example:\n  caretrail serve --identity north/service --health-listen 127.0.0.1:8080")]
+                        Example:\n  caretrail serve --identity north/service --health-listen 127.0.0.1:8080"
+)]
 pub(crate) struct Serve {
     /// Where other hospitals reach it, over mutual TLS [default: the organisation's port in the state folder].
     #[arg(long, value_name = "ADDRESS")]
@@ -49,7 +51,8 @@ impl Serve {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         if session.records.role() != Role::Service {
-            let problem = format!("a daemon acts as a `service`, and this identity is a `{}`", session.records.role());
+            let problem =
+                format!("a daemon acts as a `service`, and this identity is a `{}`", session.records.role());
             return Err(Invalid(problem).into());
         }
         let config = self.config(app, &session.profile.organization)?;
@@ -60,7 +63,11 @@ impl Serve {
             }
         }
         let server = Server::bind(config, session.records, custody).await?;
-        app.printer.say(format!("{} releases records at {}", session.profile.msp_id, server.local_address()?));
+        app.printer.say(format!(
+            "{} releases records at {}",
+            session.profile.msp_id,
+            server.local_address()?
+        ));
         if let Some(address) = server.health_address()? {
             app.printer.say(format!("health at http://{address}/readyz"));
         }
@@ -84,8 +91,7 @@ impl Serve {
                 (server.certificate, server.key)
             }
         };
-        let authorities =
-            if self.authorities.is_empty() { authority_files(app)? } else { self.authorities };
+        let authorities = if self.authorities.is_empty() { authority_files(app)? } else { self.authorities };
         Ok(Config {
             listen,
             health_listen: self.health_listen,
@@ -131,13 +137,18 @@ pub(crate) async fn ensure(app: &App, network: &Network, organization: &Organiza
     loop {
         let answer = ready(local(health)).await;
         if answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-            app.printer.say(format!("✓ daemon of {}: ready at https://localhost:{listen}", organization.msp_id));
+            app.printer
+                .say(format!("✓ daemon of {}: ready at https://localhost:{listen}", organization.msp_id));
             return Ok(());
         }
         network.supervisor().demand_alive(&name)?;
         if begun.elapsed() > READY_LIMIT {
             let last = answer.unwrap_or_else(|error| error.to_string());
-            bail!("the daemon of {} is not ready after {} s: {last}", organization.msp_id, READY_LIMIT.as_secs());
+            bail!(
+                "the daemon of {} is not ready after {} s: {last}",
+                organization.msp_id,
+                READY_LIMIT.as_secs()
+            );
         }
         tokio::time::sleep(POLL).await;
     }

@@ -86,7 +86,8 @@ impl Row {
             recipient: None,
             tx_id: entry.tx_id.to_string(),
         };
-        let of_record = |record: &RecordId, version| Self { record: Some(record.to_string()), version, ..row() };
+        let of_record =
+            |record: &RecordId, version| Self { record: Some(record.to_string()), version, ..row() };
         match &entry.act {
             Act::PatientRegistered { statement } => {
                 vec![Self { why: Some(format!("statement {statement}")), ..row() }]

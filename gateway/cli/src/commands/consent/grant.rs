@@ -14,9 +14,11 @@ use crate::arguments;
 use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The identity only carries the statement: nobody but the patient's key can sign it.\n\n\
+#[command(
+    after_help = "The identity only carries the statement: nobody but the patient's key can sign it.\n\n\
                         Example:\n  caretrail consent grant --patient 5d… --key patient.pem --to SouthMSP/7c… \\\n    \
-                        --purpose TREAT --for 30d --identity south/service")]
+                        --purpose TREAT --for 30d --identity south/service"
+)]
 pub(crate) struct Grant {
     /// The patient.
     #[arg(long)]
@@ -83,9 +85,7 @@ impl Grant {
         };
         let session = app.session().await?;
         let policy = session.records.evaluate(&caretrail_model::calls::GetPolicy {}).await?;
-        provision
-            .validate(policy.durations.consent_ms_max)
-            .map_err(|error| Invalid(error.to_string()))?;
+        provision.validate(policy.durations.consent_ms_max).map_err(|error| Invalid(error.to_string()))?;
         let grant = statement::Grant { provision, supersedes: self.supersedes };
         let submit_by = now.plus(self.submit_within);
         let signed = key.grant(session.records.ledger(), self.patient, grant, submit_by)?;

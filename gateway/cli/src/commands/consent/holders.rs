@@ -8,7 +8,9 @@ use crate::arguments;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  caretrail consent holders 41… --at 2030-01-01T00:00:00Z --identity north/service")]
+#[command(
+    after_help = "Example:\n  caretrail consent holders 41… --at 2030-01-01T00:00:00Z --identity north/service"
+)]
 pub(crate) struct Holders {
     /// The record.
     record: RecordId,

@@ -25,9 +25,9 @@ use hlf_network::network::Network;
 use super::teller::Teller;
 use crate::app::{App, Session};
 use crate::arguments;
+use crate::commands::audit;
 use crate::commands::policy::{Draft, draft};
 use crate::commands::record::{bundle, release_client};
-use crate::commands::audit;
 
 /// How long a permit can be used: long enough to try the next commands by hand.
 const PERMIT: DurationMs = DurationMs::from_secs(300);
@@ -104,7 +104,8 @@ impl Story {
     }
 
     pub(super) async fn constitute(&mut self) -> anyhow::Result<()> {
-        self.teller.chapter("Both hospitals approve the consortium's policy and authorise their clinicians")?;
+        self.teller
+            .chapter("Both hospitals approve the consortium's policy and authorise their clinicians")?;
         match self.north_admin.records.evaluate(&GetPolicy {}).await {
             Ok(policy) => {
                 self.teller.fact(&format!("policy {} is in force already", policy.sequence))?;
@@ -149,10 +150,14 @@ impl Story {
         let registration = self.key.register(records.ledger(), &records.actor().msp_id, submit_by)?;
         let committed = records.register_patient(&self.custody, &self.number, &registration).await?;
         let patient = committed.reply.patient;
-        self.teller.committed(&format!("patient {patient}, signed with {}", self.key_file.display()), &committed)?;
+        self.teller
+            .committed(&format!("patient {patient}, signed with {}", self.key_file.display()), &committed)?;
         let found = self.custody.store.patient(&self.number)?;
         ensure!(found == Some(patient), "North's own index lost the patient's number");
-        self.teller.fact(&format!("North finds the patient by its own number {}; the channel never sees it", self.number))?;
+        self.teller.fact(&format!(
+            "North finds the patient by its own number {}; the channel never sees it",
+            self.number
+        ))?;
         let held = records.evaluate(&GetPatient { patient }).await?;
         self.teller.ledger(&format!("patient at home in {}, key {}", held.home, held.key))?;
         Ok(patient)
@@ -172,11 +177,14 @@ impl Story {
         let bytes = document.bytes();
         let added = self.ada.records.add_record(&self.custody, patient, document).await?;
         let record = added.reply.record;
-        self.teller.committed(&format!("Ada adds a FHIR bundle of {bytes} bytes as record {record}"), &added)?;
+        self.teller
+            .committed(&format!("Ada adds a FHIR bundle of {bytes} bytes as record {record}"), &added)?;
         let version = self.ada.records.record_version(record, None).await?;
         self.teller.ledger(&format!(
             "commitment {}, sealed blob of {} bytes, digest {}",
-            version.commitments.content_commitment, version.commitments.sealed_bytes, version.commitments.blob_digest
+            version.commitments.content_commitment,
+            version.commitments.sealed_bytes,
+            version.commitments.blob_digest
         ))?;
         Ok(record)
     }
@@ -194,10 +202,8 @@ impl Story {
     ) -> anyhow::Result<StatementId> {
         self.teller.chapter("The patient consents; South asks again; North's daemon releases")?;
         let signed = self.sign_grant(patient)?;
-        let forged = SignedStatement {
-            statement: signed.statement.replacen("TREAT", "HRESCH", 1),
-            ..signed.clone()
-        };
+        let forged =
+            SignedStatement { statement: signed.statement.replacen("TREAT", "HRESCH", 1), ..signed.clone() };
         match self.south_service.records.submit(&GrantConsent { signed: forged }).await {
             Err(error) if error.code() == Some(Code::StatementSignature) => {
                 self.teller.refused("the consent with its purpose changed is refused", &error)?;
@@ -216,7 +222,8 @@ impl Story {
         let custodian = self.ben.records.custodian(patient).await?;
         let client = release_client(&self.app, &self.ben, &custodian, None).await?;
         let ask = ReleaseAsk { decision: permit, patient, record };
-        let again = self.ben.records.release(&client, &custodian, &ask, &KemKey::generate()?, &self.folder).await;
+        let again =
+            self.ben.records.release(&client, &custodian, &ask, &KemKey::generate()?, &self.folder).await;
         self.expect_refused(again, "asked again with another key, North refuses")?;
 
         if let Some(file) = self.own_file.clone() {
@@ -224,7 +231,8 @@ impl Story {
             let bytes = document.bytes();
             let added = self.ada.records.add_record(&self.custody, patient, document).await?;
             let own = added.reply.record;
-            self.teller.committed(&format!("Ada adds {} ({bytes} bytes) as record {own}", file.display()), &added)?;
+            self.teller
+                .committed(&format!("Ada adds {} ({bytes} bytes) as record {own}", file.display()), &added)?;
             let own_permit = self.request(patient, own, Effect::Permit).await?;
             self.release(patient, own, own_permit, &file, "your file").await?;
         }
@@ -249,14 +257,16 @@ impl Story {
         let submit_by = arguments::now()?.plus(DurationMs::from_secs(3600));
         let signed = self.key.end(records.ledger(), patient, consent, submit_by)?;
         let ended = records.submit(&EndConsent { signed }).await?;
-        self.teller.committed("the patient's signed ending of the consent is carried by North's service", &ended)?;
+        self.teller
+            .committed("the patient's signed ending of the consent is carried by North's service", &ended)?;
         let live = records.evaluate(&ListConsents { patient }).await?;
         self.teller.ledger(&format!("{} live consents", live.consents.len()))?;
         self.request(patient, record, Effect::Deny).await?;
         let custodian = self.ben.records.custodian(patient).await?;
         let client = release_client(&self.app, &self.ben, &custodian, None).await?;
         let ask = ReleaseAsk { decision: older, patient, record };
-        let late = self.ben.records.release(&client, &custodian, &ask, &KemKey::generate()?, &self.folder).await;
+        let late =
+            self.ben.records.release(&client, &custodian, &ask, &KemKey::generate()?, &self.folder).await;
         self.expect_refused(late, "a release for the older permit is refused too")
     }
 
@@ -306,7 +316,9 @@ impl Story {
                 row.at,
                 row.block,
                 row.effect.as_deref().unwrap_or("disclosed"),
-                row.recipient.as_ref().map_or_else(|| row.actor.clone(), |to| format!("{} → {to}", row.actor)),
+                row.recipient
+                    .as_ref()
+                    .map_or_else(|| row.actor.clone(), |to| format!("{} → {to}", row.actor)),
                 row.record.as_deref().unwrap_or("-"),
                 row.purpose.as_deref().unwrap_or("-"),
                 row.why.as_deref().unwrap_or("-"),
@@ -361,9 +373,10 @@ impl Story {
         let ask = ReleaseAsk { decision, patient, record };
         let key = KemKey::generate()?;
         let released = self.ben.records.release(&client, &custodian, &ask, &key, &self.folder).await?;
+        let disclosure = self.ben.records.outcome(&released.reply.disclosure).await?;
         self.teller.fact(&format!(
-            "North's daemon put the disclosure on record, then released\n     transaction {}",
-            released.reply.disclosure
+            "North's daemon put the disclosure on record, then released\n     block {}  transaction {}",
+            disclosure.block_number, disclosure.tx_id
         ))?;
         let received = self.folder.join(format!("received-{record}"));
         released.opened.save(&received)?;

@@ -22,10 +22,8 @@ impl Teller {
 
     /// An act that committed.
     pub(super) fn committed<R>(&self, what: &str, committed: &Committed<R>) -> anyhow::Result<()> {
-        self.printer.text(&format!(
-            "   ✓ {what}\n     block {}  transaction {}\n",
-            committed.block, committed.tx_id
-        ))
+        self.printer
+            .text(&format!("   ✓ {what}\n     block {}  transaction {}\n", committed.block, committed.tx_id))
     }
 
     /// Something that is true without a transaction.

@@ -11,8 +11,10 @@ use crate::app::App;
 use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The certificate names nobody: its common name is the random subject, which every member of the channel \
-                        sees.\n\nExample:\n  caretrail identity issue north/ada --role clinician")]
+#[command(
+    after_help = "The certificate names nobody: its common name is the random subject, which every member of the channel \
+                        sees.\n\nExample:\n  caretrail identity issue north/ada --role clinician"
+)]
 pub(crate) struct Issue {
     /// `ORGANISATION/NAME`; the name stays in the state folder.
     name: String,

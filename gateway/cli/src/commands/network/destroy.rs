@@ -5,8 +5,10 @@ use crate::app::App;
 use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Vaults, stores and indexes of the hospitals are not the network's and stay: they cannot be used with another \
-                        network of the same name.\n\nExample:\n  caretrail network destroy --channel records")]
+#[command(
+    after_help = "Vaults, stores and indexes of the hospitals are not the network's and stay: they cannot be used with another \
+                        network of the same name.\n\nExample:\n  caretrail network destroy --channel records"
+)]
 pub(crate) struct Destroy {
     /// The channel's name, typed to confirm.
     #[arg(long)]
@@ -18,7 +20,8 @@ impl Destroy {
         let network = Network::existing(&app.network_folder())?;
         let name = &network.spec().channel.name;
         if &self.channel != name {
-            let problem = format!("this network's channel is `{name}`, not `{}`: nothing was removed", self.channel);
+            let problem =
+                format!("this network's channel is `{name}`, not `{}`: nothing was removed", self.channel);
             return Err(Invalid(problem).into());
         }
         network.destroy(&app.progress()).await?;

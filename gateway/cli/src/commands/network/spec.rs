@@ -5,7 +5,9 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  caretrail network spec > consortium.toml\n  caretrail network up --spec consortium.toml")]
+#[command(
+    after_help = "Example:\n  caretrail network spec > consortium.toml\n  caretrail network up --spec consortium.toml"
+)]
 pub(crate) struct Spec {}
 
 impl Spec {

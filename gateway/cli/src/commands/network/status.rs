@@ -5,7 +5,9 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "It ends with 1 when something is not ready.\n\nExample:\n  caretrail network status --format json")]
+#[command(
+    after_help = "It ends with 1 when something is not ready.\n\nExample:\n  caretrail network status --format json"
+)]
 pub(crate) struct Status {}
 
 impl Status {

@@ -17,9 +17,11 @@ pub(super) const CONSORTIUM: &str = include_str!("consortium.toml");
 const CHAINCODE: &str = "caretrail-chaincode";
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Fabric's programs come from --fabric-bin, FABRIC_BIN or PATH, where they answer with a version of 2.5 or \
+#[command(
+    after_help = "Fabric's programs come from --fabric-bin, FABRIC_BIN or PATH, where they answer with a version of 2.5 or \
                         later; otherwise they are built once, with Go, into the user's cache folder.\n\n\
-                        Examples:\n  caretrail network up\n  caretrail network up --fabric-bin /opt/fabric/bin")]
+                        Examples:\n  caretrail network up\n  caretrail network up --fabric-bin /opt/fabric/bin"
+)]
 pub(crate) struct Up {
     /// The consortium as TOML [default: two hospitals, see `caretrail network spec`].
     #[arg(long, value_name = "FILE")]

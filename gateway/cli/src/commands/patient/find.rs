@@ -21,7 +21,10 @@ impl Find {
         let session = app.session().await?;
         let custody = session.custody()?;
         let Some(patient) = custody.store.patient(&self.number)? else {
-            return Err(Invalid("no patient of this hospital has that number: register the patient".to_owned()).into());
+            return Err(Invalid(
+                "no patient of this hospital has that number: register the patient".to_owned(),
+            )
+            .into());
         };
         app.printer.data(&Found { patient: patient.to_string() })?;
         Ok(Exit::Done)

@@ -8,8 +8,10 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Whoever holds the file decides for the patient: keep it with the patient, not with the hospital. A file \
-                        that is there is never overwritten.\n\nExample:\n  caretrail patient key patient.pem")]
+#[command(
+    after_help = "Whoever holds the file decides for the patient: keep it with the patient, not with the hospital. A file \
+                        that is there is never overwritten.\n\nExample:\n  caretrail patient key patient.pem"
+)]
 pub(crate) struct Key {
     /// The new file: PKCS#8 PEM, readable by its owner only.
     file: PathBuf,

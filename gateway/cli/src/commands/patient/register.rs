@@ -9,8 +9,10 @@ use crate::arguments;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "The hospital number stays in the hospital's own store: the channel gets a random-looking id that is bound to \
-                        the key.\n\nExample:\n  caretrail patient register --key patient.pem --number 4711 --identity north/service")]
+#[command(
+    after_help = "The hospital number stays in the hospital's own store: the channel gets a random-looking id that is bound to \
+                        the key.\n\nExample:\n  caretrail patient register --key patient.pem --number 4711 --identity north/service"
+)]
 pub(crate) struct Register {
     /// The patient's key file.
     #[arg(long, value_name = "FILE")]

@@ -6,8 +6,10 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "The first policy is in force once every hospital it names has approved, a later one once a majority \
-                        has.\n\nExample:\n  caretrail policy approve 3f… --identity south/admin")]
+#[command(
+    after_help = "The first policy is in force once every hospital it names has approved, a later one once a majority \
+                        has.\n\nExample:\n  caretrail policy approve 3f… --identity south/admin"
+)]
 pub(crate) struct Approve {
     /// The proposed policy's digest.
     digest: Digest,

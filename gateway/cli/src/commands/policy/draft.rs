@@ -19,8 +19,10 @@ use crate::commands::serve;
 use crate::failure::Exit;
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Every organisation of the network becomes a member, with its daemon where `caretrail serve` listens by \
-                        default.\n\nExample:\n  caretrail policy draft > policy.json")]
+#[command(
+    after_help = "Every organisation of the network becomes a member, with its daemon where `caretrail serve` listens by \
+                        default.\n\nExample:\n  caretrail policy draft > policy.json"
+)]
 pub(crate) struct Draft {
     /// The policy's sequence: 1 for the first.
     #[arg(long, default_value_t = 1)]

@@ -20,8 +20,8 @@ impl Propose {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let text = std::fs::read_to_string(&self.file)
             .with_context(|| format!("policy `{}` cannot be read", self.file.display()))?;
-        let policy: ConsortiumPolicy =
-            serde_json::from_str(&text).map_err(|error| Invalid(format!("the policy is no policy: {error}")))?;
+        let policy: ConsortiumPolicy = serde_json::from_str(&text)
+            .map_err(|error| Invalid(format!("the policy is no policy: {error}")))?;
         policy.validate().map_err(|error| Invalid(error.to_string()))?;
         let session = app.session().await?;
         let committed = session.records.submit(&ProposePolicy { policy: text }).await?;

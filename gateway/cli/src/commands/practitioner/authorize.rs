@@ -27,12 +27,12 @@ pub(crate) struct Authorize {
 
 impl Authorize {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
-        let subject = super::subject(app, &self.practitioner)?;
         let mut purposes = self.purposes;
         purposes.sort_unstable();
         purposes.dedup();
         let until = arguments::now()?.plus(self.lasting);
         let session = app.session().await?;
+        let subject = super::subject(app, &self.practitioner, &session.records.actor().msp_id)?;
         let call = AuthorizePractitioner { subject, role: self.role, purposes, until };
         app.committed(&session.records.submit(&call).await?)
     }

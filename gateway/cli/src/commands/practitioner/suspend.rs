@@ -13,8 +13,8 @@ pub(crate) struct Suspend {
 
 impl Suspend {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
-        let subject = super::subject(app, &self.practitioner)?;
         let session = app.session().await?;
+        let subject = super::subject(app, &self.practitioner, &session.records.actor().msp_id)?;
         app.committed(&session.records.submit(&SuspendPractitioner { subject }).await?)
     }
 }

@@ -8,8 +8,10 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "The document is sealed with a fresh secret and stays in the hospital's vault; the channel gets commitments.\n\n\
-                        Example:\n  caretrail record add bundle.json --patient 5d… --identity north/ada")]
+#[command(
+    after_help = "The document is sealed with a fresh secret and stays in the hospital's vault; the channel gets commitments.\n\n\
+                        Example:\n  caretrail record add bundle.json --patient 5d… --identity north/ada"
+)]
 pub(crate) struct Add {
     /// The document, 1 byte to 64 MiB.
     file: PathBuf,

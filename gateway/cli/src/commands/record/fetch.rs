@@ -10,9 +10,11 @@ use crate::app::{App, Session, make_private};
 use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The custodian puts the disclosure on record first, then releases. Asked again before the permit ends, it gives \
+#[command(
+    after_help = "The custodian puts the disclosure on record first, then releases. Asked again before the permit ends, it gives \
                         the same answer.\n\nExample:\n  caretrail record fetch 41… --patient 5d… --decision 8c… -o bundle.json \
-                        --identity south/ben")]
+                        --identity south/ben"
+)]
 pub(crate) struct Fetch {
     /// The record.
     record: RecordId,

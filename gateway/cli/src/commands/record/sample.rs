@@ -82,12 +82,8 @@ pub(crate) fn bundle(number: u32) -> Value {
     let entries: Vec<Value> = resources
         .into_iter()
         .map(|resource| {
-            let url = format!(
-                "https://example.com/fhir/{}/sample-{}",
-                resource["resourceType"].as_str().unwrap_or_default(),
-                number
-            );
-            json!({ "fullUrl": url, "resource": resource })
+            let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+            json!({ "fullUrl": format!("https://example.com/fhir/{kind}/sample-{number}"), "resource": resource })
         })
         .collect();
     json!({ "resourceType": "Bundle", "id": id("bundle"), "type": "collection", "entry": entries })

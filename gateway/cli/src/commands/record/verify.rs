@@ -9,8 +9,10 @@ use crate::arguments;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "It names what does not match. With --output the document is kept, but only if everything matches.\n\n\
-                        Example:\n  caretrail record verify 41… --version-number 1 --identity north/ada")]
+#[command(
+    after_help = "It names what does not match. With --output the document is kept, but only if everything matches.\n\n\
+                        Example:\n  caretrail record verify 41… --version-number 1 --identity north/ada"
+)]
 pub(crate) struct Verify {
     /// The record.
     record: RecordId,

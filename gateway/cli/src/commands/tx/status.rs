@@ -6,8 +6,10 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "A transaction whose outcome was reported as unknown is asked for here. It ends with 4 as long as no block \
-                        holds it.\n\nExample:\n  caretrail tx status 8c… --identity north/service")]
+#[command(
+    after_help = "A transaction whose outcome was reported as unknown is asked for here. It ends with 4 as long as no block \
+                        holds it.\n\nExample:\n  caretrail tx status 8c… --identity north/service"
+)]
 pub(crate) struct Status {
     /// The transaction.
     tx_id: TxId,

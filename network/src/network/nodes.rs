@@ -1,0 +1,138 @@
+//! Orderers and peers: started, waited for, joined to the channel.
+
+use hlf_gateway::{Deadlines, Endorser, Gateway};
+
+use super::Network;
+use super::up::{START_LIMIT, Stand, UpError, said};
+use super::{chaincode_service, read_bytes};
+use crate::builder::Values;
+use crate::channel;
+use crate::lifecycle::Member;
+use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
+use crate::ports::Ports;
+use crate::progress::Step;
+use crate::spec::Organization;
+use crate::wait::{self, Look};
+use crate::{orderer, peer};
+
+impl Stand<'_> {
+    /// Starts orderers and peers, and waits until each answers.
+    pub(super) async fn start_nodes(&self, ports: &Ports) -> Result<Vec<Member>, UpError> {
+        let Network { spec, layout, .. } = self.network;
+        for organization in &spec.organizations {
+            let (_, client) = self.network.ca(organization)?.service("chaincode")?;
+            let values = Values {
+                address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
+                root_cert: client.roots,
+                client_cert: client.certificate,
+                client_key: client.key,
+            };
+            peer::write_builder_values(layout, organization, &values)?;
+        }
+        let mut services = Vec::new();
+        for consenter in &spec.orderer.consenters {
+            services.push(orderer::prepare(&spec.orderer, consenter, layout, ports, &self.binaries)?);
+        }
+        for organization in &spec.organizations {
+            for peer in &organization.peers {
+                services.push(peer::prepare(
+                    organization,
+                    peer,
+                    layout,
+                    ports,
+                    &self.binaries,
+                    &self.options.builder,
+                )?);
+            }
+        }
+
+        let step = Step::begin(self.progress, "orderers and peers");
+        let started = self.network.supervisor.ensure_all(&services).await?;
+        self.await_orderers(&step, ports).await?;
+        let mut members = Vec::new();
+        for organization in &spec.organizations {
+            members.push(self.await_member(&step, organization, ports).await?);
+        }
+        step.done(&said(services.len(), started));
+        Ok(members)
+    }
+
+    async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
+        let spec = &self.network.spec;
+        let operations = self.network.orderer_operations()?;
+        for consenter in &spec.orderer.consenters {
+            let host = spec.orderer.host(consenter);
+            let admin = node::loopback(ports, &host, ADMIN)?;
+            let what = format!("orderer `{host}` to answer on its admin endpoint");
+            wait::until(step, &what, START_LIMIT, || async {
+                self.network.supervisor.demand_alive(&host)?;
+                let asked = operations.participation(&admin, &spec.channel.name).await;
+                Ok::<_, UpError>(match asked {
+                    Ok(_) => Look::Holds(()),
+                    Err(error) => Look::NotYet(wait::chain(&error)),
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until an organisation's peers answer its admin.
+    async fn await_member(
+        &self,
+        step: &Step<'_>,
+        organization: &Organization,
+        ports: &Ports,
+    ) -> Result<Member, UpError> {
+        let mut peers = Vec::new();
+        let mut gateway = None;
+        for peer in &organization.peers {
+            let host = organization.host(peer);
+            let endpoint = self.network.peer_endpoint(organization, &host, ports)?;
+            let credentials = self.network.admin(organization)?.into_credentials();
+            let what = format!("peer `{host}` to answer");
+            let endorser = wait::until(step, &what, START_LIMIT, || async {
+                self.network.supervisor.demand_alive(&host)?;
+                let asked = Endorser::connect(&endpoint, credentials.clone(), Deadlines::default()).await;
+                Ok::<_, UpError>(match asked {
+                    Ok(endorser) => Look::Holds(endorser),
+                    Err(error) => Look::NotYet(wait::chain(&error)),
+                })
+            })
+            .await?;
+            if gateway.is_none() {
+                gateway = Some(Gateway::connect(&endpoint, credentials, Deadlines::default()).await?);
+            }
+            peers.push((host, endorser));
+        }
+        let gateway = gateway.ok_or(NodeError::Port { host: organization.name.clone(), purpose: LISTEN })?;
+        Ok(Member { msp_id: organization.msp_id.clone(), gateway, peers })
+    }
+
+    pub(super) async fn join(&self, ports: &Ports, members: &[Member]) -> Result<(), UpError> {
+        let Network { spec, layout, .. } = self.network;
+        let channel = &spec.channel.name;
+        let block = read_bytes(&layout.genesis_block(channel))?;
+        let step = Step::begin(self.progress, format!("channel `{channel}`"));
+        let operations = self.network.orderer_operations()?;
+        let mut joined = 0_usize;
+        let mut addresses = Vec::new();
+        for consenter in &spec.orderer.consenters {
+            let host = spec.orderer.host(consenter);
+            let admin = node::loopback(ports, &host, ADMIN)?;
+            let new = channel::join_orderer(&operations, &host, &admin, channel, &block).await?;
+            joined = joined.saturating_add(usize::from(new));
+            addresses.push(node::loopback(ports, &host, OPERATIONS)?);
+        }
+        channel::await_leader(&step, &operations, &addresses).await?;
+        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
+            let new = channel::join_peer(endorser, host, channel, &block).await?;
+            joined = joined.saturating_add(usize::from(new));
+        }
+        step.done(&match joined {
+            0 => "every node had joined".to_owned(),
+            _ => format!("{joined} nodes joined"),
+        });
+        Ok(())
+    }
+}
