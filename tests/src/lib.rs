@@ -1,1 +1,29 @@
-//! End-to-end tests of Caretrail on real Fabric processes
+//! What the end-to-end tests stand on: a network of real Fabric processes, the `caretrail` program as users
+//! run it, and the chain read without the code under test.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`telling`] | acts in a stated order against one network, as a test program |
+//! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
+//! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
+//! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
+//! | [`chain`] | whole blocks, decoded message by message |
+//! | [`processes`] | processes by id, found by their marker and ended by signal |
+//! | [`until`] | a condition that is awaited until a deadline |
+//!
+//! Everything here fails by panicking: a test has nothing better to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+pub mod caretrail;
+pub mod chain;
+pub mod hospitals;
+pub mod processes;
+pub mod stage;
+pub mod telling;
+pub mod until;

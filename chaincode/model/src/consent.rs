@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Actor, MspId, RecordId, StatementId, Subject};
 use crate::limits::RECORDS_PER_PROVISION_MAX;
-use crate::policy::strictly_ascending;
+use crate::order::strictly_ascending;
 use crate::purpose::Purpose;
 use crate::role::Role;
 use crate::time::{DurationMs, Period, UnixMs};

@@ -26,6 +26,7 @@ pub mod decision;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+mod order;
 pub mod patient;
 pub mod policy;
 pub mod purpose;

@@ -7,6 +7,7 @@ use crate::consent::Action;
 use crate::hash::{Domain, framed_sha256};
 use crate::ids::{ChaincodeName, ChannelName, Digest, MspId};
 use crate::limits::{MEMBERS_MAX, RULES_MAX, URL_BYTES_MAX};
+use crate::order::strictly_ascending;
 use crate::purpose::Purpose;
 use crate::role::Role;
 use crate::time::DurationMs;
@@ -160,17 +161,6 @@ impl ConsortiumPolicy {
                 && rule.purposes.iter().any(|allowed| allowed.covers(purpose))
         })
     }
-}
-
-pub(crate) fn strictly_ascending<T: PartialOrd>(items: impl Iterator<Item = T>) -> bool {
-    let mut previous: Option<T> = None;
-    for item in items {
-        if previous.is_some_and(|previous| previous >= item) {
-            return false;
-        }
-        previous = Some(item);
-    }
-    true
 }
 
 fn is_daemon_url(url: &str) -> bool {

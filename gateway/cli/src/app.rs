@@ -18,8 +18,8 @@ use hlf_network::network::Network;
 use hlf_network::profile::Profile;
 use serde::Serialize;
 
-use crate::commands::Global;
 use crate::failure::{Exit, Invalid};
+use crate::options::Global;
 use crate::printer::Printer;
 use crate::progress::Steps;
 

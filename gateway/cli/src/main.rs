@@ -9,6 +9,7 @@ mod app;
 mod arguments;
 mod commands;
 mod failure;
+mod options;
 mod printer;
 mod progress;
 mod table;

@@ -8,5 +8,7 @@
 )]
 
 mod a_patient_decides_who_reads;
+mod decision_oracle;
+mod hostile_json;
 mod nobody_speaks_for_a_patient_or_a_hospital;
 mod world;

@@ -1,0 +1,79 @@
+use caretrail_model::role::Role;
+use caretrail_server::{Config, ServeError, Server, TrustError};
+use serde_json::Value;
+
+use crate::consortium::Consortium;
+
+async fn ask(url: &str) -> (u16, String) {
+    let answer = reqwest::Client::builder()
+        .tls_backend_preconfigured(no_tls())
+        .no_proxy()
+        .build()
+        .unwrap()
+        .get(url)
+        .send()
+        .await
+        .unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// A client for plain HTTP needs no authorities.
+fn no_tls() -> rustls::ClientConfig {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth()
+}
+
+#[tokio::test]
+async fn readiness_names_the_part_that_fails() {
+    let consortium = Consortium::new().await;
+    let daemon = consortium.daemon().await;
+    let url = |path: &str| format!("http://{}{path}", daemon.health);
+    assert_eq!(ask(&url("/livez")).await, (200, "live\n".to_owned()));
+    let (status, body) = ask(&url("/readyz")).await;
+    assert_eq!(status, 200, "{body}");
+
+    let staging = consortium.folder.path().join("vault/staging");
+    std::fs::remove_dir(&staging).unwrap();
+    let (status, body) = ask(&url("/readyz")).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 503);
+    assert_eq!(body["ready"], false);
+    assert_eq!(body["checks"]["vault"]["code"], "vault_failed");
+    assert_eq!(body["checks"]["ledger"], Value::Null);
+    assert_eq!(body["checks"]["store"], Value::Null);
+
+    let over_tls = format!("https://localhost:{}/livez", daemon.address.port());
+    assert_eq!(consortium.http().get(over_tls).send().await.unwrap().status(), 200);
+    assert!(daemon.stop().await.in_time);
+}
+
+#[tokio::test]
+async fn a_daemon_that_could_not_release_does_not_start() {
+    let consortium = Consortium::new().await;
+    let service = consortium.actor("NorthMSP", Role::Service).await;
+    let bind = async |config: Config| {
+        Server::bind(config, service.clone(), consortium.custody.clone()).await.unwrap_err()
+    };
+
+    let mut config = consortium.config();
+    config.authorities.push(config.certificate.clone());
+    assert!(matches!(bind(config).await, ServeError::Trust(TrustError::Unknown { .. })));
+    let config = Config { authorities: Vec::new(), ..consortium.config() };
+    assert!(matches!(bind(config).await, ServeError::Trust(TrustError::None)));
+    let config = Config { key: consortium.folder.path().join("none"), ..consortium.config() };
+    assert!(matches!(bind(config).await, ServeError::Pem { .. }));
+    let config = Config { certificate: consortium.folder.path().join("south.crt"), ..consortium.config() };
+    assert!(matches!(bind(config).await, ServeError::Tls { .. }), "the key is another certificate's");
+
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config { listen: taken.local_addr().unwrap(), ..consortium.config() };
+    assert!(matches!(bind(config).await, ServeError::Listen { .. }));
+
+    let stranger = consortium.actor("EastMSP", Role::Service).await;
+    let refused = Server::bind(consortium.config(), stranger, consortium.custody.clone()).await;
+    assert!(refused.is_err());
+}

@@ -1,0 +1,350 @@
+//! A gateway in memory: it speaks Fabric's gateway and block services over gRPC, and lets a test peer
+//! simulate and commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use hlf_gateway::protos::common::{
+    ChannelHeader, Envelope, Header, Payload, SignatureHeader, Status as Delivered,
+};
+use hlf_gateway::protos::gateway::gateway_server::{Gateway, GatewayServer};
+use hlf_gateway::protos::gateway::{
+    ChaincodeEventsResponse, CommitStatusRequest, CommitStatusResponse, EndorseRequest, EndorseResponse,
+    ErrorDetail, EvaluateRequest, EvaluateResponse, SignedChaincodeEventsRequest, SignedCommitStatusRequest,
+    SubmitRequest, SubmitResponse,
+};
+use hlf_gateway::protos::google::rpc;
+use hlf_gateway::protos::orderer::SeekInfo;
+use hlf_gateway::protos::orderer::seek_position::Type as Position;
+use hlf_gateway::protos::prost::{Message, Name as _};
+use hlf_gateway::protos::prost_types::Any;
+use hlf_gateway::protos::protos::deliver_response::Type as Delivery;
+use hlf_gateway::protos::protos::deliver_server::{Deliver, DeliverServer};
+use hlf_gateway::protos::protos::filtered_transaction::Data;
+use hlf_gateway::protos::protos::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent,
+    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, DeliverResponse,
+    FilteredBlock, FilteredChaincodeAction, FilteredTransaction, FilteredTransactionActions, Proposal,
+    ProposalResponsePayload, Response as ChaincodeResponse, SignedProposal, Transaction, TransactionAction,
+    TxValidationCode,
+};
+use hlf_testpeer::{Outcome, TestPeer, Validity};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codegen::tokio_stream::{self as streams, Stream};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// The one peer behind the gateway, with what was ordered.
+#[derive(Clone)]
+pub(crate) struct InMemoryGateway {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    peer: TestPeer,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    endorsed: HashMap<String, Outcome>,
+    statuses: BTreeMap<String, (TxValidationCode, u64)>,
+    blocks: Vec<FilteredBlock>,
+    /// Organisations that evaluations were limited to.
+    targets: Vec<Vec<String>>,
+    /// How many submissions are ordered without the client learning of it.
+    replies_to_lose: u32,
+    /// Whether commit statuses are not told.
+    mute: bool,
+}
+
+impl InMemoryGateway {
+    /// Serves on a free port, for as long as the runtime lives.
+    pub(crate) async fn serve(peer: TestPeer) -> (Self, SocketAddr) {
+        let gateway = Self { shared: Arc::new(Shared { peer, state: Mutex::default() }) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tonic::transport::Server::builder()
+            .add_service(GatewayServer::new(gateway.clone()))
+            .add_service(DeliverServer::new(gateway.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(serving);
+        (gateway, address)
+    }
+
+    /// Orders the next submission, and tells nobody until [`Self::speak`].
+    pub(crate) fn lose_next_reply(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.replies_to_lose = 1;
+        state.mute = true;
+    }
+
+    /// Tells commit statuses again.
+    pub(crate) fn speak(&self) {
+        self.shared.state.lock().unwrap().mute = false;
+    }
+
+    /// The number of blocks that hold a VALID transaction with this event.
+    pub(crate) fn committed(&self, event: &str) -> usize {
+        let state = self.shared.state.lock().unwrap();
+        let transactions = state.blocks.iter().flat_map(|block| &block.filtered_transactions);
+        transactions
+            .filter(|transaction| transaction.tx_validation_code == i32::from(TxValidationCode::Valid))
+            .filter(|transaction| match &transaction.data {
+                Some(Data::TransactionActions(actions)) => {
+                    let mut events =
+                        actions.chaincode_actions.iter().flat_map(|action| &action.chaincode_event);
+                    events.any(|found| found.event_name == event)
+                }
+                None => false,
+            })
+            .count()
+    }
+
+    /// Every list of organisations that an evaluation was limited to.
+    pub(crate) fn targets(&self) -> Vec<Vec<String>> {
+        self.shared.state.lock().unwrap().targets.clone()
+    }
+
+    async fn simulate(&self, signed: &SignedProposal) -> Result<(Call, Outcome), Status> {
+        let call = Call::read(signed).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut proposal = hlf_testpeer::Proposal::new(call.creator.clone(), call.function.clone())
+            .channel(&call.channel)
+            .chaincode(&call.chaincode)
+            .timestamp_unix_ms(call.timestamp_unix_ms)
+            .nonce(call.nonce.clone());
+        for arg in &call.args {
+            proposal = proposal.arg(arg.clone());
+        }
+        let outcome =
+            self.shared.peer.invoke(&proposal).await.map_err(|error| Status::internal(error.to_string()))?;
+        assert_eq!(outcome.tx_id, call.tx_id);
+        Ok((call, outcome))
+    }
+}
+
+/// What a signed proposal says.
+struct Call {
+    header: Header,
+    input: Vec<u8>,
+    creator: Vec<u8>,
+    nonce: Vec<u8>,
+    channel: String,
+    chaincode: String,
+    tx_id: String,
+    timestamp_unix_ms: i64,
+    function: Vec<u8>,
+    args: Vec<Vec<u8>>,
+}
+
+impl Call {
+    fn read(signed: &SignedProposal) -> Result<Self, hlf_gateway::protos::prost::DecodeError> {
+        let proposal = Proposal::decode(signed.proposal_bytes.as_slice())?;
+        let header = Header::decode(proposal.header.as_slice())?;
+        let channel = ChannelHeader::decode(header.channel_header.as_slice())?;
+        let signature = SignatureHeader::decode(header.signature_header.as_slice())?;
+        let extension = ChaincodeHeaderExtension::decode(channel.extension.as_slice())?;
+        let payload = ChaincodeProposalPayload::decode(proposal.payload.as_slice())?;
+        let spec = ChaincodeInvocationSpec::decode(payload.input.as_slice())?;
+        let mut args = spec.chaincode_spec.and_then(|spec| spec.input).unwrap_or_default().args.into_iter();
+        let timestamp = channel.timestamp.unwrap_or_default();
+        Ok(Self {
+            header,
+            input: payload.input,
+            creator: signature.creator,
+            nonce: signature.nonce,
+            channel: channel.channel_id,
+            chaincode: extension.chaincode_id.unwrap_or_default().name,
+            tx_id: channel.tx_id,
+            timestamp_unix_ms: timestamp.seconds * 1_000 + i64::from(timestamp.nanos / 1_000_000),
+            function: args.next().unwrap_or_default(),
+            args: args.collect(),
+        })
+    }
+
+    /// The transaction that carries this call and its outcome.
+    fn transaction(self, outcome: &Outcome) -> Envelope {
+        let payload = ChaincodeProposalPayload { input: self.input, ..Default::default() }.encode_to_vec();
+        let hash = Sha256::new()
+            .chain_update(&self.header.channel_header)
+            .chain_update(&self.header.signature_header)
+            .chain_update(&payload)
+            .finalize();
+        let response = ChaincodeResponse {
+            status: outcome.status,
+            message: outcome.message.clone(),
+            payload: outcome.payload.clone(),
+        };
+        let action = ChaincodeAction { response: Some(response), ..Default::default() };
+        let endorsed =
+            ProposalResponsePayload { proposal_hash: hash.to_vec(), extension: action.encode_to_vec() };
+        let action = ChaincodeActionPayload {
+            chaincode_proposal_payload: payload,
+            action: Some(ChaincodeEndorsedAction {
+                proposal_response_payload: endorsed.encode_to_vec(),
+                ..Default::default()
+            }),
+        };
+        let action = TransactionAction {
+            header: self.header.signature_header.clone(),
+            payload: action.encode_to_vec(),
+        };
+        let transaction = Transaction { actions: vec![action] };
+        let payload = Payload { header: Some(self.header), data: transaction.encode_to_vec() };
+        Envelope { payload: payload.encode_to_vec(), signature: Vec::new() }
+    }
+}
+
+#[tonic::async_trait]
+impl Gateway for InMemoryGateway {
+    type ChaincodeEventsStream = streams::Empty<Result<ChaincodeEventsResponse, Status>>;
+
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<EvaluateResponse>, Status> {
+        let request = request.into_inner();
+        self.shared.state.lock().unwrap().targets.push(request.target_organizations);
+        let (_, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
+        if !outcome.is_ok() {
+            let words = format!(
+                "evaluate call to endorser returned error: chaincode response {}, {}",
+                outcome.status, outcome.message
+            );
+            return Err(Status::unknown(words));
+        }
+        let result = ChaincodeResponse { status: 200, message: String::new(), payload: outcome.payload };
+        Ok(Response::new(EvaluateResponse { result: Some(result) }))
+    }
+
+    async fn endorse(&self, request: Request<EndorseRequest>) -> Result<Response<EndorseResponse>, Status> {
+        let request = request.into_inner();
+        let (call, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
+        if !outcome.is_ok() {
+            // Every peer refuses, that of the caller's own hospital included.
+            let identity =
+                hlf_gateway::protos::msp::SerializedIdentity::decode(call.creator.as_slice()).unwrap();
+            let detail = ErrorDetail {
+                address: "peer0.example.com:7051".to_owned(),
+                msp_id: identity.mspid,
+                message: format!("chaincode response {}, {}", outcome.status, outcome.message),
+            };
+            let any = Any {
+                type_url: format!("type.googleapis.com/{}", ErrorDetail::full_name()),
+                value: detail.encode_to_vec(),
+            };
+            let message = "failed to endorse transaction, see attached details for more info";
+            let status = rpc::Status { code: 10, message: message.to_owned(), details: vec![any] };
+            return Err(Status::with_details(Code::Aborted, message, status.encode_to_vec().into()));
+        }
+        let prepared_transaction = Some(call.transaction(&outcome));
+        self.shared.state.lock().unwrap().endorsed.insert(outcome.tx_id.clone(), outcome);
+        Ok(Response::new(EndorseResponse { prepared_transaction }))
+    }
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        let mut state = self.shared.state.lock().unwrap();
+        let tx_id = request.into_inner().transaction_id;
+        let outcome = state.endorsed.remove(&tx_id).ok_or_else(|| Status::not_found("not endorsed"))?;
+        let (number, validity) = self.shared.peer.commit(std::slice::from_ref(&outcome));
+        let code = match validity[0] {
+            Validity::Valid => TxValidationCode::Valid,
+            Validity::MvccReadConflict => TxValidationCode::MvccReadConflict,
+            Validity::PhantomReadConflict => TxValidationCode::PhantomReadConflict,
+        };
+        while (state.blocks.len() as u64) < number {
+            // Blocks before the first transaction: the channel's configuration.
+            let number = state.blocks.len() as u64;
+            state.blocks.push(FilteredBlock { number, ..Default::default() });
+        }
+        state.blocks.push(filtered(number, &outcome, code));
+        state.statuses.insert(tx_id, (code, number));
+        if state.replies_to_lose > 0 {
+            state.replies_to_lose -= 1;
+            return Err(Status::unavailable("the connection to the orderer broke"));
+        }
+        Ok(Response::new(SubmitResponse {}))
+    }
+
+    async fn commit_status(
+        &self,
+        request: Request<SignedCommitStatusRequest>,
+    ) -> Result<Response<CommitStatusResponse>, Status> {
+        let request = CommitStatusRequest::decode(request.into_inner().request.as_slice()).unwrap();
+        let state = self.shared.state.lock().unwrap();
+        match state.statuses.get(&request.transaction_id) {
+            Some((code, block_number)) if !state.mute => Ok(Response::new(CommitStatusResponse {
+                result: (*code).into(),
+                block_number: *block_number,
+            })),
+            _ => Err(Status::unavailable("no block holds it yet")),
+        }
+    }
+
+    async fn chaincode_events(
+        &self,
+        _: Request<SignedChaincodeEventsRequest>,
+    ) -> Result<Response<Self::ChaincodeEventsStream>, Status> {
+        Err(Status::unimplemented("no test asks for them"))
+    }
+}
+
+fn filtered(number: u64, outcome: &Outcome, code: TxValidationCode) -> FilteredBlock {
+    let event = outcome.event.as_ref().map(|event| ChaincodeEvent {
+        chaincode_id: crate::consortium::CHAINCODE.to_owned(),
+        tx_id: outcome.tx_id.clone(),
+        event_name: event.name.clone(),
+        ..Default::default()
+    });
+    let action = FilteredChaincodeAction { chaincode_event: event };
+    let transaction = FilteredTransaction {
+        txid: outcome.tx_id.clone(),
+        tx_validation_code: code.into(),
+        data: Some(Data::TransactionActions(FilteredTransactionActions { chaincode_actions: vec![action] })),
+        ..Default::default()
+    };
+    FilteredBlock { channel_id: outcome.channel.clone(), number, filtered_transactions: vec![transaction] }
+}
+
+type Deliveries = Pin<Box<dyn Stream<Item = Result<DeliverResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Deliver for InMemoryGateway {
+    type DeliverStream = Deliveries;
+    type DeliverFilteredStream = Deliveries;
+    type DeliverWithPrivateDataStream = Deliveries;
+
+    async fn deliver(&self, _: Request<Streaming<Envelope>>) -> Result<Response<Deliveries>, Status> {
+        Err(Status::unimplemented("no test asks for whole blocks"))
+    }
+
+    async fn deliver_filtered(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Deliveries>, Status> {
+        let envelope = request.into_inner().message().await?.unwrap_or_default();
+        let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+        let seek = SeekInfo::decode(payload.data.as_slice()).unwrap();
+        let first = match seek.start.and_then(|start| start.r#type) {
+            Some(Position::Specified(start)) => start.number,
+            _ => 0,
+        };
+        let blocks = self.shared.state.lock().unwrap().blocks.clone();
+        let delivery = |delivery| Ok(DeliverResponse { r#type: Some(delivery) });
+        let end = delivery(Delivery::Status(Delivered::Success.into()));
+        let blocks = blocks.into_iter().filter(move |block| block.number >= first);
+        let deliveries: Vec<_> =
+            blocks.map(|block| delivery(Delivery::FilteredBlock(block))).chain([end]).collect();
+        Ok(Response::new(Box::pin(streams::iter(deliveries))))
+    }
+
+    async fn deliver_with_private_data(
+        &self,
+        _: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Deliveries>, Status> {
+        Err(Status::unimplemented("no test asks for private data"))
+    }
+}

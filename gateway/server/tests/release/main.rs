@@ -1,0 +1,8 @@
+//! Releases between two hospitals: real contract, real client, real daemon over mutual TLS; only peers and
+//! orderers are in memory.
+
+mod a_daemon_says_whether_it_can_release;
+mod a_document_goes_from_one_hospital_to_another;
+mod consortium;
+mod gateway;
+mod nothing_leaves_without_a_permit;

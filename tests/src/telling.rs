@@ -1,0 +1,149 @@
+//! Acts in a stated order against one network, as a test program.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::stage::Stage;
+
+/// What the acts of a program work on. It is stood up before the first act that runs.
+pub trait World: Sized + Send + 'static {
+    /// Stands it up in a run's folder; panics say why it does not stand.
+    fn stand_up(stage: &Stage) -> impl Future<Output = Self>;
+}
+
+/// One act; a panic is a failure.
+pub type Act<W> = for<'w> fn(&'w mut W) -> Pin<Box<dyn Future<Output = ()> + 'w>>;
+
+/// How acts depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each builds on all before it: they run too when only a later one is asked for, and after a failure none
+    /// is reached.
+    Story,
+    /// Each stands for itself.
+    Each,
+}
+
+/// Names acts by their functions: `acts![first_act, second_act]`.
+#[macro_export]
+macro_rules! acts {
+    ($($act:path),* $(,)?) => {
+        vec![$((stringify!($act), (|world| Box::pin($act(world))) as $crate::telling::Act<_>)),*]
+    };
+}
+
+/// Runs a program's acts one after the other, and clears the stage whatever happened.
+pub fn tell<W: World>(
+    tmp: &str,
+    program: &'static str,
+    order: Order,
+    acts: Vec<(&'static str, Act<W>)>,
+) -> ExitCode {
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let names: Vec<_> = acts.iter().map(|(name, _)| name.rsplit("::").next().unwrap_or(name)).collect();
+    let teller = Teller { tmp: tmp.to_owned(), program, order, acts, told: 0, stopped_at: None, stood: None };
+    let teller = Arc::new(Mutex::new(teller));
+    let trial = |(index, name): (usize, &&str)| {
+        let teller = Arc::clone(&teller);
+        Trial::test(*name, move || teller.lock().expect("acts run one by one").reach(index))
+    };
+    let conclusion = libtest_mimic::run(&arguments, names.iter().enumerate().map(trial).collect());
+    if let Some(stood) = teller.lock().expect("acts run one by one").stood.take() {
+        stood.clear(conclusion.has_failed());
+    }
+    conclusion.exit_code()
+}
+
+struct Teller<W> {
+    tmp: String,
+    program: &'static str,
+    order: Order,
+    acts: Vec<(&'static str, Act<W>)>,
+    /// Acts of a story that are over.
+    told: usize,
+    /// The act at which a story stopped.
+    stopped_at: Option<&'static str>,
+    stood: Option<Stood<W>>,
+}
+
+/// A stage with its world, or without when that did not stand up.
+struct Stood<W> {
+    runtime: Runtime,
+    stage: Stage,
+    world: Option<W>,
+}
+
+impl<W: World> Teller<W> {
+    fn reach(&mut self, index: usize) -> Result<(), Failed> {
+        match self.order {
+            Order::Each => self.act(index),
+            Order::Story => {
+                while self.told <= index {
+                    if let Some(act) = self.stopped_at {
+                        return Err(format!("not reached: the story stopped at `{act}`").into());
+                    }
+                    let told = self.act(self.told);
+                    if told.is_err() {
+                        self.stopped_at = self.acts.get(self.told).map(|(name, _)| *name);
+                        return told;
+                    }
+                    self.told += 1;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn act(&mut self, index: usize) -> Result<(), Failed> {
+        if self.stood.is_none() {
+            self.stood = Some(Stood::new(&self.tmp, self.program));
+        }
+        let (Some(stood), Some((_, act))) = (&mut self.stood, self.acts.get(index)) else {
+            return Err("there is no such act".into());
+        };
+        let Some(world) = &mut stood.world else { return Err("the network did not stand up".into()) };
+        catch_unwind(AssertUnwindSafe(|| stood.runtime.block_on(act(world)))).map_err(told)
+    }
+}
+
+impl<W: World> Stood<W> {
+    fn new(tmp: &str, program: &str) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let stage = Stage::set(Path::new(tmp), program);
+        runtime.spawn(end_on_interrupt(stage.folder().to_owned()));
+        let world = catch_unwind(AssertUnwindSafe(|| runtime.block_on(W::stand_up(&stage)))).ok();
+        Self { runtime, stage, world }
+    }
+
+    fn clear(self, keep: bool) {
+        let within = self.runtime.enter();
+        drop(self.world);
+        drop(within);
+        self.stage.clear(keep);
+    }
+}
+
+/// Ctrl-C leaves no process behind either.
+async fn end_on_interrupt(folder: std::path::PathBuf) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        crate::processes::end_all(&folder);
+        std::process::exit(130);
+    }
+}
+
+/// What a panic said; its place is on stderr already.
+fn told(panic: Box<dyn Any + Send>) -> Failed {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.into(),
+        (None, Some(text)) => (*text).into(),
+        (None, None) => "it panicked".into(),
+    }
+}
