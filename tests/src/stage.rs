@@ -75,16 +75,15 @@ fn sweep(tmp: &Path, program: &str) {
     }
 }
 
-/// Every log file below a folder.
+/// Every log file below a folder; a ledger's own `.log` files are no logs.
 fn logs(folder: &Path) -> Vec<PathBuf> {
+    let of_processes = folder.ends_with("logs") || folder.ends_with("files");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             found.extend(logs(&path));
-        } else if path.extension().is_some_and(|extension| extension == "log")
-            && !path.ends_with("000001.log")
-        {
+        } else if of_processes && path.extension().is_some_and(|extension| extension == "log") {
             found.push(path);
         }
     }

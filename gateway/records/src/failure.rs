@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A failure as JSON: exactly these seven fields, `null` where there is nothing to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable code: the contract's own in capitals, others in lower case.
+    /// A stable code in capitals: the contract's own, or one of this library's and the daemon's.
     pub code: String,
     /// Where it happened: `input`, `evaluate`, `endorse`, `submit`, `commit_status`, `release`, `blob`, …
     pub stage: String,

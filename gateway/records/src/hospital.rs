@@ -37,7 +37,7 @@ const SCHEMA: Schema = Schema {
             patient BLOB NOT NULL,
             tx_id BLOB,
             settled INTEGER NOT NULL,
-            PRIMARY KEY (ledger, number),
+            PRIMARY KEY (ledger, number, patient),
             UNIQUE (ledger, patient)
         ) STRICT, WITHOUT ROWID;
         CREATE TABLE versions (
@@ -178,8 +178,8 @@ impl HospitalStore {
 
     /// Stores which patient a hospital number stands for, before the patient is registered.
     ///
-    /// A number whose registration is not settled may be given to another patient: that one's
-    /// registration was refused, or never sent.
+    /// While no registration under a number is settled, several may wait under it: one whose outcome was
+    /// unknown, and the one that was made after it. None is lost, whichever comes to the channel.
     ///
     /// # Errors
     /// When the number is malformed or another patient's, or the patient has another one.
@@ -199,29 +199,31 @@ impl HospitalStore {
             Patient,
         }
         let found = self.database().write(|connection| {
-            let by_number = connection
+            let of_number = connection
                 .query_row(
-                    "SELECT patient, settled FROM patients WHERE ledger = ?1 AND number = ?2",
+                    "SELECT patient FROM patients WHERE ledger = ?1 AND number = ?2 AND settled = 1",
                     params![self.ledger, number],
-                    |row| Ok((PatientId::from_bytes(row.get::<_, Bytes<16>>(0)?.0), row.get::<_, bool>(1)?)),
+                    |row| row.get::<_, Bytes<16>>(0),
                 )
                 .optional()?;
-            if let Some((known, true)) = by_number {
-                return Ok(if known == *patient { Found::Free } else { Found::Number(known) });
+            if let Some(known) = of_number.map(|known| PatientId::from_bytes(known.0))
+                && known != *patient
+            {
+                return Ok(Found::Number(known));
             }
-            let by_patient: Option<String> = connection
+            let of_patient: Option<String> = connection
                 .query_row(
                     "SELECT number FROM patients WHERE ledger = ?1 AND patient = ?2",
                     params![self.ledger, patient.as_bytes()],
                     |row| row.get(0),
                 )
                 .optional()?;
-            if by_patient.is_some_and(|known| known != number) {
+            if of_patient.is_some_and(|known| known != number) {
                 return Ok(Found::Patient);
             }
             connection.execute(
                 "INSERT INTO patients VALUES (?1, ?2, ?3, ?4, 0)
-                 ON CONFLICT (ledger, number) DO UPDATE SET patient = excluded.patient, tx_id = excluded.tx_id",
+                 ON CONFLICT (ledger, patient) DO UPDATE SET tx_id = coalesce(excluded.tx_id, tx_id)",
                 params![self.ledger, number, patient.as_bytes(), tx_id.map(TxId::as_bytes)],
             )?;
             Ok(Found::Free)
@@ -231,6 +233,21 @@ impl HospitalStore {
             Found::Number(patient) => Err(HospitalError::NumberTaken { patient }),
             Found::Patient => Err(HospitalError::PatientTaken { patient: *patient }),
         }
+    }
+
+    /// The patients whose registration under a number is not settled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pending_patients(&self, number: &str) -> Result<Vec<PatientId>, HospitalError> {
+        Ok(self.database().read(|connection| {
+            let mut patients = connection
+                .prepare("SELECT patient FROM patients WHERE ledger = ?1 AND number = ?2 AND settled = 0")?;
+            let patients = patients.query_map(params![self.ledger, number], |row| {
+                Ok(PatientId::from_bytes(row.get::<_, Bytes<16>>(0)?.0))
+            })?;
+            patients.collect()
+        })?)
     }
 
     /// Notes that a patient's registration is on the channel.
@@ -249,7 +266,7 @@ impl HospitalStore {
         self.change("DELETE FROM patients WHERE ledger = ?1 AND patient = ?2 AND settled = 0", patient)
     }
 
-    /// The patient of a hospital number.
+    /// The patient of a hospital number; one whose registration is settled before one that waits.
     ///
     /// # Errors
     /// When the database fails.
@@ -257,7 +274,8 @@ impl HospitalStore {
         let row = self.database().read(|connection| {
             connection
                 .query_row(
-                    "SELECT patient FROM patients WHERE ledger = ?1 AND number = ?2",
+                    "SELECT patient FROM patients WHERE ledger = ?1 AND number = ?2
+                     ORDER BY settled DESC LIMIT 1",
                     params![self.ledger, number],
                     |row| row.get::<_, Bytes<16>>(0),
                 )
@@ -571,6 +589,24 @@ mod tests {
         store.settle_patient(&patient(2)).unwrap();
         store.forget_patient(&patient(2)).unwrap();
         assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(2)), "a settled one stays");
+    }
+
+    #[test]
+    fn a_number_waits_for_whichever_registration_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, "caretrail");
+        let tx_id = TxId::from_bytes([8; 32]);
+        store.store_patient("MRN-1", &patient(1), Some(&tx_id)).unwrap();
+        store.store_patient("MRN-1", &patient(2), None).unwrap();
+        assert_eq!(store.pending_patients("MRN-1").unwrap(), [patient(1), patient(2)]);
+        store.settle_patient(&patient(1)).unwrap();
+        assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(1)));
+        assert_eq!(store.pending_patients("MRN-1").unwrap(), [patient(2)]);
+        store.forget_patient(&patient(2)).unwrap();
+        assert!(matches!(
+            store.store_patient("MRN-1", &patient(2), None),
+            Err(HospitalError::NumberTaken { patient: known }) if known == patient(1)
+        ));
     }
 
     #[test]

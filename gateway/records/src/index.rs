@@ -158,25 +158,29 @@ impl BlockIndex {
                     |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Bytes<32>>(1)?.0)),
                 )
                 .optional()?;
-            let mut expected = checkpoint.map_or(0, |(block, _)| block + 1);
-            let mut newest = None;
+            // Everything is checked before anything is written: what is written here is committed.
+            let known = match (checkpoint, blocks.first()) {
+                (Some((number, digest)), Some(first)) if first.number == number => {
+                    if digest != *first.digest().as_bytes() {
+                        return Ok(Outcome::OtherLedger { block: number });
+                    }
+                    1
+                }
+                _ => 0,
+            };
+            let new = blocks.get(known..).unwrap_or_default();
+            for (expected, block) in (checkpoint.map_or(0, |(block, _)| block + 1)..).zip(new) {
+                if block.number != expected {
+                    return Ok(Outcome::Gap { expected, found: block.number });
+                }
+            }
+            let Some(newest) = new.last() else { return Ok(Outcome::Done) };
+
             let mut insert = connection.prepare_cached(
                 "INSERT INTO transactions (ledger, block, position, tx_id, code, event)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
-            for block in blocks {
-                if let Some((number, digest)) = checkpoint
-                    && number == block.number
-                    && newest.is_none()
-                {
-                    if digest != *block.digest().as_bytes() {
-                        return Ok(Outcome::OtherLedger { block: number });
-                    }
-                    continue;
-                }
-                if block.number != expected {
-                    return Ok(Outcome::Gap { expected, found: block.number });
-                }
+            for block in new {
                 for (position, transaction) in block.transactions.iter().enumerate() {
                     insert.execute(params![
                         self.ledger,
@@ -187,15 +191,11 @@ impl BlockIndex {
                         transaction.event,
                     ])?;
                 }
-                newest = Some((block.number, *block.digest().as_bytes()));
-                expected += 1;
             }
-            if let Some((number, digest)) = newest {
-                connection.execute(
-                    "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3)",
-                    params![self.ledger, number, digest],
-                )?;
-            }
+            connection.execute(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3)",
+                params![self.ledger, newest.number, newest.digest().as_bytes()],
+            )?;
             Ok(Outcome::Done)
         })?;
         match outcome {

@@ -345,6 +345,11 @@ impl CallError {
         matches!(self, Self::Unknown { .. })
     }
 
+    /// Whether the call certainly had no effect; a reply that cannot be read may be one of a committed call.
+    pub fn had_no_effect(&self) -> bool {
+        !matches!(self, Self::Unknown { .. } | Self::Reply { .. })
+    }
+
     /// The failure as programs read it.
     pub fn failure(&self) -> Failure {
         match self {
@@ -356,20 +361,19 @@ impl CallError {
             Self::RefusedOtherwise { message, .. } => {
                 Failure::new(message, "evaluate", "use a build that knows the contract's codes")
             }
-            Self::NotProposed { .. } => Failure::new("not_proposed", "propose", "check the call's input"),
+            Self::NotProposed { .. } => Failure::new("NOT_PROPOSED", "propose", "check the call's input"),
             Self::NotEvaluated { source, .. } => {
-                of_call("not_evaluated", "evaluate", source.tx_id(), source.failure(), source.peers())
+                of_call("NOT_EVALUATED", "evaluate", source.tx_id(), source.failure(), source.peers())
             }
             Self::NotSubmitted { source, .. } => match &**source {
                 TransactionError::Endorse(error) => {
-                    of_call("not_endorsed", "endorse", error.tx_id(), error.failure(), error.peers())
+                    of_call("NOT_ENDORSED", "endorse", error.tx_id(), error.failure(), error.peers())
                 }
-                _ => Failure::new("not_signed", "submit", "check the identity's private key"),
+                _ => Failure::new("NOT_SIGNED", "submit", "check the identity's private key"),
             },
             Self::Invalid { tx_id, validation, .. } => {
                 let fix = "it had no effect: read the ledger's present state and call again";
-                let code = validation.as_str_name().to_ascii_lowercase();
-                Failure::new(code, "commit_status", fix).of_transaction(tx_id)
+                Failure::new(validation.as_str_name(), "commit_status", fix).of_transaction(tx_id)
             }
             Self::Unknown { tx_id, source, .. } => {
                 let stage = match &**source {
@@ -377,13 +381,13 @@ impl CallError {
                     _ => "commit_status",
                 };
                 let fix = "ask for the transaction by its id; do not submit the call anew before that";
-                Failure::new("outcome_unknown", stage, fix).of_transaction(tx_id).retryable()
+                Failure::new("OUTCOME_UNKNOWN", stage, fix).of_transaction(tx_id).retryable()
             }
             Self::NotNoted { .. } => {
-                Failure::new("not_stored", "store", "check the hospital store's disk and permissions")
+                Failure::new("NOT_STORED", "store", "check the hospital store's disk and permissions")
             }
             Self::Reply { .. } => {
-                Failure::new("reply_unreadable", "reply", "use a build that fits the contract")
+                Failure::new("REPLY_UNREADABLE", "reply", "use a build that fits the contract")
             }
         }
     }

@@ -25,6 +25,12 @@ pub trait Vault: Send + Sync + 'static {
     /// When there is no such blob, or it ends before `from_byte`.
     fn open(&self, digest: &Digest, from_byte: u64) -> Result<StoredBlob, VaultError>;
 
+    /// Removes a blob, as when its record was refused; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    fn remove(&self, digest: &Digest) -> Result<(), VaultError>;
+
     /// Writes and removes a byte, so that a vault that takes nothing is known before a document is sealed.
     ///
     /// # Errors
@@ -95,6 +101,14 @@ pub enum VaultError {
         bytes: u64,
         /// What was asked for.
         from_byte: u64,
+    },
+    /// The blob cannot be removed.
+    #[error("`{}` cannot be removed: check the vault's permissions", path.display())]
+    Unremovable {
+        /// Its file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
     },
     /// The blob cannot be read.
     #[error("`{}` cannot be read", path.display())]

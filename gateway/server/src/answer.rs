@@ -26,7 +26,7 @@ impl Refused {
     }
 
     pub(crate) fn malformed(fix: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, Failure::new("request_malformed", "input", fix))
+        Self::new(StatusCode::BAD_REQUEST, Failure::new("REQUEST_MALFORMED", "input", fix))
     }
 
     pub(crate) fn forbidden(code: &'static str, fix: &'static str) -> Self {
@@ -35,12 +35,12 @@ impl Refused {
 
     pub(crate) fn disclosed_to_other_key() -> Self {
         let code = Code::DisclosedToOtherKey;
-        let failure = Failure::new(code.as_str().to_ascii_lowercase(), "release", code.fix());
+        let failure = Failure::new(code.as_str(), "release", code.fix());
         Self::new(StatusCode::CONFLICT, failure)
     }
 
     pub(crate) fn busy(fix: &'static str) -> Self {
-        let failure = Failure::new("busy", "release", fix).retryable();
+        let failure = Failure::new("BUSY", "release", fix).retryable();
         Self::new(StatusCode::SERVICE_UNAVAILABLE, failure)
     }
 
@@ -85,22 +85,19 @@ impl From<RequestError> for Refused {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Certificate(_) => Self::forbidden(
-                "certificate_unusable",
+                "CERTIFICATE_UNUSABLE",
                 "send the enrolment certificate that access was requested with",
             ),
             RequestError::Signature => Self::forbidden(
-                "request_signature",
+                "REQUEST_SIGNATURE",
                 "sign the request with the enrolment key, for this ledger and this custodian",
             ),
         }
     }
 }
 
-/// The release API writes every code in lower case.
 impl From<CallError> for Refused {
     fn from(error: CallError) -> Self {
-        let mut failure = error.failure();
-        failure.code = failure.code.to_ascii_lowercase();
         let status = match &error {
             CallError::Refused { code, .. } => match code.status() {
                 404 => StatusCode::NOT_FOUND,
@@ -114,19 +111,19 @@ impl From<CallError> for Refused {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
-        Self::new(status, failure)
+        Self::new(status, error.failure())
     }
 }
 
 impl From<HospitalError> for Refused {
     fn from(error: HospitalError) -> Self {
-        Self::internal("store_failed", "the custodian has to look at its hospital store", &error)
+        Self::internal("STORE_FAILED", "the custodian has to look at its hospital store", &error)
     }
 }
 
 impl From<VaultError> for Refused {
     fn from(error: VaultError) -> Self {
-        Self::internal("vault_failed", "the custodian has to look at its vault", &error)
+        Self::internal("VAULT_FAILED", "the custodian has to look at its vault", &error)
     }
 }
 
@@ -143,7 +140,7 @@ impl From<DocumentWorkflowError> for Refused {
             DocumentWorkflowError::Vault(error) => error.into(),
             DocumentWorkflowError::Store(error) => error.into(),
             error => {
-                Self::internal("version_unavailable", "the custodian has to look at this version", &error)
+                Self::internal("VERSION_UNAVAILABLE", "the custodian has to look at this version", &error)
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The sealed blob of a release, as a resumable stream.
 
-use std::io::Read;
+use std::io::{self, Read, Take};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -21,6 +22,8 @@ use crate::release::{Asker, Daemon};
 const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces that are read ahead of the network.
 const PIECES_AHEAD: usize = 4;
+/// How long the other side may take none; what it has by then, it need not ask for again.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GET /v1/releases/{decision}/{record}/blob`.
 pub(crate) async fn blob(
@@ -39,7 +42,7 @@ pub(crate) async fn blob(
     let release =
         release.filter(|release| asker.hospitals.contains(&release.recipient_msp)).ok_or_else(|| {
             let fix = "ask for the release first, from the hospital that requested access";
-            Refused::new(StatusCode::NOT_FOUND, Failure::new("release_unknown", "blob", fix))
+            Refused::new(StatusCode::NOT_FOUND, Failure::new("RELEASE_UNKNOWN", "blob", fix))
         })?;
     let digest = release.blob_digest;
     let etag = format!("\"{digest}\"");
@@ -76,7 +79,7 @@ pub(crate) async fn blob(
             .header(CONTENT_RANGE, format!("bytes */{bytes}"))
             .body(Body::empty()),
     };
-    answer.map_err(|error| Refused::internal("answer_unwritable", "report this to the custodian", &error))
+    answer.map_err(|error| Refused::internal("ANSWER_UNWRITABLE", "report this to the custodian", &error))
 }
 
 /// The part of a blob that is asked for.
@@ -120,34 +123,45 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Reads on a thread that may block, a few pieces ahead; a reader that fails breaks the connection, so that
-/// the other side sees that something is missing.
+/// Reads a few pieces ahead, each on a thread that may block, so that a silent connection holds none; a
+/// reader that fails breaks the connection, so that the other side sees that something is missing.
 fn stream(content: Box<dyn Read + Send>, count: u64) -> Body {
-    let (pieces, receiver) = mpsc::channel::<std::io::Result<Bytes>>(PIECES_AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let (pieces, receiver) = mpsc::channel(PIECES_AHEAD);
+    tokio::spawn(async move {
         let mut content = content.take(count);
         loop {
-            let mut piece = vec![0; PIECE_BYTES];
-            let read = match content.read(&mut piece) {
-                Ok(0) if content.limit() > 0 => {
-                    Err(std::io::Error::other("the blob is shorter than it was when it was opened"))
-                }
-                Ok(0) => return,
-                Ok(count) => {
-                    piece.truncate(count);
-                    Ok(Bytes::from(piece))
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-            let failed = read.is_err();
+            let read = tokio::task::spawn_blocking(move || (next_piece(&mut content), content)).await;
+            let Ok((piece, rest)) = read else { return };
+            content = rest;
+            let ended = !matches!(piece, Ok(Some(_)));
+            let Some(piece) = piece.transpose() else { return };
             // The receiver is gone when the other side hung up.
-            if pieces.blocking_send(read).is_err() || failed {
+            let sent = tokio::time::timeout(SEND_TIMEOUT, pieces.send(piece)).await;
+            if ended || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
         }
     });
     Body::from_stream(ReceiverStream::new(receiver))
+}
+
+/// The next piece; nothing at the end.
+fn next_piece(content: &mut Take<Box<dyn Read + Send>>) -> io::Result<Option<Bytes>> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match content.read(&mut piece) {
+            Ok(0) if content.limit() > 0 => {
+                return Err(io::Error::other("the blob is shorter than it was when it was opened"));
+            }
+            Ok(0) => return Ok(None),
+            Ok(count) => {
+                piece.truncate(count);
+                return Ok(Some(Bytes::from(piece)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Runs work on a thread that may block.

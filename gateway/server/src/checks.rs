@@ -2,25 +2,25 @@
 //!
 //! | # | refused when | code |
 //! |---|---|---|
-//! | 1 | the entry is of another transaction or patient than asked for | `decision_foreign` |
-//! | 2 | the certificate is not the one that the decision's transaction was made with | `certificate_foreign` |
-//! | 3 | the certificate's subject is not the decision's actor | `actor_foreign` |
-//! | 4 | the connection comes from another hospital than the actor's | `hospital_foreign` |
-//! | 5 | the transaction decided no access | `not_a_decision` |
-//! | 6 | it decided something else than reading | `not_to_read` |
-//! | 7 | it did not decide about this record | `record_not_decided` |
-//! | 8 | it denied | `access_denied` |
-//! | 9 | the permit names no consent, version or end | `permit_incomplete` |
-//! | 10 | the permit's time is over | `permit_expired` |
+//! | 1 | the entry is of another transaction or patient than asked for | `DECISION_FOREIGN` |
+//! | 2 | the certificate is not the one that the decision's transaction was made with | `CERTIFICATE_FOREIGN` |
+//! | 3 | the certificate's subject is not the decision's actor | `ACTOR_FOREIGN` |
+//! | 4 | the connection comes from another hospital than the actor's | `HOSPITAL_FOREIGN` |
+//! | 5 | the transaction decided no access | `NOT_A_DECISION` |
+//! | 6 | it decided something else than reading | `NOT_TO_READ` |
+//! | 7 | it did not decide about this record | `RECORD_NOT_DECIDED` |
+//! | 8 | it denied | `ACCESS_DENIED` |
+//! | 9 | the permit names no consent, version or end | `PERMIT_INCOMPLETE` |
+//! | 10 | the permit's time is over | `PERMIT_EXPIRED` |
 //!
 //! And of the patient's consent that the permit rests on:
 //!
 //! | # | refused when | code |
 //! |---|---|---|
-//! | 11 | the patient's key did not sign it | `consent_signature` |
-//! | 12 | it is for another channel, chaincode, patient, or another statement | `consent_foreign` |
-//! | 13 | it grants nothing, or not this | `consent_not_covering` |
-//! | 14 | its period does not hold now | `consent_ended` |
+//! | 11 | the patient's key did not sign it | `CONSENT_SIGNATURE` |
+//! | 12 | it is for another channel, chaincode, patient, or another statement | `CONSENT_FOREIGN` |
+//! | 13 | it grants nothing, or not this | `CONSENT_NOT_COVERING` |
+//! | 14 | its period does not hold now | `CONSENT_ENDED` |
 
 use caretrail_model::audit::{Act, AuditEntry};
 use caretrail_model::consent::{Action, Effect};
@@ -198,20 +198,20 @@ impl Refusal {
     /// The stable code.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::DecisionForeign => "decision_foreign",
-            Self::CertificateForeign => "certificate_foreign",
-            Self::ActorForeign => "actor_foreign",
-            Self::HospitalForeign => "hospital_foreign",
-            Self::NotADecision => "not_a_decision",
-            Self::NotToRead => "not_to_read",
-            Self::RecordNotDecided => "record_not_decided",
-            Self::AccessDenied => "access_denied",
-            Self::PermitIncomplete => "permit_incomplete",
-            Self::PermitExpired => "permit_expired",
-            Self::ConsentSignature => "consent_signature",
-            Self::ConsentForeign => "consent_foreign",
-            Self::ConsentNotCovering => "consent_not_covering",
-            Self::ConsentEnded => "consent_ended",
+            Self::DecisionForeign => "DECISION_FOREIGN",
+            Self::CertificateForeign => "CERTIFICATE_FOREIGN",
+            Self::ActorForeign => "ACTOR_FOREIGN",
+            Self::HospitalForeign => "HOSPITAL_FOREIGN",
+            Self::NotADecision => "NOT_A_DECISION",
+            Self::NotToRead => "NOT_TO_READ",
+            Self::RecordNotDecided => "RECORD_NOT_DECIDED",
+            Self::AccessDenied => "ACCESS_DENIED",
+            Self::PermitIncomplete => "PERMIT_INCOMPLETE",
+            Self::PermitExpired => "PERMIT_EXPIRED",
+            Self::ConsentSignature => "CONSENT_SIGNATURE",
+            Self::ConsentForeign => "CONSENT_FOREIGN",
+            Self::ConsentNotCovering => "CONSENT_NOT_COVERING",
+            Self::ConsentEnded => "CONSENT_ENDED",
         }
     }
 
@@ -236,5 +236,245 @@ impl Refusal {
                 "let the patient sign a consent that covers it, then request access again"
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caretrail_model::audit::AccessDecided;
+    use caretrail_model::consent::{Grantee, Provision, Scope};
+    use caretrail_model::decision::{Decision, Facts, Rule};
+    use caretrail_model::ids::{Digest, Nonce, PatientId, RequestId, Subject, TxId};
+    use caretrail_model::statement::{Ending, Grant, PublicKey, Statement};
+    use caretrail_model::time::Period;
+    use caretrail_records::certificate::EnrolmentCertificate;
+    use caretrail_records::release::{KemKey, ReleaseAsk};
+    use p256::ecdsa::SigningKey;
+
+    use super::*;
+
+    const NOW: u64 = 1_000_000;
+    const PATIENT: PatientId = PatientId::from_bytes([1; 16]);
+    const RECORD: RecordId = RecordId::from_bytes([2; 16]);
+    const SUBJECT: Subject = Subject::from_bytes([3; 16]);
+    const DECISION: TxId = TxId::from_bytes([4; 32]);
+    const CERTIFICATE: Digest = Digest::from_bytes([5; 32]);
+
+    fn at(unix_ms: u64) -> UnixMs {
+        UnixMs::new(unix_ms).unwrap()
+    }
+
+    fn msp(name: &str) -> MspId {
+        name.parse().unwrap()
+    }
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_slice(&[byte; 32]).unwrap()
+    }
+
+    fn ledger() -> LedgerName {
+        LedgerName { channel: "records".parse().unwrap(), chaincode: "caretrail".parse().unwrap() }
+    }
+
+    /// Everything that makes a release right; each case spoils one thing.
+    struct World {
+        request: VerifiedRequest,
+        hospitals: Vec<MspId>,
+        entry: AuditEntry,
+        statement: Statement,
+        signer: SigningKey,
+        now: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let nonce = Nonce::from_bytes([6; 16]);
+            let key_id = PublicKey::from(*key(7).verifying_key()).id();
+            let consent = StatementId::derive(&PATIENT, &key_id, &nonce);
+            let provision = Provision {
+                effect: Effect::Permit,
+                grantee: Grantee::Person { msp_id: msp("SouthMSP"), subject: SUBJECT },
+                actions: vec![Action::Read],
+                purposes: vec![Purpose::Treat],
+                scope: Scope::Records { records: vec![RECORD] },
+                period: Period { from: at(NOW), until: at(NOW + 1_000) },
+            };
+            let decision = Decision {
+                record: RECORD,
+                effect: Effect::Permit,
+                rule: Rule::ConsentPermits,
+                consent: Some(consent),
+                version: Some(1),
+                valid_until: Some(at(NOW + 1_000)),
+            };
+            Self {
+                request: VerifiedRequest {
+                    ask: ReleaseAsk { decision: DECISION, patient: PATIENT, record: RECORD },
+                    kem_public_key: KemKey::generate().unwrap().public().clone(),
+                    certificate: EnrolmentCertificate {
+                        subject: SUBJECT,
+                        role: Role::Clinician,
+                        digest: CERTIFICATE,
+                        key: *key(8).verifying_key(),
+                    },
+                },
+                hospitals: vec![msp("SouthMSP")],
+                entry: AuditEntry {
+                    epoch: 1,
+                    tx_id: DECISION,
+                    patient: PATIENT,
+                    actor: Actor { msp_id: msp("SouthMSP"), subject: SUBJECT },
+                    role: Role::Clinician,
+                    certificate_digest: CERTIFICATE,
+                    at: at(NOW),
+                    act: Act::AccessDecided(AccessDecided {
+                        request: RequestId::from_bytes([9; 16]),
+                        action: Action::Read,
+                        purpose: Purpose::Treat,
+                        decisions: vec![decision],
+                        facts: Facts { policy: 1, patient: 1, consents: 1, standing: 1 },
+                    }),
+                },
+                statement: Statement {
+                    channel: ledger().channel,
+                    chaincode: ledger().chaincode,
+                    patient: PATIENT,
+                    id: consent,
+                    nonce,
+                    key: key_id,
+                    submit_by: at(NOW),
+                    operation: Operation::GrantConsent(Grant { provision, supersedes: None }),
+                },
+                signer: key(7),
+                now: NOW,
+            }
+        }
+
+        fn check(&self) -> Result<(), Refusal> {
+            let permit = check_decision(&self.request, &self.hospitals, &self.entry, at(self.now))?;
+            let signed = SignedStatement::sign(&self.statement, &self.signer).unwrap();
+            let public_key = PublicKey::from(*key(7).verifying_key());
+            let patient =
+                Patient { sequence: 1, home: msp("NorthMSP"), key: public_key.id(), public_key, at: at(1) };
+            let custodian = msp("NorthMSP");
+            check_consent(&permit, &self.request, &signed, &patient, &ledger(), &custodian, at(self.now))
+        }
+
+        fn decided(&mut self) -> &mut AccessDecided {
+            match &mut self.entry.act {
+                Act::AccessDecided(decided) => decided,
+                _ => unreachable!(),
+            }
+        }
+
+        fn decision(&mut self) -> &mut Decision {
+            &mut self.decided().decisions[0]
+        }
+
+        fn provision(&mut self) -> &mut Provision {
+            match &mut self.statement.operation {
+                Operation::GrantConsent(grant) => &mut grant.provision,
+                _ => unreachable!(),
+            }
+        }
+
+        /// Gives the statement an id that follows from what it says now, and lets the permit rest on it.
+        fn identified(&mut self) {
+            let statement = &mut self.statement;
+            statement.id = StatementId::derive(&statement.patient, &statement.key, &statement.nonce);
+            self.decision().consent = Some(self.statement.id);
+        }
+    }
+
+    #[test]
+    fn each_row_refuses_in_its_place() {
+        type Spoil = fn(&mut World);
+        let cases: [(&str, Refusal, Spoil); 30] = [
+            ("another transaction", Refusal::DecisionForeign, |w| w.entry.tx_id = TxId::from_bytes([0; 32])),
+            ("another patient", Refusal::DecisionForeign, |w| {
+                w.entry.patient = PatientId::from_bytes([0; 16]);
+            }),
+            ("another certificate", Refusal::CertificateForeign, |w| {
+                w.request.certificate.digest = Digest::from_bytes([0; 32]);
+            }),
+            ("another subject", Refusal::ActorForeign, |w| {
+                w.entry.actor.subject = Subject::from_bytes([0; 16])
+            }),
+            ("another hospital's connection", Refusal::HospitalForeign, |w| {
+                w.hospitals = vec![msp("EastMSP")]
+            }),
+            ("nobody's connection", Refusal::HospitalForeign, |w| w.hospitals.clear()),
+            ("the same subject elsewhere", Refusal::HospitalForeign, |w| {
+                w.entry.actor.msp_id = msp("EastMSP")
+            }),
+            ("another act", Refusal::NotADecision, |w| {
+                w.entry.act = Act::RecordRegistered { record: RECORD }
+            }),
+            ("writing", Refusal::NotToRead, |w| w.decided().action = Action::Write),
+            ("another record", Refusal::RecordNotDecided, |w| {
+                w.decision().record = RecordId::from_bytes([0; 16]);
+            }),
+            ("a denial", Refusal::AccessDenied, |w| w.decision().effect = Effect::Deny),
+            ("a permit by a denying rule", Refusal::AccessDenied, |w| {
+                w.decision().rule = Rule::NothingPermits
+            }),
+            ("no consent", Refusal::PermitIncomplete, |w| w.decision().consent = None),
+            ("no version", Refusal::PermitIncomplete, |w| w.decision().version = None),
+            ("no end", Refusal::PermitIncomplete, |w| w.decision().valid_until = None),
+            ("the end itself", Refusal::PermitExpired, |w| w.now = NOW + 1_000),
+            ("another signer", Refusal::ConsentSignature, |w| w.signer = key(9)),
+            ("another key named", Refusal::ConsentSignature, |w| {
+                w.statement.key = PublicKey::from(*key(9).verifying_key()).id();
+                w.identified();
+            }),
+            ("an id that does not follow", Refusal::ConsentSignature, |w| {
+                w.statement.id = StatementId::from_bytes([0; 16]);
+            }),
+            ("another channel", Refusal::ConsentForeign, |w| w.statement.channel = "other".parse().unwrap()),
+            ("another chaincode", Refusal::ConsentForeign, |w| {
+                w.statement.chaincode = "other".parse().unwrap();
+            }),
+            ("another patient's statement", Refusal::ConsentForeign, |w| {
+                w.statement.patient = PatientId::from_bytes([0; 16]);
+                w.identified();
+            }),
+            ("another statement", Refusal::ConsentForeign, |w| {
+                w.decision().consent = Some(StatementId::from_bytes([0; 16]));
+            }),
+            ("an ending", Refusal::ConsentNotCovering, |w| {
+                let consent = w.statement.id;
+                w.statement.operation = Operation::EndConsent(Ending { consent });
+            }),
+            ("a denying provision", Refusal::ConsentNotCovering, |w| w.provision().effect = Effect::Deny),
+            ("another person", Refusal::ConsentNotCovering, |w| {
+                w.provision().grantee = Grantee::Role { msp_id: msp("SouthMSP"), role: Role::Auditor };
+            }),
+            ("another action", Refusal::ConsentNotCovering, |w| w.provision().actions = vec![Action::Write]),
+            ("another purpose", Refusal::ConsentNotCovering, |w| {
+                w.provision().purposes = vec![Purpose::Hresch]
+            }),
+            ("another scope", Refusal::ConsentNotCovering, |w| {
+                w.provision().scope = Scope::Custodian { msp_id: msp("SouthMSP") };
+            }),
+            ("the consent's end", Refusal::ConsentEnded, |w| w.provision().period.until = at(NOW)),
+        ];
+        assert_eq!(World::new().check(), Ok(()));
+        for (case, refusal, spoil) in cases {
+            let mut world = World::new();
+            spoil(&mut world);
+            assert_eq!(world.check(), Err(refusal), "{case}");
+        }
+    }
+
+    #[test]
+    fn the_last_instant_is_inside_and_the_rule_says_who_may_ask() {
+        let mut world = World::new();
+        world.now = NOW + 999;
+        assert_eq!(world.check(), Ok(()));
+        world.hospitals = vec![msp("EastMSP"), msp("SouthMSP")];
+        assert_eq!(world.check(), Ok(()), "hospitals may share a TLS authority");
+        world.provision().purposes = vec![Purpose::Hresch];
+        world.decided().purpose = Purpose::Clintrch;
+        assert_eq!(world.check(), Ok(()), "a purpose covers its children");
     }
 }

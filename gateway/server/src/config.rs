@@ -31,7 +31,7 @@ pub struct Limits {
     pub releases_max: usize,
     /// Bytes of a release request. 32 KiB by default.
     pub request_bytes_max: usize,
-    /// For a TLS handshake, and for the head of a request. 10 s by default.
+    /// For a TLS handshake, the head of a request, and its body; idle connections end after it. 10 s by default.
     pub handshake_timeout: Duration,
     /// For one release, its disclosure's block included. 140 s by default.
     pub release_timeout: Duration,

@@ -42,22 +42,22 @@ async fn ledger(daemon: &Daemon) -> Option<Failure> {
     let policy = tokio::time::timeout(CHECK_TIMEOUT, daemon.records.evaluate(&GetPolicy {})).await;
     match policy {
         Ok(Ok(policy)) if policy.is_member(&daemon.records.actor().msp_id) => None,
-        Ok(Ok(_)) => Some(Failure::new("not_a_member", "ready", "have the policy name this hospital")),
+        Ok(Ok(_)) => Some(Failure::new("NOT_A_MEMBER", "ready", "have the policy name this hospital")),
         Ok(Err(error)) => Some(error.failure()),
-        Err(_) => Some(silent("ledger_silent", "check the hospital's peer and chaincode service")),
+        Err(_) => Some(silent("LEDGER_SILENT", "check the hospital's peer and chaincode service")),
     }
 }
 
 async fn vault(daemon: &Daemon) -> Option<Failure> {
     let vault = Arc::clone(&daemon.custody.vault);
     let fix = "check the vault's disk, free space and permissions";
-    checked("vault_failed", fix, move || vault.probe().is_ok()).await
+    checked("VAULT_FAILED", fix, move || vault.probe().is_ok()).await
 }
 
 async fn store(daemon: &Daemon) -> Option<Failure> {
     let store = Arc::clone(&daemon.custody.store);
     let fix = "check the hospital store's disk and permissions";
-    checked("store_failed", fix, move || store.probe().is_ok()).await
+    checked("STORE_FAILED", fix, move || store.probe().is_ok()).await
 }
 
 async fn checked(

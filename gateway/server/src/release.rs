@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -65,11 +64,11 @@ pub(crate) fn routes(daemon: &Arc<Daemon>) -> Router {
         .merge(health::routes())
         .fallback(async || {
             let fix = "see the release API: POST /v1/releases, GET /v1/releases/{decision}/{record}/blob";
-            Refused::new(StatusCode::NOT_FOUND, Failure::new("no_such_path", "input", fix))
+            Refused::new(StatusCode::NOT_FOUND, Failure::new("NO_SUCH_PATH", "input", fix))
         })
         .method_not_allowed_fallback(async || {
             let fix = "see the release API for the method of this path";
-            Refused::new(StatusCode::METHOD_NOT_ALLOWED, Failure::new("method_not_allowed", "input", fix))
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, Failure::new("METHOD_NOT_ALLOWED", "input", fix))
         })
         .layer(DefaultBodyLimit::max(daemon.limits.request_bytes_max))
         .with_state(Arc::clone(daemon))
@@ -79,21 +78,19 @@ pub(crate) fn routes(daemon: &Arc<Daemon>) -> Router {
 async fn releases(
     State(daemon): State<Arc<Daemon>>,
     Extension(asker): Extension<Asker>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<ReleaseReply>, Refused> {
     let msp_id = daemon.msp_id().clone();
-    answered(&daemon, &asker, body).await.map(Json).map_err(|refused| refused.by(&msp_id))
+    answered(&daemon, &asker, request).await.map(Json).map_err(|refused| refused.by(&msp_id))
 }
 
-async fn answered(
-    daemon: &Daemon,
-    asker: &Asker,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<ReleaseReply, Refused> {
-    let body = body.map_err(|rejection| {
-        let fix = "send the request as JSON within the daemon's limit";
-        Refused::new(rejection.status(), Failure::new("request_unreadable", "input", fix))
-    })?;
+async fn answered(daemon: &Daemon, asker: &Asker, request: Request) -> Result<ReleaseReply, Refused> {
+    let fix = "send the request as JSON within the daemon's limits of bytes and time";
+    let unreadable = |status| Refused::new(status, Failure::new("REQUEST_UNREADABLE", "input", fix));
+    let body = tokio::time::timeout(daemon.limits.handshake_timeout, Bytes::from_request(request, &()))
+        .await
+        .map_err(|_| unreadable(StatusCode::REQUEST_TIMEOUT))?
+        .map_err(|rejection| unreadable(rejection.status()))?;
     let request: ReleaseRequest = serde_json::from_slice(&body).map_err(|_| {
         Refused::malformed("send decision, patient, record, kem_public_key, certificate and signature")
     })?;
@@ -116,7 +113,7 @@ async fn answered(
         .await
         .unwrap_or_else(|_| {
             let fix = "the custodian's ledger is slow: ask again with the same key";
-            let failure = Failure::new("release_timeout", "release", fix).retryable();
+            let failure = Failure::new("RELEASE_TIMEOUT", "release", fix).retryable();
             Err(Refused::new(StatusCode::GATEWAY_TIMEOUT, failure))
         });
     span.record(
@@ -192,13 +189,13 @@ async fn held_version(daemon: &Daemon, permit: &Permit) -> Result<(RecordVersion
             Refused::new(StatusCode::SERVICE_UNAVAILABLE, Failure::new(code, "release", fix))
         };
         let secret = custody.store.secret(&id, &commitments.content_commitment)?;
-        let secret = secret.ok_or_else(|| unavailable("secret_unavailable"))?;
+        let secret = secret.ok_or_else(|| unavailable("SECRET_UNAVAILABLE"))?;
         match custody.vault.open(&commitments.blob_digest, 0) {
             Ok(blob) if blob.bytes == commitments.sealed_bytes => Ok::<_, Refused>(secret),
-            Ok(_) => Err(unavailable("blob_unavailable")),
+            Ok(_) => Err(unavailable("BLOB_UNAVAILABLE")),
             Err(error) => {
                 tracing::error!(%error, "the blob of a permitted version is not at hand");
-                Err(unavailable("blob_unavailable"))
+                Err(unavailable("BLOB_UNAVAILABLE"))
             }
         }
     })

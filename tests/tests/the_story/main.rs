@@ -1,1 +1,56 @@
-fn main() {}
+//! A record's whole way through a real two-hospital channel, step by step, as users go it.
+//!
+//! Each act builds on those before it. The network is real: Fabric's own peers and orderer, the contract as an
+//! external service, both hospitals' daemons. Fabric's programs are found or built as `caretrail network up`
+//! does; without them and without Go the first act fails and says what to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod access;
+mod accounting;
+mod consents;
+mod consortium;
+mod documents;
+mod wire;
+mod world;
+
+use std::process::ExitCode;
+
+use caretrail_tests::acts;
+use caretrail_tests::telling::{Order, tell};
+
+use world::Story;
+
+fn main() -> ExitCode {
+    let acts = acts![
+        consortium::the_first_policy_is_in_force_once_both_admins_approved,
+        consortium::each_hospital_authorises_its_own_clinicians,
+        consortium::a_patient_is_registered_by_their_own_key_and_found_by_number,
+        consortium::a_clinician_whom_nobody_authorised_is_refused,
+        documents::documents_are_sealed_into_the_vault_and_committed,
+        access::south_is_denied_and_the_denial_is_committed,
+        access::the_daemons_are_ready_and_release_nothing_on_a_denial,
+        access::the_patients_consent_is_carried_by_south_and_permits,
+        access::north_releases_once_the_disclosure_is_committed,
+        access::a_release_is_for_one_identity_and_one_key,
+        consents::a_spoiled_consent_is_refused,
+        access::the_patient_sees_who_can_see,
+        access::a_revocation_denies_the_next_request_and_ends_older_permits,
+        documents::a_flipped_byte_in_the_vault_is_named,
+        documents::a_second_version_leaves_the_first_verifiable,
+        access::a_permit_past_its_end_releases_nothing,
+        accounting::the_compliance_officer_sees_every_act_in_the_order_of_the_chain,
+        accounting::nothing_that_identifies_the_patient_left_the_hospital,
+        wire::every_message_of_real_nodes_encodes_to_the_same_bytes,
+        wire::every_transaction_is_signed_by_its_creator_and_both_hospitals_peers,
+        wire::blocks_are_chained_by_their_hashes,
+        wire::configurations_keep_their_meaning,
+        consortium::everything_ends_when_it_is_told_to,
+    ];
+    tell::<Story>(env!("CARGO_TARGET_TMPDIR"), "the_story", Order::Story, acts)
+}

@@ -332,8 +332,8 @@ async fn a_policys_text_is_read_as_strictly() {
         ("\"permit_ms\":300000", "\"permit_ms\":300000.0"),
         ("\"permit_ms\":300000", "\"permit_ms\":1000,\"permit_ms\":300000"),
         ("\"permit_ms\":300000", "\"permit_ms\":9007199254740992"),
-        ("https://localhost:7443", "https://localhost:+7443"),
         ("https://localhost:7443", "https://somebody@localhost:7443"),
+        ("https://localhost:7443", "https://localhost:+7443"),
     ] {
         let call = ProposePolicy { policy: changed(&text, from, to) };
         assert_eq!(world.refused(&admin("NorthMSP"), &call).await, Code::PolicyInvalid, "{to}");

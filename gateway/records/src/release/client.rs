@@ -332,17 +332,17 @@ impl ReleaseClientError {
         match self {
             Self::Refused { failure } => (**failure).clone(),
             Self::NoAuthority { .. } => Failure::new(
-                "daemon_authority_unknown",
+                "DAEMON_AUTHORITY_UNKNOWN",
                 "release",
                 "get the custodian's TLS CA certificate that the consortium's policy names",
             ),
             Self::Tls { .. } => {
-                Failure::new("tls_unusable", "release", "check the TLS certificate, key and authorities")
+                Failure::new("TLS_UNUSABLE", "release", "check the TLS certificate, key and authorities")
             }
             Self::Unreachable { url, .. } => Failure {
                 address: Some(url.clone()),
                 ..Failure::new(
-                    "daemon_unreachable",
+                    "DAEMON_UNREACHABLE",
                     "release",
                     "check that the custodian's daemon runs and trusts this hospital's TLS CA",
                 )
@@ -350,18 +350,18 @@ impl ReleaseClientError {
             },
             Self::Broken { url, .. } => Failure {
                 address: Some(url.clone()),
-                ..Failure::new("blob_interrupted", "blob", "fetch the blob again, it goes on from there")
+                ..Failure::new("BLOB_INTERRUPTED", "blob", "fetch the blob again, it goes on from there")
                     .retryable()
             },
             Self::Unexpected { url, .. } => Failure {
                 address: Some(url.clone()),
-                ..Failure::new("daemon_unexpected", "release", "check the daemon's URL in the policy")
+                ..Failure::new("DAEMON_UNEXPECTED", "release", "check the daemon's URL in the policy")
             },
             Self::Write { .. } => {
-                Failure::new("not_written", "blob", "check the folder's free space and permissions")
+                Failure::new("NOT_WRITTEN", "blob", "check the folder's free space and permissions")
             }
             Self::BlobDigest { .. } => {
-                Failure::new("blob_digest", "blob", "fetch the blob again").retryable()
+                Failure::new("BLOB_DIGEST", "blob", "fetch the blob again").retryable()
             }
         }
     }

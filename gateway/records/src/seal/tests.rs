@@ -232,6 +232,44 @@ fn the_longest_document_opens_again_and_a_full_disk_does_not() {
     assert!(matches!(outcome, Err(SealError::Write(_))), "{outcome:?}");
 }
 
+proptest::proptest! {
+    #[test]
+    fn what_is_no_blob_is_a_misfit_and_nothing_else(
+        mut blob in proptest::collection::vec(proptest::num::u8::ANY, 0..3000),
+        header in proptest::bool::ANY,
+        claimed in 0_u64..4000,
+    ) {
+        if header && blob.len() >= HEADER_BYTES {
+            blob[..HEADER_BYTES].copy_from_slice(&Header { chunk_bytes: 1 << 16, nonce_prefix: [0; 7] }.to_bytes());
+        }
+        let secret = VersionSecret::from_bytes(&[7; 32]);
+        for sealed_bytes in [blob.len() as u64, claimed] {
+            let commitments = Commitments {
+                content_commitment: Digest::from_bytes([0; 32]),
+                blob_digest: sha256(&blob),
+                sealed_bytes,
+            };
+            proptest::prop_assert!(opened(&blob, &secret, &ID, &commitments).is_err());
+        }
+    }
+
+    #[test]
+    fn contents_that_no_sealing_makes_are_refused(content in proptest::collection::vec(proptest::num::u8::ANY, 1..5000)) {
+        let secret = VersionSecret::from_bytes(&[7; 32]);
+        let header = Header { chunk_bytes: 1 << 16, nonce_prefix: [0; 7] };
+        let mut chunk = content;
+        let tag = super::format::ChunkCipher::new(&secret.data_key(&ID), header).seal(0, true, &mut chunk).unwrap();
+        let blob = [header.to_bytes().as_slice(), &chunk, &tag].concat();
+        let commitments = Commitments {
+            content_commitment: Digest::from_bytes([0; 32]),
+            blob_digest: sha256(&blob),
+            sealed_bytes: blob.len() as u64,
+        };
+        let misfit = opened(&blob, &secret, &ID, &commitments).unwrap_err();
+        proptest::prop_assert!(matches!(misfit, Misfit::Inside { .. }), "{misfit:?}");
+    }
+}
+
 #[derive(Deserialize)]
 struct Vectors {
     secret: String,

@@ -68,6 +68,15 @@ impl Vault for FolderVault {
         Ok(StoredBlob { bytes, content: Box::new(file) })
     }
 
+    fn remove(&self, digest: &Digest) -> Result<(), VaultError> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(VaultError::Unremovable { path, source }),
+        }
+    }
+
     fn probe(&self) -> Result<(), VaultError> {
         let mut staged = self.stage()?;
         staged.write_all(b"\n").map_err(|source| VaultError::writing(self.staging(), source))
@@ -163,6 +172,9 @@ mod tests {
         }
         assert!(matches!(vault.open(&digest, 7), Err(VaultError::BeyondEnd { bytes: 6, .. })));
         assert!(matches!(vault.open(&sha256(b"other"), 0), Err(VaultError::Absent { .. })));
+        vault.remove(&digest).unwrap();
+        vault.remove(&digest).unwrap();
+        assert!(matches!(vault.open(&digest, 0), Err(VaultError::Absent { .. })));
         assert_eq!(files(&vault.staging()), 0);
     }
 

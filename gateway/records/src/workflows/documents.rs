@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use caretrail_model::calls::{AmendRecord, GetRecord, RecordAdded, RecordHistory, RegisterRecord};
-use caretrail_model::code::Code;
 use caretrail_model::ids::{Nonce, PatientId, RecordId};
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
 use caretrail_model::record::{Commitments, RecordVersion};
@@ -189,10 +188,12 @@ impl Records {
                 Ok(committed)
             }
             Err(error) => {
-                // The same commitments are on the channel only if this very version is.
-                let conflicts = matches!(error.code(), Some(Code::RecordExists | Code::VersionConflict));
-                if !error.is_unknown() && !conflicts {
+                if error.had_no_effect() {
+                    // The secret first: a blob without its secret is only bytes, should the rest fail.
                     store.forget_version(&id, content_commitment)?;
+                    let vault = std::sync::Arc::clone(&custody.vault);
+                    let blob_digest = sealed.commitments.blob_digest;
+                    blocking(move || vault.remove(&blob_digest)).await??;
                 }
                 Err(error.into())
             }

@@ -1,6 +1,6 @@
 //! Registering a patient.
 
-use caretrail_model::calls::{PatientRegistered, RegisterPatient};
+use caretrail_model::calls::{GetPatient, PatientRegistered, RegisterPatient};
 use caretrail_model::code::Code;
 
 use crate::custody::Custody;
@@ -35,6 +35,7 @@ impl Records {
     ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
         let store = &custody.store;
         let patient = registration.patient;
+        self.settle_number(custody, number).await?;
         store.store_patient(number, &patient, None)?;
         let call = RegisterPatient { signed: registration.signed.clone() };
         // A short write to a local file: the transaction itself waits for the network much longer.
@@ -48,11 +49,23 @@ impl Records {
                 if error.code() == Some(Code::PatientExists) {
                     // It was registered before, perhaps by a program that was stopped before it knew.
                     store.settle_patient(&patient)?;
-                } else if !error.is_unknown() {
+                } else if error.had_no_effect() {
                     store.forget_patient(&patient)?;
                 }
                 Err(error.into())
             }
         }
+    }
+
+    /// Settles an earlier registration under this number whose outcome was not known.
+    async fn settle_number(&self, custody: &Custody, number: &str) -> Result<(), RegisterPatientError> {
+        for patient in custody.store.pending_patients(number)? {
+            match self.evaluate(&GetPatient { patient }).await {
+                Ok(_) => custody.store.settle_patient(&patient)?,
+                Err(error) if error.code() == Some(Code::PatientUnknown) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }

@@ -42,7 +42,7 @@ async fn readiness_names_the_part_that_fails() {
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status, 503);
     assert_eq!(body["ready"], false);
-    assert_eq!(body["checks"]["vault"]["code"], "vault_failed");
+    assert_eq!(body["checks"]["vault"]["code"], "VAULT_FAILED");
     assert_eq!(body["checks"]["ledger"], Value::Null);
     assert_eq!(body["checks"]["store"], Value::Null);
 

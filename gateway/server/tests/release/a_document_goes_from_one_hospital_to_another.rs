@@ -30,7 +30,7 @@ async fn a_permitted_document_arrives_and_everything_is_on_record() {
     assert_eq!(consortium.reader.custodian(consortium.patient).await.unwrap(), north);
     let ask = consortium.ask(denied, record);
     let refused = consortium.reader.release(&client, &north, &ask, &key, &downloads).await.unwrap_err();
-    assert_eq!(code(&refused), "access_denied");
+    assert_eq!(code(&refused), "ACCESS_DENIED");
 
     let consent = consortium.consent(soon()).await;
     let (decision, effect) = consortium.request(record).await;
@@ -94,7 +94,7 @@ async fn a_revocation_stops_what_was_permitted_before() {
     let ask = consortium.ask(decision, record);
     let refused =
         consortium.reader.release(&client, &msp("NorthMSP"), &ask, &key, &downloads).await.unwrap_err();
-    assert_eq!(code(&refused), "permit_ended");
+    assert_eq!(code(&refused), "PERMIT_ENDED");
     assert_eq!(consortium.gateway.committed("disclosed"), 0);
     assert_eq!(files(&downloads), 0);
     assert_eq!(consortium.request(record).await.1, Effect::Deny);
@@ -114,7 +114,7 @@ async fn a_lost_reply_loses_no_document_and_discloses_once() {
 
     consortium.gateway.lose_next_reply();
     let unknown = client.ask(&request).await.unwrap_err().failure();
-    assert_eq!((unknown.code.as_str(), unknown.stage.as_str()), ("outcome_unknown", "submit"));
+    assert_eq!((unknown.code.as_str(), unknown.stage.as_str()), ("OUTCOME_UNKNOWN", "submit"));
     assert!(unknown.retryable && unknown.tx_id.is_some());
     consortium.gateway.speak();
 
@@ -155,6 +155,22 @@ async fn a_registration_whose_reply_was_lost_is_settled_later() {
     let other = consortium.patient_key.register(&ledger(), &msp("NorthMSP"), soon()).unwrap();
     let taken = consortium.clinician.register_patient(&consortium.custody, "MRN-2", &other).await;
     assert!(matches!(taken, Err(RegisterPatientError::Store(HospitalError::NumberTaken { .. }))));
+}
+
+#[tokio::test]
+async fn a_number_whose_registration_is_open_is_settled_before_it_is_given_again() {
+    let consortium = Consortium::new().await;
+    let first = consortium.patient_key.register(&ledger(), &msp("NorthMSP"), soon()).unwrap();
+    consortium.gateway.lose_next_reply();
+    consortium.clinician.register_patient(&consortium.custody, "MRN-2", &first).await.unwrap_err();
+    consortium.gateway.speak();
+    let second = consortium.patient_key.register(&ledger(), &msp("NorthMSP"), soon()).unwrap();
+    let taken = consortium.clinician.register_patient(&consortium.custody, "MRN-2", &second).await;
+    let Err(RegisterPatientError::Store(HospitalError::NumberTaken { patient })) = taken else {
+        panic!("{taken:?}")
+    };
+    assert_eq!(patient, first.patient);
+    assert!(consortium.custody.store.pending().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -223,4 +239,18 @@ fn code(error: &ReleaseError) -> String {
         ReleaseError::Client(error) => error.failure().code,
         error => panic!("{error:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_refused_record_leaves_neither_blob_nor_secret() {
+    let consortium = Consortium::new().await;
+    let stranger = consortium.actor("NorthMSP", Role::Clinician).await;
+    let vault = consortium.folder.path().join("vault");
+    let refused = stranger.add_record(&consortium.custody, consortium.patient, document(b"flu")).await;
+    let Err(DocumentWorkflowError::Call(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.code(), Some(Code::NotAuthorized));
+    assert!(error.had_no_effect());
+    assert!(consortium.custody.store.pending().unwrap().is_empty());
+    let blobs: usize = std::fs::read_dir(&vault).unwrap().map(|entry| files(&entry.unwrap().path())).sum();
+    assert_eq!(blobs, 0);
 }

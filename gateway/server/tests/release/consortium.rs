@@ -331,8 +331,9 @@ async fn actor(peer: SocketAddr, msp_id: &str, role: Role) -> Records {
     let certificate_pem = params.self_signed(&key).unwrap().pem();
     let identity = Identity { msp_id: msp_id.to_owned(), certificate_pem };
     let credentials = Credentials::new(identity, P256Signer::from_pem(&key.serialize_pem()).unwrap());
+    let deadlines = Deadlines { lost_submit: Duration::from_millis(200), ..Deadlines::default() };
     let endpoint = Endpoint::plaintext(format!("127.0.0.1:{}", peer.port()));
-    let gateway = Gateway::connect(&endpoint, credentials, Deadlines::default()).await.unwrap();
+    let gateway = Gateway::connect(&endpoint, credentials, deadlines).await.unwrap();
     Records::new(&gateway, ledger()).unwrap()
 }
 

@@ -37,28 +37,28 @@ async fn each_wrong_request_has_its_own_refusal() {
     // Another person of the same hospital, and another certificate of the same role elsewhere.
     let colleague = consortium.actor("SouthMSP", Role::Clinician).await;
     let request = signed(&colleague, &ask, &key).await;
-    assert_eq!(refused(&client, &request).await.code, "certificate_foreign");
+    assert_eq!(refused(&client, &request).await.code, "CERTIFICATE_FOREIGN");
     let request = signed(&consortium.clinician, &ask, &key).await;
-    assert_eq!(refused(&client, &request).await.code, "certificate_foreign");
+    assert_eq!(refused(&client, &request).await.code, "CERTIFICATE_FOREIGN");
 
     // The right person over another hospital's connection, and over nobody's.
     let request = signed(&consortium.reader, &ask, &key).await;
-    assert_eq!(refused(&consortium.client_of_north(&daemon), &request).await.code, "hospital_foreign");
+    assert_eq!(refused(&consortium.client_of_north(&daemon), &request).await.code, "HOSPITAL_FOREIGN");
     let unreached = consortium.client_of_nobody(&daemon).ask(&request).await;
     assert!(matches!(unreached, Err(ReleaseClientError::Unreachable { .. })), "{unreached:?}");
 
     // A request that was changed after it was signed.
     let changed = ReleaseRequest { record: other_record, ..request.clone() };
-    assert_eq!(refused(&client, &changed).await.code, "request_signature");
+    assert_eq!(refused(&client, &changed).await.code, "REQUEST_SIGNATURE");
     let unsigned = ReleaseRequest { signature: Base64Url(Vec::new()), ..request.clone() };
-    assert_eq!(refused(&client, &unsigned).await.code, "request_signature");
+    assert_eq!(refused(&client, &unsigned).await.code, "REQUEST_SIGNATURE");
     let nobody = ReleaseRequest { certificate: String::new(), ..request };
-    assert_eq!(refused(&client, &nobody).await.code, "certificate_unusable");
+    assert_eq!(refused(&client, &nobody).await.code, "CERTIFICATE_UNUSABLE");
 
     let cases = [
-        (ReleaseAsk { record: other_record, ..ask }, "record_not_decided"),
-        (ReleaseAsk { decision: TxId::from_bytes([9; 32]), ..ask }, "decision_unknown"),
-        (ReleaseAsk { patient: PatientId::from_bytes([9; 16]), ..ask }, "decision_unknown"),
+        (ReleaseAsk { record: other_record, ..ask }, "RECORD_NOT_DECIDED"),
+        (ReleaseAsk { decision: TxId::from_bytes([9; 32]), ..ask }, "DECISION_UNKNOWN"),
+        (ReleaseAsk { patient: PatientId::from_bytes([9; 16]), ..ask }, "DECISION_UNKNOWN"),
     ];
     for (ask, code) in cases {
         let request = signed(&consortium.reader, &ask, &key).await;
@@ -82,7 +82,7 @@ async fn a_second_key_gets_nothing() {
     let ask = consortium.ask(decision, record);
     client.ask(&signed(&consortium.reader, &ask, &key).await).await.unwrap();
     let failure = refused(&client, &signed(&consortium.reader, &ask, &second).await).await;
-    assert_eq!((failure.code.as_str(), failure.retryable), ("disclosed_to_other_key", false));
+    assert_eq!((failure.code.as_str(), failure.retryable), ("DISCLOSED_TO_OTHER_KEY", false));
     assert_eq!(consortium.gateway.committed("disclosed"), 1);
     daemon.stop().await;
 }
@@ -115,7 +115,7 @@ async fn a_permit_that_is_over_releases_nothing() {
     until(async || now() >= end).await;
     let key = KemKey::generate().unwrap();
     let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
-    assert_eq!(refused(&consortium.client(&daemon), &request).await.code, "permit_expired");
+    assert_eq!(refused(&consortium.client(&daemon), &request).await.code, "PERMIT_EXPIRED");
     assert_eq!(consortium.gateway.committed("disclosed"), 0);
     daemon.stop().await;
 }
@@ -131,7 +131,7 @@ async fn what_cannot_be_released_is_not_disclosed() {
     let daemon = consortium.daemon().await;
     let key = KemKey::generate().unwrap();
     let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
-    assert_eq!(refused(&consortium.client(&daemon), &request).await.code, "blob_unavailable");
+    assert_eq!(refused(&consortium.client(&daemon), &request).await.code, "BLOB_UNAVAILABLE");
     assert_eq!(consortium.gateway.committed("disclosed"), 0);
     daemon.stop().await;
 }
@@ -152,13 +152,13 @@ async fn a_blob_is_for_the_recipients_hospital_and_resumes() {
     let path = caretrail_records::release::blob_path(&decision, &record);
     let before = consortium.http().get(format!("{url}{path}")).send().await.unwrap();
     assert_eq!(before.status(), 404);
-    assert_eq!(before.json::<Failure>().await.unwrap().code, "release_unknown");
+    assert_eq!(before.json::<Failure>().await.unwrap().code, "RELEASE_UNKNOWN");
 
     let reply = client.ask(&signed(&consortium.reader, &ask, &key).await).await.unwrap();
     assert_eq!(reply.blob_path, path);
     let folder = consortium.downloads("north");
     let elsewhere = consortium.client_of_north(&daemon).fetch_blob(&reply, &folder).await.unwrap_err();
-    assert_eq!(elsewhere.failure().code, "release_unknown");
+    assert_eq!(elsewhere.failure().code, "RELEASE_UNKNOWN");
 
     let etag = format!("\"{}\"", reply.commitments.blob_digest);
     let bytes = reply.commitments.sealed_bytes;
@@ -213,12 +213,12 @@ async fn requests_that_are_none_are_refused_in_the_one_shape() {
     let post = |body: Vec<u8>| http.post(format!("{url}/v1/releases")).body(body).send();
     let long = vec![b' '; 40_000];
     let cases = [
-        (post(b"{}".to_vec()).await, 400, "request_malformed"),
-        (post(vec![0xff; 10]).await, 400, "request_malformed"),
-        (post(long).await, 413, "request_unreadable"),
-        (http.get(format!("{url}/v1/releases")).send().await, 405, "method_not_allowed"),
-        (http.get(format!("{url}/v2/releases")).send().await, 404, "no_such_path"),
-        (http.get(format!("{url}/v1/releases/00/11/blob")).send().await, 400, "request_malformed"),
+        (post(b"{}".to_vec()).await, 400, "REQUEST_MALFORMED"),
+        (post(vec![0xff; 10]).await, 400, "REQUEST_MALFORMED"),
+        (post(long).await, 413, "REQUEST_UNREADABLE"),
+        (http.get(format!("{url}/v1/releases")).send().await, 405, "METHOD_NOT_ALLOWED"),
+        (http.get(format!("{url}/v2/releases")).send().await, 404, "NO_SUCH_PATH"),
+        (http.get(format!("{url}/v1/releases/00/11/blob")).send().await, 400, "REQUEST_MALFORMED"),
     ];
     for (answer, status, code) in cases {
         let answer = answer.unwrap();
