@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use caretrail_model::audit::{Act, AuditEntry};
 use caretrail_model::code::Code;
 use caretrail_model::ids::{Actor, Digest, MspId, PatientId, TxId};
-use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::policy::{ConsortiumPolicy, EPOCH};
 use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::{Failure, Origin, Transaction};
@@ -56,6 +56,12 @@ impl<'t> Invocation<'t> {
     /// The caller's hospital.
     pub(crate) fn msp_id(&self) -> &MspId {
         &self.actor.msp_id
+    }
+
+    /// Whether a policy is for the channel and chaincode that the signed proposal names.
+    pub(crate) fn is_named_by(&self, policy: &ConsortiumPolicy) -> bool {
+        policy.channel.as_str() == self.tx.channel()
+            && policy.chaincode.as_str() == self.tx.invoked_chaincode()
     }
 
     /// Refuses roles that the call is not for.
@@ -121,27 +127,26 @@ impl Reading<'_> {
         Slot { index: self.keys.len() - 1, holds: PhantomData }
     }
 
-    /// Reads them all. Refuses when no policy is in force, when it fixes another channel or chaincode name
-    /// than the proposal's, and when the caller's hospital is no member.
+    /// Reads them all. Refuses when no policy is in force, and when the caller's hospital is no member of it.
     pub(crate) async fn fetch(self) -> Result<(ConsortiumPolicy, Facts), Failure> {
         let invocation = self.invocation;
         let (in_force, facts) = self.fetch_unconstituted().await?;
         let policy = in_force.ok_or_else(|| refuse(Code::NoPolicy))?.policy;
-        require(
-            policy.channel.as_str() == invocation.tx.channel()
-                && policy.chaincode.as_str() == invocation.tx.invoked_chaincode(),
-            Code::ForeignChaincode,
-        )?;
         require(policy.is_member(invocation.msp_id()), Code::NotAMember)?;
         Ok((policy, facts))
     }
 
-    /// Reads them all, also where no policy is in force yet.
+    /// Reads them all, also where no policy is in force yet. Refuses when the one in force fixes another
+    /// channel or chaincode name than the proposal's, or an engine that this build does not have.
     pub(crate) async fn fetch_unconstituted(self) -> Result<(Option<PolicyInForce>, Facts), Failure> {
         let values = self.invocation.tx.states(&self.keys).await?;
         let mut facts = Facts { values, effective: self.invocation.timestamp };
-        let policy = facts.take(Slot { index: 0, holds: PhantomData })?;
-        Ok((policy, facts))
+        let in_force: Option<PolicyInForce> = facts.take(Slot { index: 0, holds: PhantomData })?;
+        if let Some(PolicyInForce { policy, .. }) = &in_force {
+            require(self.invocation.is_named_by(policy), Code::ForeignChaincode)?;
+            require(policy.epoch == EPOCH, Code::EngineUnknown)?;
+        }
+        Ok((in_force, facts))
     }
 }
 

@@ -65,6 +65,11 @@ pub(crate) fn standing(actor: &Actor) -> Result<Key<Standing>, KeyError> {
     key(STANDING, &[actor.msp_id.as_str(), &actor.subject.to_string()])
 }
 
+/// `sn/MSP/S/seq`: the standing of one sequence number, kept for ever.
+pub(crate) fn standing_of_sequence(actor: &Actor, sequence: u64) -> Result<Key<Standing>, KeyError> {
+    key("sn", &[actor.msp_id.as_str(), &actor.subject.to_string(), &padded(sequence)])
+}
+
 /// `p/P`: a patient.
 pub(crate) fn patient(patient: &PatientId) -> Result<Key<Patient>, KeyError> {
     key("p", &[&patient.to_string()])
@@ -73,6 +78,14 @@ pub(crate) fn patient(patient: &PatientId) -> Result<Key<Patient>, KeyError> {
 /// `y/P`: a patient's live consents.
 pub(crate) fn consents(patient: &PatientId) -> Result<Key<LiveConsents>, KeyError> {
     key("y", &[&patient.to_string()])
+}
+
+/// `yn/P/seq`: the live consents of one sequence number, kept for ever.
+pub(crate) fn consents_of_sequence(
+    patient: &PatientId,
+    sequence: u64,
+) -> Result<Key<LiveConsents>, KeyError> {
+    key("yn", &[&patient.to_string(), &padded(sequence)])
 }
 
 /// `t/P/T`: a statement, as carried.

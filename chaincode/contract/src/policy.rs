@@ -4,17 +4,18 @@
 //!
 //! | # | applies when | rule | effect |
 //! |---|---|---|---|
-//! | 1 | the consortium's policy lets no actor of this role ask for this action and purpose | `role_not_allowed` | deny |
-//! | 2 | the actor has no standing in this role, or it ended or is suspended | `no_standing` | deny |
-//! | 3 | no purpose of the standing covers the one asked | `purpose_not_held` | deny |
-//! | 4 | the record is not there, or is another patient's | `nothing_permits` | deny |
-//! | 5 | a live denying provision matches | `consent_denies` | deny |
-//! | 6 | a live permitting provision matches | `consent_permits` | permit |
-//! | 7 | always | `nothing_permits` | deny |
+//! | 1 | the actor's hospital is no member of the consortium | `not_a_member` | deny |
+//! | 2 | the consortium's policy lets no actor of this role ask for this action and purpose | `role_not_allowed` | deny |
+//! | 3 | the actor has no standing in this role, or it ended or is suspended | `no_standing` | deny |
+//! | 4 | no purpose of the standing covers the one asked | `purpose_not_held` | deny |
+//! | 5 | the record is not there, or is another patient's | `nothing_permits` | deny |
+//! | 6 | a live denying provision matches | `consent_denies` | deny |
+//! | 7 | a live permitting provision matches | `consent_permits` | permit |
+//! | 8 | always | `nothing_permits` | deny |
 //!
 //! A provision matches when it names the actor, the action, a purpose that covers the one asked and
-//! the record, and its period holds the instant. Of several that match, the one that lets the permit
-//! last longest decides, and of equal ones the first granted.
+//! the record, and its period holds the instant. Of several denying ones that match, the first granted
+//! decides; of several permitting ones, the one whose period ends last, and of equal ones the first granted.
 
 use caretrail_model::consent::{Action, Effect, LiveConsent, LiveConsents, Provision};
 use caretrail_model::decision::{Decision, Rule};
@@ -66,6 +67,9 @@ pub fn decide(request: &Request<'_>, facts: &LedgerFacts<'_>, effective: UnixMs)
         version: None,
         valid_until: None,
     };
+    if !facts.policy.is_member(&request.actor.msp_id) {
+        return deny(Rule::NotAMember);
+    }
     if !facts.policy.allows(request.role, request.action, request.purpose) {
         return deny(Rule::RoleNotAllowed);
     }
@@ -154,8 +158,8 @@ mod tests {
         fn permitting() -> Self {
             let south = "SouthMSP".parse().unwrap();
             let actor = Actor { msp_id: south, subject: Subject::from_bytes([2; 16]) };
-            let member = Member {
-                msp_id: "NorthMSP".parse().unwrap(),
+            let member = |msp_id: &str| Member {
+                msp_id: msp_id.parse().unwrap(),
                 daemon: Daemon {
                     url: "https://localhost:1".into(),
                     tls_ca_digest: Digest::from_bytes([0; 32]),
@@ -170,7 +174,7 @@ mod tests {
                     channel: "records".parse().unwrap(),
                     chaincode: "caretrail".parse().unwrap(),
                     epoch: EPOCH,
-                    members: vec![member],
+                    members: vec![member("NorthMSP"), member("SouthMSP")],
                     rules: vec![RoleRule {
                         role: Role::Clinician,
                         actions: vec![Action::Read],
@@ -189,6 +193,7 @@ mod tests {
                     purposes: vec![Purpose::Treat, Purpose::Etreat, Purpose::Hresch],
                     until: at(NOW + 10_000_000),
                     suspended: false,
+                    by: actor.clone(),
                     at: at(1),
                 }),
                 record: Some(Record {
@@ -250,7 +255,7 @@ mod tests {
                 grantee: Grantee::Person { msp_id: actor.msp_id.clone(), subject: actor.subject },
                 actions: vec![Action::Read],
                 purposes: vec![Purpose::Treat],
-                scope: Scope::All,
+                scope: Scope::All {},
                 period: Period { from: at(NOW), until: at(NOW + 1_000) },
             },
         }
@@ -259,7 +264,7 @@ mod tests {
     #[test]
     fn each_row_of_the_table_decides_in_its_place() {
         type Spoil = fn(&mut World);
-        let cases: [(&str, Rule, Spoil); 27] = [
+        let cases: [(&str, Rule, Spoil); 28] = [
             ("nothing spoiled", Rule::ConsentPermits, |_| {}),
             ("role without a rule", Rule::RoleNotAllowed, |w| w.role = Role::Auditor),
             ("action outside the rule", Rule::RoleNotAllowed, |w| w.action = Action::Write),
@@ -282,7 +287,10 @@ mod tests {
             }),
             ("no consent", Rule::NothingPermits, |w| w.consents = LiveConsents::NONE),
             ("another person", Rule::NothingPermits, |w| w.actor.subject = Subject::from_bytes([3; 16])),
-            ("same subject elsewhere", Rule::NothingPermits, |w| w.actor.msp_id = "EastMSP".parse().unwrap()),
+            ("same subject elsewhere", Rule::NothingPermits, |w| {
+                w.actor.msp_id = "NorthMSP".parse().unwrap()
+            }),
+            ("hospital that left", Rule::NotAMember, |w| w.actor.msp_id = "EastMSP".parse().unwrap()),
             ("action outside the consent", Rule::NothingPermits, |w| {
                 w.provision().actions = vec![Action::Write];
             }),

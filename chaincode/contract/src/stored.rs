@@ -5,7 +5,7 @@ use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{CarriedStatement, Disclosure};
 use caretrail_model::code::Code;
 use caretrail_model::consent::LiveConsents;
-use caretrail_model::ids::{PatientId, TxId};
+use caretrail_model::ids::{Actor, PatientId, TxId};
 use caretrail_model::patient::Patient;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::record::{Record, RecordVersion};
@@ -55,6 +55,7 @@ pub(crate) struct PolicyInForce {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProposedText {
     pub(crate) policy: String,
+    pub(crate) by: Actor,
     pub(crate) at: UnixMs,
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct ProposedText {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Approval {
+    pub(crate) by: Actor,
     pub(crate) at: UnixMs,
 }
 

@@ -219,7 +219,7 @@ call!(evaluate
     WhoCanSee -> Holders {
         /// The record.
         record: RecordId,
-        /// The instant; now when absent.
+        /// The instant, now or later; now when absent or past.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<UnixMs>,
     }
@@ -467,6 +467,8 @@ reply!(
 reply!(
     /// A committed decision.
     AccessDecision {
+        /// Semantic engine that decided.
+        epoch: u32,
         /// The transaction that decided: this one, or the first of the same request id.
         decision: TxId,
         /// Effective time.
@@ -478,6 +480,8 @@ reply!(
 reply!(
     /// A disclosure on record.
     Disclosure {
+        /// Semantic engine that decided again.
+        epoch: u32,
         /// The transaction that put it on record.
         tx_id: TxId,
         /// Effective time.

@@ -58,6 +58,8 @@ codes! {
     TimestampOutsideWindow = 412 "TIMESTAMP_OUTSIDE_WINDOW", "set this machine's clock (NTP), or the peer's, and send a new proposal";
     /// The creator's certificate is not one of an enrolled actor.
     IdentityInvalid = 403 "IDENTITY_INVALID", "enrol with a certificate whose common name is its caretrail.subject, with a caretrail.role";
+    /// The policy in force wants a semantic engine that this build does not have.
+    EngineUnknown = 500 "ENGINE_UNKNOWN", "upgrade this hospital's chaincode service to a build that has the engine";
     /// The actor's MSP is no member of the consortium.
     NotAMember = 403 "NOT_A_MEMBER", "act with an identity of a member hospital";
     /// The actor's role may not make this call.

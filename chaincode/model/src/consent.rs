@@ -77,8 +77,8 @@ impl Grantee {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scope {
-    /// Every record of the patient.
-    All,
+    /// Every record of the patient. Braces, so that unknown fields are refused here too.
+    All {},
     /// The records that one hospital keeps.
     Custodian {
         /// The hospital.
@@ -95,7 +95,7 @@ impl Scope {
     /// Whether it holds the record `id`, kept by `custodian`.
     pub fn holds(&self, id: &RecordId, custodian: &MspId) -> bool {
         match self {
-            Self::All => true,
+            Self::All {} => true,
             Self::Custodian { msp_id } => msp_id == custodian,
             Self::Records { records } => records.contains(id),
         }

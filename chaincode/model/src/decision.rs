@@ -13,6 +13,8 @@ use crate::time::UnixMs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
+    /// Deny: the actor's hospital is no member of the consortium any more.
+    NotAMember,
     /// Deny: the consortium's policy lets no actor of this role ask for this action and purpose.
     RoleNotAllowed,
     /// Deny: the actor has no standing in this role at the hospital, or it ended or is suspended.
@@ -29,7 +31,8 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in order of precedence.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::NotAMember,
         Self::RoleNotAllowed,
         Self::NoStanding,
         Self::PurposeNotHeld,
@@ -42,7 +45,8 @@ impl Rule {
     pub const fn effect(self) -> Effect {
         match self {
             Self::ConsentPermits => Effect::Permit,
-            Self::RoleNotAllowed
+            Self::NotAMember
+            | Self::RoleNotAllowed
             | Self::NoStanding
             | Self::PurposeNotHeld
             | Self::ConsentDenies
@@ -53,6 +57,7 @@ impl Rule {
     /// The text in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::NotAMember => "not_a_member",
             Self::RoleNotAllowed => "role_not_allowed",
             Self::NoStanding => "no_standing",
             Self::PurposeNotHeld => "purpose_not_held",

@@ -12,6 +12,8 @@ pub const CONSENTS_BYTES_MAX: usize = 48 * 1024;
 pub const RECORDS_PER_REQUEST_MAX: usize = 100;
 /// Records that one provision names.
 pub const RECORDS_PER_PROVISION_MAX: usize = 100;
+/// Fewest members of a consortium.
+pub const MEMBERS_MIN: usize = 2;
 /// Members of the consortium.
 pub const MEMBERS_MAX: usize = 64;
 /// Rules of a policy, one a role.

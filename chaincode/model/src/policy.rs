@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::consent::Action;
 use crate::hash::{Domain, framed_sha256};
 use crate::ids::{ChaincodeName, ChannelName, Digest, MspId};
-use crate::limits::{MEMBERS_MAX, RULES_MAX, URL_BYTES_MAX};
+use crate::limits::{MEMBERS_MAX, MEMBERS_MIN, RULES_MAX, URL_BYTES_MAX};
 use crate::order::strictly_ascending;
 use crate::purpose::Purpose;
 use crate::role::Role;
@@ -104,8 +104,9 @@ impl ConsortiumPolicy {
         if self.epoch != EPOCH {
             return refuse("epoch", "names an engine that this build does not have: expected 1");
         }
-        if self.members.is_empty() || self.members.len() > MEMBERS_MAX {
-            return refuse("members", "must name 1 to 64 hospitals");
+        // One hospital alone could otherwise put a first policy in force that names nobody else.
+        if !(MEMBERS_MIN..=MEMBERS_MAX).contains(&self.members.len()) {
+            return refuse("members", "must name 2 to 64 hospitals");
         }
         if !strictly_ascending(self.members.iter().map(|member| &member.msp_id)) {
             return refuse("members", "must be in ascending order of MSP id, each once");
@@ -169,6 +170,7 @@ fn is_daemon_url(url: &str) -> bool {
     url.len() <= URL_BYTES_MAX
         && !host.is_empty()
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+        && port.bytes().all(|b| b.is_ascii_digit())
         && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
@@ -219,7 +221,7 @@ mod tests {
         let cases: [(&str, Spoil); 9] = [
             ("sequence", |p| p.sequence = 0),
             ("epoch", |p| p.epoch = 2),
-            ("members", |p| p.members.clear()),
+            ("members", |p| p.members.truncate(1)),
             ("members", |p| p.members.reverse()),
             ("members.daemon.url", |p| p.members[0].daemon.url = "http://localhost:1".into()),
             ("members.daemon.url", |p| p.members[0].daemon.url = "https://localhost:1/patients/7".into()),

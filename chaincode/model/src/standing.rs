@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Actor;
 use crate::purpose::Purpose;
 use crate::role::Role;
 use crate::time::UnixMs;
@@ -21,6 +22,8 @@ pub struct Standing {
     pub until: UnixMs,
     /// Whether it is suspended.
     pub suspended: bool,
+    /// The admin who made the change.
+    pub by: Actor,
     /// Effective time of the change.
     pub at: UnixMs,
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::consent::Provision;
 use crate::ids::{ChaincodeName, ChannelName, KeyId, MspId, Nonce, PatientId, StatementId};
+use crate::json::from_one_shape;
 use crate::limits::STATEMENT_BYTES_MAX;
 use crate::time::UnixMs;
 
@@ -68,14 +69,17 @@ struct Text {
 impl Statement {
     fn from_json(json: &str) -> Option<Self> {
         let text: Text = serde_json::from_str(json).ok()?;
+        if !json.trim_start().starts_with('{') {
+            return None;
+        }
         if text.format != FORMAT {
             return None;
         }
         let body = text.body.get();
         let operation = match text.operation.as_str() {
-            "register_patient" => Operation::RegisterPatient(serde_json::from_str(body).ok()?),
-            "grant_consent" => Operation::GrantConsent(serde_json::from_str(body).ok()?),
-            "end_consent" => Operation::EndConsent(serde_json::from_str(body).ok()?),
+            "register_patient" => Operation::RegisterPatient(from_one_shape(body).ok()?),
+            "grant_consent" => Operation::GrantConsent(from_one_shape(body).ok()?),
+            "end_consent" => Operation::EndConsent(from_one_shape(body).ok()?),
             _ => return None,
         };
         Some(Self {

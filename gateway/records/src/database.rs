@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::ledger_name::LedgerName;
 
 /// How long a write waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,6 +151,14 @@ impl Database {
             Found::Newer(found) => Err(DatabaseError::Newer { path, found, known: schema.version }),
         }
     }
+}
+
+/// The row of a ledger, made when there is none.
+pub(crate) fn ledger_row(connection: &Connection, name: &LedgerName) -> rusqlite::Result<i64> {
+    let key = params![name.channel.as_str(), name.chaincode.as_str()];
+    connection.execute("INSERT OR IGNORE INTO ledgers (channel, chaincode) VALUES (?1, ?2)", key)?;
+    connection
+        .query_row("SELECT ledger FROM ledgers WHERE channel = ?1 AND chaincode = ?2", key, |row| row.get(0))
 }
 
 /// A column of exactly `N` bytes.

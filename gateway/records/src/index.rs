@@ -14,8 +14,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 pub use feed::SyncError;
 
-use crate::database::{Bytes, Database, DatabaseError, Schema};
-use crate::hospital::ledger_row;
+use crate::database::{Bytes, Database, DatabaseError, Schema, ledger_row};
 use crate::ledger_name::LedgerName;
 
 /// Fabric's verdict `VALID`.
@@ -139,8 +138,8 @@ impl BlockIndex {
         Ok(row)
     }
 
-    /// Takes in consecutive blocks, all or none. The first may be the one at the checkpoint: it is compared
-    /// with what was indexed and not taken in twice.
+    /// Takes in consecutive blocks, all or none. Those up to the checkpoint, which another process may have
+    /// moved meanwhile, are not taken in twice; the one at the checkpoint is compared with what was indexed.
     ///
     /// # Errors
     /// When a block does not follow, or the ledger is another one.
@@ -159,17 +158,15 @@ impl BlockIndex {
                 )
                 .optional()?;
             // Everything is checked before anything is written: what is written here is committed.
-            let known = match (checkpoint, blocks.first()) {
-                (Some((number, digest)), Some(first)) if first.number == number => {
-                    if digest != *first.digest().as_bytes() {
-                        return Ok(Outcome::OtherLedger { block: number });
-                    }
-                    1
-                }
-                _ => 0,
-            };
-            let new = blocks.get(known..).unwrap_or_default();
-            for (expected, block) in (checkpoint.map_or(0, |(block, _)| block + 1)..).zip(new) {
+            let next = checkpoint.map_or(0, |(block, _)| block + 1);
+            let (known, new) = blocks.split_at(blocks.partition_point(|block| block.number < next));
+            if let (Some((number, digest)), Some(last)) = (checkpoint, known.last())
+                && number == last.number
+                && digest != *last.digest().as_bytes()
+            {
+                return Ok(Outcome::OtherLedger { block: number });
+            }
+            for (expected, block) in (next..).zip(new) {
                 if block.number != expected {
                     return Ok(Outcome::Gap { expected, found: block.number });
                 }

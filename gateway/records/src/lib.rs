@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`records`], [`failure`] | the typed calls, their errors, and the one shape of failures |
+//! | [`records`], [`call_error`], [`failure`] | the typed calls, their errors, and the one shape of failures |
 //! | [`workflows`] | registering patients, adding and opening records, access, release, the access log |
 //! | [`document`], [`seal`], [`secret`] | a document, its sealed blob, and the secret that opens it |
 //! | [`vault`] | where sealed blobs are kept |
@@ -15,6 +15,7 @@
 //! | [`release`] | what hospitals say to each other to release a version |
 //! | [`certificate`] | what an enrolment certificate says |
 
+pub mod call_error;
 pub mod certificate;
 pub mod document;
 pub mod failure;
@@ -37,10 +38,11 @@ mod ledger_name;
 mod vectors;
 mod version;
 
+pub use call_error::CallError;
 pub use custody::{Custody, Stopped};
 pub use database::DatabaseError;
 pub use disk::KeyFileError;
 pub use failure::Failure;
 pub use ledger_name::LedgerName;
-pub use records::{CallError, Committed, Records};
+pub use records::{Committed, Records};
 pub use version::VersionId;

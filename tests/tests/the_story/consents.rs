@@ -73,7 +73,7 @@ fn grant(now: UnixMs) -> Grant {
         grantee: Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() },
         actions: vec![Action::Read],
         purposes: vec![Purpose::Treat],
-        scope: Scope::All,
+        scope: Scope::All {},
         period: Period { from: now, until: now.plus(DurationMs::from_days(1)) },
     };
     Grant { provision, supersedes: None }

@@ -84,7 +84,7 @@ impl Handle for RequestAccess {
             facts: numbers(&policy, &patient, &consents, standing.as_ref()),
         });
         invocation.audit(&policy, &self.patient, at, act)?;
-        Ok(AccessDecision { decision: invocation.tx_id, at, decisions })
+        Ok(AccessDecision { epoch: policy.epoch, decision: invocation.tx_id, at, decisions })
     }
 }
 
@@ -163,6 +163,7 @@ impl Handle for RecordDisclosure {
         require(decide(&request, &ledger, at).effect == Effect::Permit, Code::PermitEnded)?;
 
         let disclosure = Disclosure {
+            epoch: policy.epoch,
             tx_id: invocation.tx_id,
             at,
             disclosed: Disclosed {
@@ -209,7 +210,12 @@ async fn first_decision(
         && decided.purpose == request.purpose
         && decided.decisions.iter().map(|decision| &decision.record).eq(&request.records);
     require(same, Code::RequestIdReused)?;
-    Ok(AccessDecision { decision: earlier.decision, at: entry.at, decisions: decided.decisions })
+    Ok(AccessDecision {
+        epoch: entry.epoch,
+        decision: earlier.decision,
+        at: entry.at,
+        decisions: decided.decisions,
+    })
 }
 
 fn numbers(

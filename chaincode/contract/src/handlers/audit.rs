@@ -33,7 +33,9 @@ impl Handle for WhoCanSee {
         let (policy, mut facts) = reading.fetch().await?;
         let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::StateUnreadable))?;
         let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
-        let at = self.at.unwrap_or(facts.effective());
+        // What is read holds from now on; it says nothing about earlier.
+        let now = facts.effective();
+        let at = self.at.map_or(now, |at| at.max(now));
         // A record of another home answers like one that is not there.
         require(&patient.home == invocation.msp_id(), Code::RecordUnknown)?;
 

@@ -126,6 +126,7 @@ fn change(
     let live = LiveConsents { sequence: live.sequence + 1, at, ..live };
     require(encode(&live)?.len() <= CONSENTS_BYTES_MAX, Code::ConsentsFull)?;
     invocation.put(keys::consents(&statement.patient)?, &live)?;
+    invocation.put(keys::consents_of_sequence(&statement.patient, live.sequence)?, &live)?;
     invocation.put(
         keys::statement(&statement.patient, &statement.id)?,
         &statements::carried(signed, invocation, at),

@@ -3,6 +3,7 @@
 use caretrail_model::calls::{ApprovePolicy, GetPolicy, PolicyApproval, ProposePolicy, ProposedPolicy};
 use caretrail_model::code::Code;
 use caretrail_model::ids::MspId;
+use caretrail_model::json::from_one_shape;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::role::Role;
 use hlf_chaincode::Failure;
@@ -17,11 +18,7 @@ impl Handle for ProposePolicy {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<ProposedPolicy, Failure> {
         invocation.for_roles(&[Role::Admin])?;
         let policy = parse(&self.policy)?;
-        require(
-            policy.channel.as_str() == invocation.tx.channel()
-                && policy.chaincode.as_str() == invocation.tx.invoked_chaincode(),
-            Code::PolicyForeign,
-        )?;
+        require(invocation.is_named_by(&policy), Code::PolicyForeign)?;
         let digest = ConsortiumPolicy::digest_of_text(&self.policy);
 
         let mut reading = invocation.reading()?;
@@ -35,7 +32,7 @@ impl Handle for ProposePolicy {
         require(follows(&policy, in_force.as_ref()), Code::PolicySequence)?;
 
         if !already_proposed {
-            let text = ProposedText { policy: self.policy, at };
+            let text = ProposedText { policy: self.policy, by: invocation.actor.clone(), at };
             invocation.put(keys::proposed_policy(&digest)?, &text)?;
         }
         Ok(ProposedPolicy { digest })
@@ -50,6 +47,7 @@ impl Handle for ApprovePolicy {
         let (in_force, mut facts) = reading.fetch_unconstituted().await?;
         let proposed = facts.take(proposed)?.ok_or_else(|| refuse(Code::PolicyUnknown))?;
         let policy = parse(&proposed.policy)?;
+        require(invocation.is_named_by(&policy), Code::PolicyForeign)?;
         let in_force = in_force.map(|in_force| in_force.policy);
         require(follows(&policy, in_force.as_ref()), Code::PolicySequence)?;
         let electorate: Vec<MspId> =
@@ -74,7 +72,8 @@ impl Handle for ApprovePolicy {
             None => missing.is_empty(),
             Some(_) => approved.len() * 2 > electorate.len(),
         };
-        invocation.put(keys::policy_approval(&self.digest, invocation.msp_id())?, &Approval { at })?;
+        let approval = Approval { by: invocation.actor.clone(), at };
+        invocation.put(keys::policy_approval(&self.digest, invocation.msp_id())?, &approval)?;
         if complete {
             let sequence = policy.sequence;
             let in_force = PolicyInForce { policy, at };
@@ -94,7 +93,7 @@ impl Handle for GetPolicy {
 
 fn parse(text: &str) -> Result<ConsortiumPolicy, Failure> {
     let invalid = |error: String| refuse(Code::PolicyInvalid).caused_by(error);
-    let policy: ConsortiumPolicy = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let policy: ConsortiumPolicy = from_one_shape(text).map_err(|error| invalid(error.to_string()))?;
     policy.validate().map_err(|error| invalid(error.to_string()))?;
     Ok(policy)
 }

@@ -35,10 +35,10 @@ impl Handle for AuthorizePractitioner {
             purposes: self.purposes,
             until: self.until,
             suspended: false,
+            by: invocation.actor.clone(),
             at,
         };
-        invocation.put(keys::standing(&actor)?, &standing)?;
-        Ok(standing)
+        keep(invocation, &actor, standing)
     }
 }
 
@@ -50,10 +50,14 @@ impl Handle for SuspendPractitioner {
         let standing = reading.add(keys::standing(&actor)?);
         let (_, mut facts) = reading.fetch().await?;
         let before = facts.take(standing)?.ok_or_else(|| refuse(Code::StandingUnknown))?;
-        let standing =
-            Standing { sequence: before.sequence + 1, suspended: true, at: facts.effective(), ..before };
-        invocation.put(keys::standing(&actor)?, &standing)?;
-        Ok(standing)
+        let standing = Standing {
+            sequence: before.sequence + 1,
+            suspended: true,
+            by: invocation.actor.clone(),
+            at: facts.effective(),
+            ..before
+        };
+        keep(invocation, &actor, standing)
     }
 }
 
@@ -64,4 +68,11 @@ impl Handle for GetStanding {
         let (_, mut facts) = reading.fetch().await?;
         facts.take(standing)?.ok_or_else(|| refuse(Code::StandingUnknown))
     }
+}
+
+/// Writes a standing, and the copy of its sequence number that decisions can be replayed from.
+fn keep(invocation: &Invocation<'_>, actor: &Actor, standing: Standing) -> Result<Standing, Failure> {
+    invocation.put(keys::standing(actor)?, &standing)?;
+    invocation.put(keys::standing_of_sequence(actor, standing.sequence)?, &standing)?;
+    Ok(standing)
 }

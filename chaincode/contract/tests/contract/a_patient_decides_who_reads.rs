@@ -11,7 +11,9 @@ use caretrail_model::role::Role;
 use caretrail_model::time::DurationMs;
 use hlf_testpeer::Validity;
 
-use crate::world::{Person, Staff, World, admin, commitments, person, registering, requesting, staff};
+use crate::world::{
+    Person, Staff, World, admin, commitments, person, policy, registering, requesting, staff,
+};
 
 struct Ward {
     world: World,
@@ -303,4 +305,39 @@ async fn every_act_is_in_the_log_of_the_home_hospitals_auditor() {
     let stranger = ward.world.patient("NorthMSP").await;
     let foreign = format!("\u{0}a\u{0}{}\u{0}{}\u{0}", stranger.id, "0".repeat(64));
     assert_eq!(ward.world.refused(&auditor, &log(&foreign)).await, Code::BookmarkInvalid);
+}
+
+#[tokio::test]
+async fn a_hospital_that_left_the_consortium_receives_nothing_more() {
+    let ward = ward().await;
+    let custodian = staff("NorthMSP", Role::Service);
+    ward.world.grant(&ward.patient, ward.world.provision(&ward.reader), &custodian).await;
+    let permit = ward.decide().await;
+
+    let mut next = policy();
+    next.sequence = 2;
+    next.members[1].msp_id = "WestMSP".parse().unwrap();
+    let text = serde_json::to_string(&next).unwrap();
+    let digest = ward.world.done(&admin("NorthMSP"), &ProposePolicy { policy: text }).await.digest;
+    for msp in ["NorthMSP", "SouthMSP"] {
+        ward.world.done(&admin(msp), &ApprovePolicy { digest }).await;
+    }
+    let refused = ward.world.refused(&custodian, &ward.disclosing(permit.decision, 1)).await;
+    assert_eq!(refused, Code::PermitEnded);
+    let holders = ward.world.seen(&custodian, &WhoCanSee { record: ward.record, at: None }).await;
+    assert!(holders.holders.is_empty());
+}
+
+#[tokio::test]
+async fn every_standing_and_every_set_of_consents_is_kept_for_replay() {
+    let ward = ward().await;
+    ward.world.authorize(&ward.reader).await;
+    let consent = ward.world.grant(&ward.patient, ward.world.provision(&ward.reader), &ward.reader).await;
+    ward.world.done(&ward.reader, &ward.world.ending(&ward.patient, consent)).await;
+    let keys = ward.world.peer.ledger().keys("records");
+    let kept = |namespace: &str, of: &str| {
+        keys.iter().filter(|key| key.starts_with(&format!("\0{namespace}\0")) && key.contains(of)).count()
+    };
+    assert_eq!(kept("sn", &ward.reader.actor.subject.to_string()), 2);
+    assert_eq!(kept("yn", &ward.patient.id.to_string()), 2);
 }

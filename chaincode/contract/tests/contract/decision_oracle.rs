@@ -58,11 +58,12 @@ impl Case {
         decide(&request, &facts, at(NOW))
     }
 
-    /// All seven rows of the table, whether each applies; the first that does decides.
+    /// All eight rows of the table, whether each applies; the first that does decides.
     fn expected(&self) -> Decision {
         let denying = self.matching(Effect::Deny);
         let permitting = self.matching(Effect::Permit);
         let rows = [
+            (!self.hospital_is_a_member(), Rule::NotAMember),
             (!self.role_may_ask(), Rule::RoleNotAllowed),
             (!self.has_standing(), Rule::NoStanding),
             (!self.purpose_is_held(), Rule::PurposeNotHeld),
@@ -101,6 +102,10 @@ impl Case {
             }
             _ => expected,
         }
+    }
+
+    fn hospital_is_a_member(&self) -> bool {
+        self.policy.members.iter().any(|member| member.msp_id == self.actor.msp_id)
     }
 
     fn role_may_ask(&self) -> bool {
@@ -154,7 +159,7 @@ impl Case {
                     .into_iter()
                     .flat_map(|id| HOSPITALS.into_iter().map(move |msp_id| (record_id(id), msp(msp_id))))
                     .filter(|(id, custodian)| match &provision.scope {
-                        Scope::All => true,
+                        Scope::All {} => true,
                         Scope::Custodian { msp_id } => custodian == msp_id,
                         Scope::Records { records } => records.iter().any(|named| named == id),
                     })
@@ -250,7 +255,7 @@ fn grantee() -> impl Strategy<Value = Grantee> {
 fn scope() -> impl Strategy<Value = Scope> {
     let records = subsequence(TWO.to_vec(), 1..=2)
         .prop_map(|ids| Scope::Records { records: ids.into_iter().map(record_id).collect() });
-    prop_oneof![Just(Scope::All), an_msp().prop_map(|msp_id| Scope::Custodian { msp_id }), records]
+    prop_oneof![Just(Scope::All {}), an_msp().prop_map(|msp_id| Scope::Custodian { msp_id }), records]
 }
 
 fn provision() -> impl Strategy<Value = Provision> {
@@ -289,12 +294,13 @@ fn policy() -> impl Strategy<Value = ConsortiumPolicy> {
         let rule = |role| (Just(role), actions(), purposes());
         roles.into_iter().map(rule).collect::<Vec<_>>()
     });
-    (rules, 1_u64..10).prop_map(move |(rules, permit_ms)| ConsortiumPolicy {
+    let members = prop_oneof![9 => Just(HOSPITALS.to_vec()), 1 => subsequence(HOSPITALS.to_vec(), 1)];
+    (rules, members, 1_u64..10).prop_map(move |(rules, members, permit_ms)| ConsortiumPolicy {
         sequence: 1,
         channel: "records".parse().unwrap(),
         chaincode: "caretrail".parse().unwrap(),
         epoch: EPOCH,
-        members: HOSPITALS.into_iter().map(member).collect(),
+        members: members.into_iter().map(member).collect(),
         rules: rules
             .into_iter()
             .map(|(role, actions, purposes)| RoleRule { role, actions, purposes })
@@ -318,6 +324,7 @@ fn standing(actors_role: Role) -> impl Strategy<Value = Option<Standing>> {
             purposes,
             until,
             suspended,
+            by: person(HOSPITALS[0], TWO[0]),
             at: at(1),
         },
     );

@@ -298,3 +298,25 @@ async fn the_chaincode_answers_under_its_own_name_and_directly_only() {
         .passed_args(vec![b"GetPolicy".to_vec(), b"{}".to_vec()]);
     assert_eq!(refusal(&world.peer.invoke(&passed).await.unwrap()), Code::NotCalledDirectly);
 }
+
+#[tokio::test]
+async fn a_policy_is_voted_on_under_the_name_that_it_fixes_only() {
+    let world = World::constituted().await;
+    let next = ConsortiumPolicy { sequence: 2, ..policy() };
+    let propose = ProposePolicy { policy: serde_json::to_string(&next).unwrap() };
+    let digest = world.done(&admin("NorthMSP"), &propose).await.digest;
+    // Another chaincode that passes the same arguments on looks direct, but for the name that was signed.
+    let relayed = world.proposal(&admin("SouthMSP"), &ApprovePolicy { digest }).chaincode("other");
+    assert_eq!(refusal(&world.peer.invoke(&relayed).await.unwrap()), Code::ForeignChaincode);
+    let renamed = ConsortiumPolicy { chaincode: "other".parse().unwrap(), ..next };
+    let renaming = ProposePolicy { policy: serde_json::to_string(&renamed).unwrap() };
+    assert_eq!(world.refused(&admin("NorthMSP"), &renaming).await, Code::PolicyForeign);
+}
+
+#[tokio::test]
+async fn one_hospital_alone_is_no_consortium() {
+    let world = World::empty().await;
+    let alone = ConsortiumPolicy { members: policy().members.split_off(1), ..policy() };
+    let propose = ProposePolicy { policy: serde_json::to_string(&alone).unwrap() };
+    assert_eq!(world.refused(&admin("SouthMSP"), &propose).await, Code::PolicyInvalid);
+}

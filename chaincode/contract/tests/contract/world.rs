@@ -180,7 +180,7 @@ impl World {
             },
             actions: vec![Action::Read],
             purposes: vec![Purpose::Treat],
-            scope: Scope::All,
+            scope: Scope::All {},
             period: Period { from: self.now(), until: self.now().plus(DurationMs::from_secs(3600)) },
         }
     }

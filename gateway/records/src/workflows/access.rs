@@ -10,8 +10,9 @@ use caretrail_model::policy::Daemon;
 use caretrail_model::purpose::Purpose;
 use hlf_gateway::SignError;
 
+use crate::call_error::CallError;
 use crate::custody::{Stopped, blocking};
-use crate::records::{CallError, Committed, Records};
+use crate::records::{Committed, Records};
 use crate::release::{
     KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseReply, ReleaseRequest, UnwrapError, unwrap,
 };

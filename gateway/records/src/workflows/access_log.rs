@@ -7,9 +7,10 @@ use caretrail_model::calls::AccessLog;
 use caretrail_model::ids::{PatientId, TxId};
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
 
+use crate::call_error::CallError;
 use crate::custody::{Stopped, blocking};
 use crate::index::{BlockIndex, IndexError, Position, SyncError};
-use crate::records::{CallError, Records};
+use crate::records::Records;
 
 /// An entry with its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

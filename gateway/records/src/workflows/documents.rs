@@ -7,10 +7,11 @@ use caretrail_model::ids::{Nonce, PatientId, RecordId};
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
 use caretrail_model::record::{Commitments, RecordVersion};
 
+use crate::call_error::CallError;
 use crate::custody::{Custody, Stopped, blocking};
 use crate::document::Document;
 use crate::hospital::{HospitalError, StoredVersion};
-use crate::records::{CallError, Committed, Records};
+use crate::records::{Committed, Records};
 use crate::seal::{OpenError, Opened, SealError, Sealed, open, seal};
 use crate::secret::{RandomnessError, random_16};
 use crate::vault::VaultError;

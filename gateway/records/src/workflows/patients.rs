@@ -3,10 +3,11 @@
 use caretrail_model::calls::{GetPatient, PatientRegistered, RegisterPatient};
 use caretrail_model::code::Code;
 
+use crate::call_error::CallError;
 use crate::custody::Custody;
 use crate::hospital::HospitalError;
 use crate::patient_key::SignedRegistration;
-use crate::records::{CallError, Committed, Records};
+use crate::records::{Committed, Records};
 
 /// A patient that was not registered.
 #[derive(Debug, thiserror::Error)]

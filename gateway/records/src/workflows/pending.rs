@@ -3,9 +3,10 @@
 use caretrail_model::calls::{GetPatient, VerifyRecord};
 use caretrail_model::code::Code;
 
+use crate::call_error::CallError;
 use crate::custody::Custody;
 use crate::hospital::{HospitalError, Pending, PendingSubject};
-use crate::records::{CallError, Records};
+use crate::records::Records;
 
 /// What was found out about something pending.
 #[derive(Clone, Debug, PartialEq, Eq)]

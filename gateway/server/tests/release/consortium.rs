@@ -263,7 +263,7 @@ impl Consortium {
             grantee: Grantee::Person { msp_id: reader.msp_id.clone(), subject: reader.subject },
             actions: vec![Action::Read],
             purposes: vec![Purpose::Treat],
-            scope: Scope::All,
+            scope: Scope::All {},
             period: Period { from: now(), until },
         };
         let grant = Grant { provision, supersedes: None };

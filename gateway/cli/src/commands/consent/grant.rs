@@ -72,7 +72,7 @@ impl Grant {
         records.dedup();
         let scope = match self.custodian {
             Some(msp_id) => Scope::Custodian { msp_id },
-            None if records.is_empty() => Scope::All,
+            None if records.is_empty() => Scope::All {},
             None => Scope::Records { records },
         };
         let provision = Provision {

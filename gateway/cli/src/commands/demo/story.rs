@@ -398,7 +398,7 @@ impl Story {
             grantee: Grantee::Person { msp_id: ben.msp_id.clone(), subject: ben.subject },
             actions: vec![Action::Read],
             purposes: vec![Purpose::Treat],
-            scope: Scope::All,
+            scope: Scope::All {},
             period: Period { from: now, until: now.plus(DurationMs::from_days(1)) },
         };
         let grant = Grant { provision, supersedes: None };
