@@ -8,7 +8,7 @@ use caretrail_records::hospital::HospitalError;
 use caretrail_records::patient_key::PatientKeyError;
 use caretrail_records::records::IdentityError;
 use caretrail_records::release::{KemKeyError, ReleaseClientError};
-use caretrail_records::seal::OpenError;
+use caretrail_records::seal::{OpenError, SealError};
 use caretrail_records::storage_key::StorageKeyError;
 use caretrail_records::workflows::{
     AccessLogError, DocumentWorkflowError, RegisterPatientError, ReleaseError, SettleError,
@@ -162,7 +162,7 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
         None => {}
     }
     match error.downcast_ref() {
-        Some(DocumentWorkflowError::Vault(_)) => {
+        Some(DocumentWorkflowError::Vault(_) | DocumentWorkflowError::Seal(SealError::Write(_))) => {
             return failed("VAULT_FAILED", "check the vault's folder: its free space and its permissions");
         }
         Some(DocumentWorkflowError::Open { source: OpenError::Mismatch(_), .. }) => {
@@ -170,6 +170,9 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
                 "DOES_NOT_MATCH",
                 "restore the blob from a backup: the channel holds what it has to be",
             );
+        }
+        Some(DocumentWorkflowError::Seal(SealError::Read(_) | SealError::LengthChanged { .. })) => {
+            return invalid("DOCUMENT_UNUSABLE", "name a file that can be read and that nothing writes to");
         }
         Some(DocumentWorkflowError::NoSuchVersion { .. }) => {
             return invalid("VERSION_UNKNOWN", "list the record's history");

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 mod app;
@@ -30,17 +31,23 @@ async fn main() -> ExitCode {
         .init();
     let app = App::new(cli.global);
     let printer = app.printer;
+    // Waited for from here on, so that none comes before anybody listens.
+    let mut interrupt = match signal(SignalKind::interrupt()) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return failure::report(&error.into(), printer).into(),
+    };
     // The daemon answers what is open before it ends; everything else ends at once.
     let ends_itself = matches!(cli.command, commands::Command::Serve(_));
     let exit = tokio::select! {
+        biased;
+        _ = interrupt.recv(), if !ends_itself => {
+            printer.say("interrupted; every command can be run again");
+            Exit::Interrupted
+        }
         result = commands::run(cli.command, app) => match result {
             Ok(exit) => exit,
             Err(error) => failure::report(&error, printer),
         },
-        _ = tokio::signal::ctrl_c(), if !ends_itself => {
-            printer.say("interrupted; every command can be run again");
-            Exit::Interrupted
-        }
     };
     exit.into()
 }

@@ -107,10 +107,8 @@ impl Server {
         let tls = OwnTls::read(&config.certificate, &config.key, &config.authorities)?;
         let policy = records.evaluate(&GetPolicy {}).await?;
         let msp_id = &records.actor().msp_id;
-        if !policy.is_member(msp_id) {
-            return Err(TrustError::NotAMember { msp_id: msp_id.clone() }.into());
-        }
         Trust::refuse_unknown(&policy, &tls.authorities)?;
+        Trust::check_own(&policy, msp_id, &tls.authorities, &tls.chain, &tls.provider)?;
         let trust = Trust::new(&policy, &tls.authorities, &tls.provider)?;
         let current = Current { config: tls.config(&trust)?, trust };
         let listener = listen(config.listen).await?;

@@ -15,7 +15,7 @@ use crate::trust::Trust;
 pub(crate) struct OwnTls {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) authorities: Vec<CertificateDer<'static>>,
-    chain: Vec<CertificateDer<'static>>,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 

@@ -6,8 +6,10 @@ use caretrail_model::hash::sha256;
 use caretrail_model::ids::{Digest, MspId};
 use caretrail_model::policy::ConsortiumPolicy;
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
@@ -40,6 +42,16 @@ pub enum TrustError {
     /// No member's authority is given.
     #[error("none of the given TLS authorities is a member's: no hospital could connect")]
     None,
+    /// The daemon's own certificate is not one that other hospitals would accept.
+    #[error(
+        "the daemon's TLS certificate is not what the consortium's policy announces for `{url}`: use one of this hospital's TLS CA that names this host"
+    )]
+    OwnCertificate {
+        /// The daemon's URL in the policy.
+        url: String,
+        /// What the check found.
+        source: rustls::Error,
+    },
     /// An authority cannot be used.
     #[error("the TLS authority of `{msp_id}` cannot be used: {reason}")]
     Unusable {
@@ -94,6 +106,37 @@ impl Trust {
             }
         }
         Ok(())
+    }
+
+    /// Checks the daemon's own certificate as the other hospitals will: against its authority and for the host
+    /// that the policy names. Without that authority at hand there is nothing to check with.
+    pub(crate) fn check_own(
+        policy: &ConsortiumPolicy,
+        msp_id: &MspId,
+        authorities: &[CertificateDer<'static>],
+        chain: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<(), TrustError> {
+        let daemon =
+            &policy.member(msp_id).ok_or_else(|| TrustError::NotAMember { msp_id: msp_id.clone() })?.daemon;
+        let authority = authorities.iter().find(|authority| sha256(authority) == daemon.tls_ca_digest);
+        let (Some(authority), Some((certificate, intermediates))) = (authority, chain.split_first()) else {
+            return Ok(());
+        };
+        let unusable = |reason: String| TrustError::Unusable { msp_id: msp_id.clone(), reason };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone()).map_err(|error| unusable(error.to_string()))?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        let authority_and_port = daemon.url.strip_prefix("https://").unwrap_or(&daemon.url);
+        let host = authority_and_port.rsplit_once(':').map_or(authority_and_port, |(host, _)| host);
+        let refused = |source| TrustError::OwnCertificate { url: daemon.url.clone(), source };
+        let name = ServerName::try_from(host).map_err(|error| unusable(error.to_string()))?;
+        verifier
+            .verify_server_cert(certificate, intermediates, &name, &[], UnixTime::now())
+            .map(|_| ())
+            .map_err(refused)
     }
 
     /// Verifies certificates of any member.

@@ -173,9 +173,12 @@ impl Records {
         let opened = blocking(move || {
             let read = |source| ReleaseError::Read { path: path.clone(), source };
             let blob = std::fs::File::open(&path).map_err(read)?;
-            let opened = open(blob, &secret, &id, &commitments, &folder)?;
-            std::fs::remove_file(&path).map_err(read)?;
-            Ok::<_, ReleaseError>(opened)
+            let opened = open(blob, &secret, &id, &commitments, &folder);
+            // A blob that cannot be opened is fetched anew; only a full disk keeps it.
+            if !matches!(opened, Err(OpenError::Write { .. })) {
+                std::fs::remove_file(&path).map_err(read)?;
+            }
+            Ok::<_, ReleaseError>(opened?)
         })
         .await??;
         Ok(Released { reply, opened })

@@ -2,7 +2,7 @@ use caretrail_model::role::Role;
 use caretrail_server::{Config, ServeError, Server, TrustError};
 use serde_json::Value;
 
-use crate::consortium::Consortium;
+use crate::consortium::{Consortium, until};
 
 async fn ask(url: &str) -> (u16, String) {
     let answer = reqwest::Client::builder()
@@ -69,6 +69,10 @@ async fn a_daemon_that_could_not_release_does_not_start() {
     let config = Config { certificate: consortium.folder.path().join("south.crt"), ..consortium.config() };
     assert!(matches!(bind(config).await, ServeError::Tls { .. }), "the key is another certificate's");
 
+    for config in [consortium.config_of_another_host(), consortium.config_of_another_authority()] {
+        assert!(matches!(bind(config).await, ServeError::Trust(TrustError::OwnCertificate { .. })));
+    }
+
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config { listen: taken.local_addr().unwrap(), ..consortium.config() };
     assert!(matches!(bind(config).await, ServeError::Listen { .. }));
@@ -76,4 +80,15 @@ async fn a_daemon_that_could_not_release_does_not_start() {
     let stranger = consortium.actor("EastMSP", Role::Service).await;
     let refused = Server::bind(consortium.config(), stranger, consortium.custody.clone()).await;
     assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn a_hospital_that_left_cannot_connect_any_more() {
+    let consortium = Consortium::new().await;
+    let daemon = consortium.daemon().await;
+    let url = format!("https://localhost:{}/livez", daemon.address.port());
+    assert_eq!(consortium.http().get(&url).send().await.unwrap().status(), 200);
+    consortium.change(|policy| policy.members.truncate(1)).await;
+    until(async || consortium.http().get(&url).send().await.is_err()).await;
+    assert!(daemon.stop().await.in_time);
 }

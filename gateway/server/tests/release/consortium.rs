@@ -41,6 +41,7 @@ pub(crate) const CHAINCODE: &str = "caretrail";
 
 /// Everything that a test needs; it stops with the test's runtime.
 pub(crate) struct Consortium {
+    policy: ConsortiumPolicy,
     pub(crate) folder: TempDir,
     pub(crate) gateway: InMemoryGateway,
     peer_address: SocketAddr,
@@ -143,6 +144,7 @@ impl Consortium {
         let registration = patient_key.register(&ledger(), &msp("NorthMSP"), soon()).unwrap();
         clinician.register_patient(&custody, "MRN-0042", &registration).await.unwrap();
         Self {
+            policy,
             patient: registration.patient,
             south_service: actor("SouthMSP", Role::Service).await,
             folder,
@@ -162,6 +164,19 @@ impl Consortium {
         actor(self.peer_address, msp_id, role).await
     }
 
+    /// Puts another policy in force.
+    pub(crate) async fn change(&self, change: impl FnOnce(&mut ConsortiumPolicy)) {
+        let mut policy = self.policy.clone();
+        policy.sequence += 1;
+        change(&mut policy);
+        let (north, south) =
+            (self.actor("NorthMSP", Role::Admin).await, self.actor("SouthMSP", Role::Admin).await);
+        let call = ProposePolicy { policy: serde_json::to_string(&policy).unwrap() };
+        let digest = north.submit(&call).await.unwrap().reply.digest;
+        north.submit(&ApprovePolicy { digest }).await.unwrap();
+        assert!(south.submit(&ApprovePolicy { digest }).await.unwrap().reply.in_force);
+    }
+
     /// Starts North's daemon.
     pub(crate) async fn daemon(&self) -> Running {
         let service = self.actor("NorthMSP", Role::Service).await;
@@ -179,7 +194,20 @@ impl Consortium {
     }
 
     pub(crate) fn config(&self) -> Config {
-        let (certificate, key) = issued(&self.north_tls, "localhost");
+        self.config_with(issued(&self.north_tls, "localhost"))
+    }
+
+    /// A daemon whose certificate names another host than the policy.
+    pub(crate) fn config_of_another_host(&self) -> Config {
+        self.config_with(issued(&self.north_tls, "north.example.com"))
+    }
+
+    /// A daemon whose certificate is of another hospital's authority.
+    pub(crate) fn config_of_another_authority(&self) -> Config {
+        self.config_with(issued(&self.south_tls, "localhost"))
+    }
+
+    fn config_with(&self, (certificate, key): (String, String)) -> Config {
         Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             health_listen: Some("127.0.0.1:0".parse().unwrap()),
