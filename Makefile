@@ -4,7 +4,7 @@ CARETRAIL = target/debug/caretrail
 
 .PHONY: build demo down status test lint deny clean
 
-build: ; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
+build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status

@@ -91,3 +91,27 @@ pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
         Command::Demo(demo) => Box::pin(demo.run(&app)).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_command_is_well_formed_and_shows_an_example() {
+        let mut root = Cli::command();
+        root.build();
+        root.clone().debug_assert();
+        let mut open: Vec<_> = root.get_subcommands().cloned().collect();
+        while let Some(command) = open.pop() {
+            let verbs: Vec<_> = command.get_subcommands().cloned().collect();
+            let hidden = command.is_hide_set() || command.get_name() == "help";
+            if verbs.is_empty() && !hidden {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "`{}` shows no example", command.get_display_name().unwrap());
+            }
+            open.extend(verbs);
+        }
+    }
+}

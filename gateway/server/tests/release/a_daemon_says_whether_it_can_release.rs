@@ -1,3 +1,5 @@
+use caretrail_model::hash::sha256;
+use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::role::Role;
 use caretrail_server::{Config, ServeError, Server, TrustError};
 use serde_json::Value;
@@ -66,8 +68,8 @@ async fn a_daemon_that_could_not_release_does_not_start() {
     assert!(matches!(bind(config).await, ServeError::Trust(TrustError::None)));
     let config = Config { key: consortium.folder.path().join("none"), ..consortium.config() };
     assert!(matches!(bind(config).await, ServeError::Pem { .. }));
-    let config = Config { certificate: consortium.folder.path().join("south.crt"), ..consortium.config() };
-    assert!(matches!(bind(config).await, ServeError::Tls { .. }), "the key is another certificate's");
+    let config = consortium.config_with_another_key();
+    assert!(matches!(bind(config).await, ServeError::Tls { .. }));
 
     for config in [consortium.config_of_another_host(), consortium.config_of_another_authority()] {
         assert!(matches!(bind(config).await, ServeError::Trust(TrustError::OwnCertificate { .. })));
@@ -83,12 +85,13 @@ async fn a_daemon_that_could_not_release_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_hospital_that_left_cannot_connect_any_more() {
+async fn a_hospital_whose_authority_was_replaced_cannot_connect_any_more() {
     let consortium = Consortium::new().await;
     let daemon = consortium.daemon().await;
     let url = format!("https://localhost:{}/livez", daemon.address.port());
     assert_eq!(consortium.http().get(&url).send().await.unwrap().status(), 200);
-    consortium.change(|policy| policy.members.truncate(1)).await;
+    let another = |policy: &mut ConsortiumPolicy| policy.members[1].daemon.tls_ca_digest = sha256(b"another");
+    consortium.change(another).await;
     until(async || consortium.http().get(&url).send().await.is_err()).await;
     assert!(daemon.stop().await.in_time);
 }

@@ -202,6 +202,13 @@ impl Consortium {
         self.config_with(issued(&self.north_tls, "north.example.com"))
     }
 
+    /// A daemon whose key is another certificate's.
+    pub(crate) fn config_with_another_key(&self) -> Config {
+        let ((certificate, _), (_, key)) =
+            (issued(&self.north_tls, "localhost"), issued(&self.north_tls, "localhost"));
+        self.config_with((certificate, key))
+    }
+
     /// A daemon whose certificate is of another hospital's authority.
     pub(crate) fn config_of_another_authority(&self) -> Config {
         self.config_with(issued(&self.south_tls, "localhost"))
