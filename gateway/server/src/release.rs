@@ -10,7 +10,7 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{
-    Disclosure, GetDecision, GetDisclosure, GetPatient, GetPolicy, GetStatement, RecordDisclosure,
+    Disclosure, GetDecision, GetDisclosure, GetPatient, GetStatement, RecordDisclosure,
 };
 use caretrail_model::code::Code;
 use caretrail_model::ids::MspId;
@@ -256,7 +256,6 @@ async fn answer(
     secret: &VersionSecret,
     disclosure: &Disclosure,
 ) -> Result<ReleaseReply, Refused> {
-    let epoch = daemon.records.evaluate(&GetPolicy {}).await?.epoch;
     let release = Release {
         decision: request.ask.decision,
         record: permit.record,
@@ -274,7 +273,7 @@ async fn answer(
         kem_key_digest: request.kem_public_key.digest(),
         decision: request.ask.decision,
         disclosure: disclosure.tx_id,
-        epoch,
+        epoch: disclosure.epoch,
     };
     let wrapped_secret = wrap(secret, &request.kem_public_key, &binding)
         .map_err(|_| Refused::malformed("send a P-256 public key that a secret can be shared with"))?;
@@ -284,7 +283,7 @@ async fn answer(
         version: permit.version,
         custodian: daemon.msp_id().clone(),
         disclosure: disclosure.tx_id,
-        epoch,
+        epoch: disclosure.epoch,
         kem_key_digest: binding.kem_key_digest,
         commitments: held.commitments.clone(),
         wrapped_secret,
