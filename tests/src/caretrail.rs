@@ -98,8 +98,15 @@ impl Caretrail {
 
     /// A line, ready to be started: words are separated by spaces, data is asked for as JSON.
     pub fn command(&self, line: &str) -> Command {
+        let mut command = self.command_for_people(line);
+        command.args(["--format", "json"]);
+        command
+    }
+
+    /// A line, ready to be started, whose data is for people.
+    pub fn command_for_people(&self, line: &str) -> Command {
         let mut command = self.bare(&self.program);
-        command.args(line.split_whitespace()).arg("--format").arg("json").arg("--state").arg(&self.state);
+        command.args(line.split_whitespace());
         command
     }
 
@@ -154,6 +161,7 @@ impl Caretrail {
                 command.env_remove(name);
             }
         }
+        command.env("CARETRAIL_STATE", &self.state);
         command
     }
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use caretrail_model::ids::Actor;
 use caretrail_records::{LedgerName, Records};
 use hlf_gateway::{BlockRange, Deadlines, Gateway, MspFolder, Start};
+use hlf_network::Quiet;
+use hlf_network::fabric::Search;
 use hlf_network::network::Network;
 use hlf_network::profile::Profile;
 use hlf_network::spec::Organization;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::caretrail::Caretrail;
 use crate::chain::Chain;
@@ -233,6 +235,34 @@ impl Hospitals {
         .await;
     }
 
+    /// Fabric's own `peer` program as an identity of a hospital, with TLS to that hospital's peer.
+    ///
+    /// # Panics
+    /// When the program is not there, which it is wherever this network runs.
+    pub async fn fabrics_peer(&self, identity: &str) -> Command {
+        let (organization, _) = identity.split_once('/').expect("`ORGANISATION/NAME`");
+        let search = Search::from_environment(self.network.spec().fabric, cache());
+        let fabric = search.find(&Quiet).await.expect("the programs that this network runs on");
+        let profile = self.profile(organization);
+        let mut command = Command::new(fabric.peer());
+        command
+            .env("FABRIC_CFG_PATH", fabric.sample_config())
+            .env("CORE_PEER_LOCALMSPID", &profile.msp_id)
+            .env("CORE_PEER_MSPCONFIGPATH", self.user_folder(identity).join("msp"))
+            .env("CORE_PEER_ADDRESS", &profile.peers[0].address)
+            .env("CORE_PEER_TLS_ENABLED", "true")
+            .env("CORE_PEER_TLS_ROOTCERT_FILE", &profile.tls_ca)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// The orderers' TLS CA, PEM.
+    pub fn orderers_tls_ca(&self) -> PathBuf {
+        let orderer = &self.network.spec().orderer;
+        let folder = self.network.layout().ordering_organization(orderer).join("tlsca");
+        folder.join(format!("tlsca.{}-cert.pem", orderer.domain))
+    }
+
     /// Starts a hospital's daemon, and waits until it says that it is ready.
     ///
     /// # Panics
@@ -272,6 +302,15 @@ impl Hospitals {
     pub fn daemon_log(&self, organization: &str) -> PathBuf {
         self.caretrail.file(&format!("serve-{organization}.log"))
     }
+}
+
+/// Where the network keeps the programs that it builds.
+fn cache() -> PathBuf {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    of("HLF_NETWORK_CACHE")
+        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
+        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
+        .expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE")
 }
 
 /// A JSON text.

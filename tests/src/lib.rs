@@ -9,6 +9,7 @@
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
+//! | [`stopping`] | long work, stopped in its midst |
 //! | [`until`] | a condition that is awaited until a deadline |
 //!
 //! Everything here fails by panicking: a test has nothing better to do.
@@ -25,5 +26,6 @@ pub mod chain;
 pub mod hospitals;
 pub mod processes;
 pub mod stage;
+pub mod stopping;
 pub mod telling;
 pub mod until;

@@ -320,6 +320,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_crash_leaves_between_any_two_blocks_resumes() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        for newest in 0..6 {
+            index.take_in(&[block(newest, &[0, 11, 0])]).unwrap();
+            // The files as they lie on disk while the index is open: what a crash now would leave.
+            let crashed = tempfile::tempdir().unwrap();
+            for file in std::fs::read_dir(folder.path()).unwrap() {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), crashed.path().join(file.file_name())).unwrap();
+            }
+            let resumed = open(&crashed, "records");
+            assert_eq!(resumed.checkpoint().unwrap(), Some(newest));
+            let rest: Vec<_> = (newest..9).map(|number| block(number, &[0, 11, 0])).collect();
+            resumed.take_in(&rest).unwrap();
+            let ids: Vec<_> = (0..9).map(|number| tx_id(number, 2)).collect();
+            let positions = resumed.positions(&ids).unwrap();
+            let expected = (0..9).map(|block| Some(Position { block, position: 2 }));
+            assert_eq!(positions, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn ten_thousand_transactions_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let index = open(&folder, "records");

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         access::a_permit_past_its_end_releases_nothing,
         accounting::the_compliance_officer_sees_every_act_in_the_order_of_the_chain,
         accounting::nothing_that_identifies_the_patient_left_the_hospital,
+        wire::fabrics_own_client_is_understood,
         wire::every_message_of_real_nodes_encodes_to_the_same_bytes,
         wire::every_transaction_is_signed_by_its_creator_and_both_hospitals_peers,
         wire::blocks_are_chained_by_their_hashes,

@@ -15,11 +15,50 @@ use hlf_protos::protos::TxValidationCode;
 use hlf_protos::rwset::TxReadWriteSet;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::world::Story;
+
+pub(crate) async fn fabrics_own_client_is_understood(story: &mut Story) {
+    let policy = story.run_as("north/admin", "policy show").await.done();
+    let mut query = story.fabrics_peer("north/admin").await;
+    query.args(["chaincode", "query", "-C", "records", "-n", "caretrail", "-c", r#"{"Args":["GetPolicy","{}"]}"#]);
+    let answer = query.output().await.unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&answer.stdout).unwrap(), policy);
+
+    // An admin asks for a record, which is no admin's to read; Fabric's client proposes, signs and submits.
+    let request = json!({
+        "request": "5".repeat(32),
+        "patient": story.patient,
+        "records": [story.bundle],
+        "action": "read",
+        "purpose": "TREAT",
+    });
+    let before = story.chain().await.told("caretrail").len();
+    let mut invoke = story.fabrics_peer("north/admin").await;
+    let orderer = story.node("orderer0.orderer.example.com").await.address.unwrap();
+    invoke
+        .args(["chaincode", "invoke", "-C", "records", "-n", "caretrail", "--waitForEvent", "-o", &orderer, "--tls"])
+        .arg("--cafile")
+        .arg(story.orderers_tls_ca())
+        .arg("-c")
+        .arg(json!({ "Args": ["RequestAccess", request.to_string()] }).to_string());
+    for organization in ["north", "south"] {
+        let profile = story.profile(organization);
+        invoke.arg("--peerAddresses").arg(&profile.peers[0].address);
+        invoke.arg("--tlsRootCertFiles").arg(&profile.tls_ca);
+    }
+    let answer = invoke.output().await.unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let told = story.chain().await.told("caretrail");
+    assert_eq!(told.len(), before + 1);
+    assert_eq!(told[before].entry["act"]["decisions"][0]["rule"], "role_not_allowed");
+    assert_eq!(told[before].entry["actor"]["msp_id"], "NorthMSP");
+}
 
 pub(crate) async fn every_message_of_real_nodes_encodes_to_the_same_bytes(story: &mut Story) {
     let chain = story.chain().await;

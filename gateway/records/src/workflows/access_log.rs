@@ -83,3 +83,64 @@ fn in_order(index: &BlockIndex, entries: Vec<AuditEntry>) -> Result<Vec<LoggedEn
     logged.sort_by_key(|logged| logged.position);
     Ok(logged)
 }
+
+#[cfg(test)]
+mod tests {
+    use caretrail_model::audit::Act;
+    use caretrail_model::ids::{Actor, Digest, RecordId, Subject};
+    use caretrail_model::role::Role;
+    use caretrail_model::time::UnixMs;
+
+    use super::*;
+    use crate::LedgerName;
+    use crate::index::{IndexedBlock, IndexedTransaction};
+
+    fn entry(tx_id: TxId) -> AuditEntry {
+        AuditEntry {
+            epoch: 1,
+            tx_id,
+            patient: PatientId::from_bytes([1; 16]),
+            actor: Actor { msp_id: "NorthMSP".parse().unwrap(), subject: Subject::from_bytes([2; 16]) },
+            role: Role::Clinician,
+            certificate_digest: Digest::from_bytes([3; 32]),
+            at: UnixMs::new(1).unwrap(),
+            act: Act::RecordRegistered { record: RecordId::from_bytes([4; 16]) },
+        }
+    }
+
+    fn tx_id(number: u32) -> TxId {
+        TxId::from_bytes(*caretrail_model::hash::sha256(&number.to_be_bytes()).as_bytes())
+    }
+
+    #[test]
+    fn ten_thousand_entries_come_in_the_order_of_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let name =
+            LedgerName { channel: "records".parse().unwrap(), chaincode: "caretrail".parse().unwrap() };
+        let index = BlockIndex::open(&folder.path().join("index.sqlite"), &name).unwrap();
+        let blocks: Vec<_> = (0..1_000_u32)
+            .map(|block| IndexedBlock {
+                number: block.into(),
+                transactions: (0..10)
+                    .map(|position| IndexedTransaction {
+                        tx_id: Some(tx_id(block * 10 + position)),
+                        code: 0,
+                        event: None,
+                    })
+                    .collect(),
+            })
+            .collect();
+        index.take_in(&blocks).unwrap();
+
+        // The contract lists them by transaction id, which says nothing about their order.
+        let mut entries: Vec<_> = (0..10_000).map(|number| entry(tx_id(number))).collect();
+        entries.sort_by_key(|entry| entry.tx_id);
+        let logged = in_order(&index, entries).unwrap();
+        let ordered: Vec<_> = logged.iter().map(|logged| logged.entry.tx_id).collect();
+        assert_eq!(ordered, (0..10_000).map(tx_id).collect::<Vec<_>>());
+        assert_eq!(logged[9_999].position, Position { block: 999, position: 9 });
+
+        let missing = in_order(&index, vec![entry(tx_id(10_000))]);
+        assert!(matches!(missing, Err(AccessLogError::NotIndexed { .. })));
+    }
+}

@@ -1,10 +1,16 @@
+use std::time::Duration;
+
 use caretrail_model::hash::sha256;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::role::Role;
+use caretrail_records::release::KemKey;
 use caretrail_server::{Config, ServeError, Server, TrustError};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::consortium::{Consortium, until};
+use crate::consortium::{Consortium, soon, until};
+use crate::nothing_leaves_without_a_permit::signed;
 
 async fn ask(url: &str) -> (u16, String) {
     let answer = reqwest::Client::builder()
@@ -47,6 +53,12 @@ async fn readiness_names_the_part_that_fails() {
     assert_eq!(body["checks"]["vault"]["code"], "VAULT_FAILED");
     assert_eq!(body["checks"]["ledger"], Value::Null);
     assert_eq!(body["checks"]["store"], Value::Null);
+
+    consortium.gateway.go_deaf();
+    let (status, body) = ask(&url("/readyz")).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["checks"]["ledger"]["code"]), (503, &Value::from("NOT_EVALUATED")));
+    assert_eq!(ask(&url("/livez")).await.0, 200);
 
     let over_tls = format!("https://localhost:{}/livez", daemon.address.port());
     assert_eq!(consortium.http().get(over_tls).send().await.unwrap().status(), 200);
@@ -94,4 +106,33 @@ async fn a_hospital_whose_authority_was_replaced_cannot_connect_any_more() {
     consortium.change(another).await;
     until(async || consortium.http().get(&url).send().await.is_err()).await;
     assert!(daemon.stop().await.in_time);
+}
+
+#[tokio::test]
+async fn a_daemon_takes_on_no_more_than_it_should() {
+    let consortium = Consortium::new().await;
+    let mut config = consortium.config();
+    config.limits.releases_max = 0;
+    config.limits.handshake_timeout = Duration::from_millis(100);
+    let daemon = consortium.daemon_with(config).await;
+
+    // Somebody who connects and says nothing is hung up on, before the handshake and within a request.
+    let mut silent = TcpStream::connect(daemon.address).await.unwrap();
+    let mut silent_in_plain = TcpStream::connect(daemon.health).await.unwrap();
+    silent_in_plain.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
+    for stream in [&mut silent, &mut silent_in_plain] {
+        let mut said = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut said)).await;
+        // An end and a reset are both an end.
+        assert!(ended.is_ok(), "the daemon still waits");
+    }
+
+    let record = consortium.record(b"flu").await;
+    consortium.consent(soon()).await;
+    let (decision, _) = consortium.request(record).await;
+    let key = KemKey::generate().unwrap();
+    let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
+    let busy = consortium.client(&daemon).ask(&request).await.unwrap_err().failure();
+    assert_eq!((busy.code.as_str(), busy.retryable), ("BUSY", true));
+    daemon.stop().await;
 }

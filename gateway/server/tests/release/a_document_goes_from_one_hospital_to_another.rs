@@ -254,3 +254,25 @@ async fn a_refused_record_leaves_neither_blob_nor_secret() {
     let blobs: usize = std::fs::read_dir(&vault).unwrap().map(|entry| files(&entry.unwrap().path())).sum();
     assert_eq!(blobs, 0);
 }
+
+#[tokio::test]
+async fn hospitals_whose_peers_are_a_block_apart_still_agree() {
+    let consortium = Consortium::new().await;
+    let behind = "chaincode response 404, PATIENT_UNKNOWN";
+    let apart = "ProposalResponsePayloads do not match";
+    consortium.gateway.fail_endorsements(&[("SouthMSP", behind), ("NorthMSP", apart), ("SouthMSP", behind)]);
+    consortium.record(b"flu").await;
+    assert!(consortium.gateway.failed_all_endorsements());
+    assert_eq!(consortium.gateway.committed("record_registered"), 1);
+
+    // What the own hospital's peer refuses is refused at once.
+    consortium.gateway.fail_endorsements(&[("NorthMSP", behind), ("NorthMSP", behind)]);
+    let outcome =
+        consortium.clinician.add_record(&consortium.custody, consortium.patient, document(b"flu")).await;
+    let Err(DocumentWorkflowError::Call(error)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(error.code(), Some(Code::PatientUnknown));
+    let failure = error.failure();
+    assert_eq!(failure.msp_id.as_deref(), Some("NorthMSP"));
+    assert_eq!((failure.stage.as_str(), failure.retryable), ("endorse", false));
+    assert!(!consortium.gateway.failed_all_endorsements());
+}

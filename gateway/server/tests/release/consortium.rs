@@ -179,8 +179,12 @@ impl Consortium {
 
     /// Starts North's daemon.
     pub(crate) async fn daemon(&self) -> Running {
+        self.daemon_with(self.config()).await
+    }
+
+    pub(crate) async fn daemon_with(&self, config: Config) -> Running {
         let service = self.actor("NorthMSP", Role::Service).await;
-        let server = Server::bind(self.config(), service, self.custody.clone()).await.unwrap();
+        let server = Server::bind(config, service, self.custody.clone()).await.unwrap();
         let (address, health) = (server.local_address().unwrap(), server.health_address().unwrap().unwrap());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {

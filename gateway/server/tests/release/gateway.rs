@@ -59,6 +59,10 @@ struct State {
     replies_to_lose: u32,
     /// Whether commit statuses are not told.
     mute: bool,
+    /// Whether evaluations are not answered.
+    deaf: bool,
+    /// Words with which the next endorsements fail, whatever the contract says: organisation and message.
+    failing_endorsements: Vec<(&'static str, &'static str)>,
 }
 
 impl InMemoryGateway {
@@ -80,6 +84,21 @@ impl InMemoryGateway {
         let mut state = self.shared.state.lock().unwrap();
         state.replies_to_lose = 1;
         state.mute = true;
+    }
+
+    /// Answers no evaluation any more.
+    pub(crate) fn go_deaf(&self) {
+        self.shared.state.lock().unwrap().deaf = true;
+    }
+
+    /// Fails the next endorsements, each with the words of a peer of an organisation.
+    pub(crate) fn fail_endorsements(&self, failures: &[(&'static str, &'static str)]) {
+        self.shared.state.lock().unwrap().failing_endorsements = failures.to_vec();
+    }
+
+    /// Whether every failure that was asked for happened.
+    pub(crate) fn failed_all_endorsements(&self) -> bool {
+        self.shared.state.lock().unwrap().failing_endorsements.is_empty()
     }
 
     /// Tells commit statuses again.
@@ -207,7 +226,13 @@ impl Gateway for InMemoryGateway {
         request: Request<EvaluateRequest>,
     ) -> Result<Response<EvaluateResponse>, Status> {
         let request = request.into_inner();
-        self.shared.state.lock().unwrap().targets.push(request.target_organizations);
+        {
+            let mut state = self.shared.state.lock().unwrap();
+            if state.deaf {
+                return Err(Status::unavailable("no peers available to evaluate chaincode"));
+            }
+            state.targets.push(request.target_organizations);
+        }
         let (_, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
         if !outcome.is_ok() {
             let words = format!(
@@ -227,18 +252,15 @@ impl Gateway for InMemoryGateway {
             // Every peer refuses, that of the caller's own hospital included.
             let identity =
                 hlf_gateway::protos::msp::SerializedIdentity::decode(call.creator.as_slice()).unwrap();
-            let detail = ErrorDetail {
-                address: "peer0.example.com:7051".to_owned(),
-                msp_id: identity.mspid,
-                message: format!("chaincode response {}, {}", outcome.status, outcome.message),
-            };
-            let any = Any {
-                type_url: format!("type.googleapis.com/{}", ErrorDetail::full_name()),
-                value: detail.encode_to_vec(),
-            };
-            let message = "failed to endorse transaction, see attached details for more info";
-            let status = rpc::Status { code: 10, message: message.to_owned(), details: vec![any] };
-            return Err(Status::with_details(Code::Aborted, message, status.encode_to_vec().into()));
+            let message = format!("chaincode response {}, {}", outcome.status, outcome.message);
+            return Err(not_endorsed(&identity.mspid, message));
+        }
+        let failing = {
+            let mut state = self.shared.state.lock().unwrap();
+            (!state.failing_endorsements.is_empty()).then(|| state.failing_endorsements.remove(0))
+        };
+        if let Some((msp_id, message)) = failing {
+            return Err(not_endorsed(msp_id, message.to_owned()));
         }
         let prepared_transaction = Some(call.transaction(&outcome));
         self.shared.state.lock().unwrap().endorsed.insert(outcome.tx_id.clone(), outcome);
@@ -290,6 +312,19 @@ impl Gateway for InMemoryGateway {
     ) -> Result<Response<Self::ChaincodeEventsStream>, Status> {
         Err(Status::unimplemented("no test asks for them"))
     }
+}
+
+/// What a gateway answers when a peer of an organisation does not endorse.
+fn not_endorsed(msp_id: &str, message: String) -> Status {
+    let detail =
+        ErrorDetail { address: "peer0.example.com:7051".to_owned(), msp_id: msp_id.to_owned(), message };
+    let any = Any {
+        type_url: format!("type.googleapis.com/{}", ErrorDetail::full_name()),
+        value: detail.encode_to_vec(),
+    };
+    let message = "failed to endorse transaction, see attached details for more info";
+    let status = rpc::Status { code: 10, message: message.to_owned(), details: vec![any] };
+    Status::with_details(Code::Aborted, message, status.encode_to_vec().into())
 }
 
 fn filtered(number: u64, outcome: &Outcome, code: TxValidationCode) -> FilteredBlock {
