@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::processes::STATE;
+
 /// How long any line may take: longer than each of the program's own deadlines.
 const DEADLINE: Duration = Duration::from_secs(150);
 
@@ -161,7 +163,7 @@ impl Caretrail {
                 command.env_remove(name);
             }
         }
-        command.env("CARETRAIL_STATE", &self.state);
+        command.env(STATE, &self.state);
         command
     }
 }

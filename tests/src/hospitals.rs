@@ -57,13 +57,23 @@ pub struct Node {
 }
 
 impl Hospitals {
-    /// Stands the network up, with the contract on its channel.
+    /// Stands the network up, with the contract on its channel; on the Fabric release in `HLF_NETWORK_FABRIC` when
+    /// it is set.
     ///
     /// # Panics
     /// When it does not stand; what the program said tells why, and what to do about it.
     pub async fn stand_up(folder: &Path) -> Self {
         let caretrail = Caretrail::new(folder);
-        let status = caretrail.run("network up").await.done();
+        let up = match std::env::var("HLF_NETWORK_FABRIC") {
+            Ok(release) => {
+                let spec = caretrail.run("network spec").await;
+                let other = spec.text().replacen("fabric = \"3.1.1\"", &format!("fabric = \"{release}\""), 1);
+                caretrail.write("consortium.toml", other.as_bytes());
+                "network up --spec consortium.toml"
+            }
+            Err(_) => "network up",
+        };
+        let status = caretrail.run(up).await.done();
         assert_eq!(status["ready"], true, "{status}");
         let network = Network::existing(&caretrail.network_folder()).expect("the network that stands");
         Self { caretrail, network, daemons: Vec::new() }

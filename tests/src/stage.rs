@@ -38,7 +38,7 @@ impl Stage {
 
     /// Ends all processes, and removes the folder unless it is to be looked at.
     pub(crate) fn clear(self, keep: bool) {
-        self.end_processes();
+        end_processes(&self.folder);
         if keep {
             eprintln!("kept for a look: {}", self.folder.display());
             for log in logs(&self.folder) {
@@ -48,16 +48,11 @@ impl Stage {
             eprintln!("`{}` is not removed: {error}", self.folder.display());
         }
     }
-
-    pub(crate) fn end_processes(&self) {
-        end_processes(&self.folder);
-    }
 }
 
 fn end_processes(folder: &Path) {
     let begun = Instant::now();
-    while !processes::marked(folder).is_empty() && begun.elapsed() < GONE {
-        processes::end_all(folder);
+    while processes::end_all(folder) && begun.elapsed() < GONE {
         std::thread::yield_now();
     }
 }

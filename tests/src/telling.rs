@@ -78,7 +78,7 @@ struct Teller<W> {
 struct Stood<W> {
     runtime: Runtime,
     stage: Stage,
-    world: Option<W>,
+    world: Result<W, String>,
 }
 
 impl<W: World> Teller<W> {
@@ -109,8 +109,9 @@ impl<W: World> Teller<W> {
         let (Some(stood), Some((_, act))) = (&mut self.stood, self.acts.get(index)) else {
             return Err("there is no such act".into());
         };
-        let Some(world) = &mut stood.world else { return Err("the network did not stand up".into()) };
-        catch_unwind(AssertUnwindSafe(|| stood.runtime.block_on(act(world)))).map_err(told)
+        let world = stood.world.as_mut().map_err(|why| Failed::from(format!("nothing stands: {why}")))?;
+        catch_unwind(AssertUnwindSafe(|| stood.runtime.block_on(act(world))))
+            .map_err(|panic| told(&*panic).into())
     }
 }
 
@@ -119,7 +120,8 @@ impl<W: World> Stood<W> {
         let runtime = Runtime::new().expect("a runtime");
         let stage = Stage::set(Path::new(tmp), program);
         runtime.spawn(end_on_interrupt(stage.folder().to_owned()));
-        let world = catch_unwind(AssertUnwindSafe(|| runtime.block_on(W::stand_up(&stage)))).ok();
+        let world = catch_unwind(AssertUnwindSafe(|| runtime.block_on(W::stand_up(&stage))));
+        let world = world.map_err(|panic| told(&*panic));
         Self { runtime, stage, world }
     }
 
@@ -140,10 +142,10 @@ async fn end_on_interrupt(folder: std::path::PathBuf) {
 }
 
 /// What a panic said; its place is on stderr already.
-fn told(panic: Box<dyn Any + Send>) -> Failed {
+fn told(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-        (Some(text), _) => text.into(),
-        (None, Some(text)) => (*text).into(),
-        (None, None) => "it panicked".into(),
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => "it panicked".to_owned(),
     }
 }

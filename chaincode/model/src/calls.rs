@@ -270,7 +270,8 @@ call!(submit
     }
 );
 call!(evaluate
-    /// The disclosure of a record under a decision. For: service or auditor of any member.
+    /// The disclosure of a record under a decision. For: any actor of the recipient's hospital; service or
+    /// auditor of any member.
     GetDisclosure -> Disclosure {
         /// The patient.
         patient: PatientId,

@@ -46,7 +46,8 @@ pub(crate) async fn a_consent_that_ends_before_it_starts_is_refused(ward: &mut W
         "--from 2030-01-02T00:00:00Z --until 2030-01-01T00:00:00Z",
         "--from 2030-01-01T00:00:00Z --until 2030-01-01T00:00:00Z",
     ] {
-        let failure = ward.run_as("south/service", &format!("{grant} {period}")).await.invalid("INPUT_INVALID");
+        let failure =
+            ward.run_as("south/service", &format!("{grant} {period}")).await.invalid("INPUT_INVALID");
         assert!(failure.message.contains("set `until` later than `from`"), "{}", failure.message);
     }
 
@@ -75,7 +76,11 @@ pub(crate) async fn unknown_patients_and_records_are_told(ward: &mut Ward) {
     let lines = [
         ("north/service", format!("patient show {nobody}"), "PATIENT_UNKNOWN"),
         ("north/ada", format!("record add note.txt --patient {nobody}"), "PATIENT_UNKNOWN"),
-        ("north/ada", format!("access request --patient {nobody} --record {}", ward.record), "PATIENT_UNKNOWN"),
+        (
+            "north/ada",
+            format!("access request --patient {nobody} --record {}", ward.record),
+            "PATIENT_UNKNOWN",
+        ),
         (
             "south/service",
             format!("consent grant --patient {nobody} --key patient.pem --to south/ben"),
@@ -86,7 +91,11 @@ pub(crate) async fn unknown_patients_and_records_are_told(ward: &mut Ward) {
         ("north/ada", format!("record history {nobody}"), "RECORD_UNKNOWN"),
         ("north/ada", format!("record amend {nobody} note.txt"), "RECORD_UNKNOWN"),
         ("north/service", format!("consent holders {nobody}"), "RECORD_UNKNOWN"),
-        ("north/auditor", format!("access show {nobody}{nobody} --patient {}", ward.patient), "DECISION_UNKNOWN"),
+        (
+            "north/auditor",
+            format!("access show {nobody}{nobody} --patient {}", ward.patient),
+            "DECISION_UNKNOWN",
+        ),
     ];
     for (identity, line, code) in &lines {
         let failure = ward.run_as(identity, line).await.failed(code);

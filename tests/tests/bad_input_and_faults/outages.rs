@@ -95,14 +95,15 @@ pub(crate) async fn an_orderer_down_leaves_the_outcome_unknown(ward: &mut Ward) 
         action: Action::Read,
         purpose: Purpose::Treat,
     };
-    let decided = until("South's peer to reach the orderer", Duration::from_secs(120), async || {
-        match records.submit(&call).await {
-            Ok(decided) => Some(decided),
-            Err(error) if error.is_unknown() => None,
-            Err(error) => panic!("{error:?}"),
-        }
-    })
-    .await;
+    let decided =
+        until("South's peer to reach the orderer", Duration::from_secs(120), async || {
+            match records.submit(&call).await {
+                Ok(decided) => Some(decided),
+                Err(error) if error.is_unknown() => None,
+                Err(error) => panic!("{error:?}"),
+            }
+        })
+        .await;
     // Asked under the same id it is decided now, and only now: what was unknown had reached no block.
     assert_eq!(decided.reply.decision, decided.tx_id);
     assert_eq!(ward.transactions().await, before + 1);
@@ -167,5 +168,9 @@ fn heights(status: &Status) -> Vec<(&str, u64)> {
 /// The nodes that are other processes than before.
 fn changed<'s>(before: &Status, after: &'s Status) -> Vec<&'s str> {
     let before = pids(before);
-    pids(after).into_iter().filter(|node| node.1.is_some() && !before.contains(node)).map(|(name, _)| name).collect()
+    pids(after)
+        .into_iter()
+        .filter(|node| node.1.is_some() && !before.contains(node))
+        .map(|(name, _)| name)
+        .collect()
 }

@@ -113,11 +113,8 @@ async fn try_next(caretrail: &Caretrail, told: &Ran) {
     let history = caretrail.run(&command("as the clinician")).await.rows();
     assert_eq!(history.iter().map(|version| number(&version["version"])).collect::<Vec<_>>(), [2, 1]);
     let log = caretrail.run(&command("as the compliance officer")).await.rows();
-    let effects: Vec<_> = log
-        .iter()
-        .filter(|row| row["act"] == "access_decided")
-        .map(|row| text(&row["effect"]))
-        .collect();
+    let effects: Vec<_> =
+        log.iter().filter(|row| row["act"] == "access_decided").map(|row| text(&row["effect"])).collect();
     assert_eq!(effects, ["deny", "permit", "permit", "deny"]);
     assert_eq!(log.iter().filter(|row| row["act"] == "disclosed").count(), 1);
     assert_eq!(command("to stop"), "network down");

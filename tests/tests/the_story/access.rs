@@ -16,9 +16,12 @@ use crate::world::{BUNDLE, SCAN, Story, decision_about};
 pub(crate) async fn south_is_denied_and_the_denial_is_committed(story: &mut Story) {
     let request = format!("{} --purpose TREAT --request 00112233445566778899aabbccddeeff", story.request());
     let denied = story.run_as("south/ben", &request).await.denied();
-    assert_eq!(denied["decisions"], json!([{
-        "record": story.bundle, "effect": "deny", "rule": "nothing_permits"
-    }]));
+    assert_eq!(
+        denied["decisions"],
+        json!([{
+            "record": story.bundle, "effect": "deny", "rule": "nothing_permits"
+        }])
+    );
     let tx_id = text(&denied["tx_id"]);
     assert_eq!(denied["decision"], denied["tx_id"]);
 
@@ -28,7 +31,10 @@ pub(crate) async fn south_is_denied_and_the_denial_is_committed(story: &mut Stor
     let shown = story.run_as("south/ben", &format!("tx status {tx_id}")).await.done();
     assert_eq!((&shown["validation_code"], &shown["block"]), (&json!("VALID"), &denied["block"]));
     let told = story.chain().await.told("caretrail").pop().unwrap();
-    assert_eq!((&told.tx_id, told.block, told.event.as_str()), (&tx_id, status.block_number, "access_decided"));
+    assert_eq!(
+        (&told.tx_id, told.block, told.event.as_str()),
+        (&tx_id, status.block_number, "access_decided")
+    );
     assert_eq!(told.entry["act"]["decisions"], denied["decisions"]);
 
     // Asked again under the same id: the same decision, and no second entry.
@@ -71,31 +77,33 @@ pub(crate) async fn the_patients_consent_is_carried_by_south_and_permits(story: 
 
     // Author is the signature, carrier is the transaction's creator; the exact text is kept.
     let auditor = story.records("north/auditor").await;
-    let statement = GetStatement {
-        patient: story.patient.parse().unwrap(),
-        statement: story.consent.parse().unwrap(),
-    };
+    let statement =
+        GetStatement { patient: story.patient.parse().unwrap(), statement: story.consent.parse().unwrap() };
     let carried = auditor.evaluate(&statement).await.unwrap();
     assert_eq!(carried.carrier, actor(&story.actor("south/service").await));
     assert_eq!(carried.tx_id.to_string(), granted["tx_id"]);
     let Operation::GrantConsent(signed) = carried.signed.parse().unwrap().operation else {
         panic!("not a grant: {}", carried.signed.statement)
     };
-    let live = story.run_as("north/service", &format!("consent list --patient {}", story.patient)).await.done();
+    let live =
+        story.run_as("north/service", &format!("consent list --patient {}", story.patient)).await.done();
     let provision = serde_json::to_value(&signed.provision).unwrap();
     assert_eq!(live["consents"], json!([{ "id": story.consent, "provision": provision }]));
 
     let request = format!("{} --record {} --purpose TREAT", story.request(), story.scan);
     let permitted = story.run_as("south/ben", &request).await.done();
     for record in [&story.bundle, &story.scan] {
-        assert_eq!(decision_about(&permitted, record), &json!({
-            "record": record,
-            "effect": "permit",
-            "rule": "consent_permits",
-            "consent": story.consent,
-            "version": 1,
-            "valid_until": number(&permitted["at"]) + 5 * 60 * 1000,
-        }));
+        assert_eq!(
+            decision_about(&permitted, record),
+            &json!({
+                "record": record,
+                "effect": "permit",
+                "rule": "consent_permits",
+                "consent": story.consent,
+                "version": 1,
+                "valid_until": number(&permitted["at"]) + 5 * 60 * 1000,
+            })
+        );
     }
     // The same consent is not for another person, nor for another purpose.
     let other = story.run_as("south/cleo", &story.request()).await.denied();
@@ -157,12 +165,15 @@ pub(crate) async fn a_release_is_for_one_identity_and_one_key(story: &mut Story)
 pub(crate) async fn the_patient_sees_who_can_see(story: &mut Story) {
     let holders = story.run_as("north/service", &format!("consent holders {}", story.bundle)).await.done();
     let ben = actor(&story.actor("south/ben").await);
-    assert_eq!(holders["holders"], json!([{
-        "actor": { "msp_id": "SouthMSP", "subject": ben.subject },
-        "role": "clinician",
-        "purposes": ["TREAT"],
-        "consents": [story.consent],
-    }]));
+    assert_eq!(
+        holders["holders"],
+        json!([{
+            "actor": { "msp_id": "SouthMSP", "subject": ben.subject },
+            "role": "clinician",
+            "purposes": ["TREAT"],
+            "consents": [story.consent],
+        }])
+    );
     // A day after the consent's end there is nobody.
     let later = now_unix_ms() + 31 * 24 * 3600 * 1000;
     let line = format!("consent holders {} --at {later}", story.bundle);

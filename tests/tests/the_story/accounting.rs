@@ -51,8 +51,10 @@ pub(crate) async fn the_compliance_officer_sees_every_act_in_the_order_of_the_ch
     let mut logged: Vec<_> =
         rows.iter().map(|row| (place(row), text(&row["tx_id"]), text(&row["act"]))).collect();
     logged.dedup();
-    let blocks: Vec<_> =
-        chain.iter().map(|told| ((told.block, told.position), told.tx_id.clone(), told.event.clone())).collect();
+    let blocks: Vec<_> = chain
+        .iter()
+        .map(|told| ((told.block, told.position), told.tx_id.clone(), told.event.clone()))
+        .collect();
     assert_eq!(logged, blocks);
     assert!(logged.windows(2).all(|pair| pair[0].0 < pair[1].0), "each act lies after the one before");
     for (kind, count) in
@@ -78,11 +80,12 @@ pub(crate) async fn nothing_that_identifies_the_patient_left_the_hospital(story:
     let bundle: Value = serde_json::from_slice(&story.caretrail.read(BUNDLE)).unwrap();
     let patient = &bundle["entry"][0]["resource"];
     let family = text(&patient["name"][0]["family"]);
-    let mut words: Vec<Vec<u8>> = [NUMBER, SCAN_MARK, "Rest & Medication", "Synthetic", "\"Flu", "resourceType"]
-        .into_iter()
-        .chain([family.as_str(), patient["birthDate"].as_str().unwrap(), patient["id"].as_str().unwrap()])
-        .map(|word| word.as_bytes().to_vec())
-        .collect();
+    let mut words: Vec<Vec<u8>> =
+        [NUMBER, SCAN_MARK, "Rest & Medication", "Synthetic", "\"Flu", "resourceType"]
+            .into_iter()
+            .chain([family.as_str(), patient["birthDate"].as_str().unwrap(), patient["id"].as_str().unwrap()])
+            .map(|word| word.as_bytes().to_vec())
+            .collect();
     // A plain hash can be guessed, so it is nowhere either: raw or in hex.
     for plain in [NUMBER.as_bytes().to_vec(), story.caretrail.read(BUNDLE), story.caretrail.read(SCAN)] {
         let digest = Sha256::digest(&plain);
@@ -142,7 +145,8 @@ fn sentence(row: &Value, names: &BTreeMap<String, &str>) -> String {
             None => record,
         });
     }
-    details.extend(["purpose", "effect"].into_iter().filter_map(|field| Some(row[field].as_str()?.to_owned())));
+    details
+        .extend(["purpose", "effect"].into_iter().filter_map(|field| Some(row[field].as_str()?.to_owned())));
     if row["effect"].is_string() {
         details.push(row["why"].as_str().unwrap().split(' ').next().unwrap().to_owned());
     }

@@ -21,7 +21,8 @@ pub(crate) async fn a_spoiled_consent_is_refused(story: &mut Story) {
     let south = story.records("south/service").await;
     let patient = story.patient.parse().unwrap();
     let live = format!("consent list --patient {}", story.patient);
-    let (before, live_before) = (story.transactions().await, story.run_as("north/service", &live).await.done());
+    let (before, live_before) =
+        (story.transactions().await, story.run_as("north/service", &live).await.done());
     let key = PatientKey::load(&story.caretrail.file("patient.pem")).unwrap();
     let other = PatientKey::generate(&story.caretrail.file("other.pem")).unwrap();
     let now = UnixMs::new(now_unix_ms()).unwrap();

@@ -106,7 +106,11 @@ pub(crate) async fn a_clinician_whom_nobody_authorised_is_refused(story: &mut St
 pub(crate) async fn everything_ends_when_it_is_told_to(story: &mut Story) {
     story.end_daemons().await;
     let caretrail: &Caretrail = &story.caretrail;
-    assert_eq!(processes::marked(caretrail.state()).len(), 5, "an orderer, two peers, two chaincode services");
+    assert_eq!(
+        processes::marked(caretrail.state()).len(),
+        5,
+        "an orderer, two peers, two chaincode services"
+    );
     let ran = caretrail.run("network down").await;
     assert_eq!(ran.exit, Some(0), "{ran:?}");
     assert_eq!(processes::marked(caretrail.state()), [0_u32; 0]);

@@ -21,8 +21,12 @@ const CHUNK_BYTES: u64 = 256 * 1024 + 16;
 pub(crate) async fn documents_are_sealed_into_the_vault_and_committed(story: &mut Story) {
     let sample = story.caretrail.run("record sample --number 7").await;
     let bundle: Value = serde_json::from_str(sample.text()).unwrap();
-    let kinds: Vec<_> =
-        bundle["entry"].as_array().unwrap().iter().map(|entry| text(&entry["resource"]["resourceType"])).collect();
+    let kinds: Vec<_> = bundle["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| text(&entry["resource"]["resourceType"]))
+        .collect();
     assert_eq!(kinds, ["Patient", "Encounter", "Condition", "CarePlan", "Observation"]);
     for expected in ["Flu", "Rest & Medication"] {
         assert!(sample.text().contains(expected), "{expected}");

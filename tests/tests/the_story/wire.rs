@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use caretrail_tests::chain::{Transaction, envelopes, exactly};
 use caretrail_tests::hospitals::Hospitals;
 use hlf_protos::common::{
-    Block, BlockHeader, BlockMetadataIndex, ChannelHeader, ConfigEnvelope, Header, HeaderType, Metadata, Payload,
-    SignatureHeader,
+    Block, BlockHeader, BlockMetadataIndex, ChannelHeader, ConfigEnvelope, Header, HeaderType, Metadata,
+    Payload, SignatureHeader,
 };
 use hlf_protos::kvrwset::KvrwSet;
 use hlf_protos::msp::SerializedIdentity;
@@ -25,7 +25,16 @@ use crate::world::Story;
 pub(crate) async fn fabrics_own_client_is_understood(story: &mut Story) {
     let policy = story.run_as("north/admin", "policy show").await.done();
     let mut query = story.fabrics_peer("north/admin").await;
-    query.args(["chaincode", "query", "-C", "records", "-n", "caretrail", "-c", r#"{"Args":["GetPolicy","{}"]}"#]);
+    query.args([
+        "chaincode",
+        "query",
+        "-C",
+        "records",
+        "-n",
+        "caretrail",
+        "-c",
+        r#"{"Args":["GetPolicy","{}"]}"#,
+    ]);
     let answer = query.output().await.unwrap();
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     assert_eq!(serde_json::from_slice::<Value>(&answer.stdout).unwrap(), policy);
@@ -42,7 +51,18 @@ pub(crate) async fn fabrics_own_client_is_understood(story: &mut Story) {
     let mut invoke = story.fabrics_peer("north/admin").await;
     let orderer = story.node("orderer0.orderer.example.com").await.address.unwrap();
     invoke
-        .args(["chaincode", "invoke", "-C", "records", "-n", "caretrail", "--waitForEvent", "-o", &orderer, "--tls"])
+        .args([
+            "chaincode",
+            "invoke",
+            "-C",
+            "records",
+            "-n",
+            "caretrail",
+            "--waitForEvent",
+            "-o",
+            &orderer,
+            "--tls",
+        ])
         .arg("--cafile")
         .arg(story.orderers_tls_ca())
         .arg("-c")
@@ -68,15 +88,24 @@ pub(crate) async fn every_message_of_real_nodes_encodes_to_the_same_bytes(story:
     let functions: BTreeSet<_> =
         transactions.iter().filter(|tx| tx.chaincode == "caretrail").map(Transaction::function).collect();
     let expected = [
-        "AmendRecord", "ApprovePolicy", "AuthorizePractitioner", "EndConsent", "GrantConsent", "ProposePolicy",
-        "RecordDisclosure", "RegisterPatient", "RegisterRecord", "RequestAccess",
+        "AmendRecord",
+        "ApprovePolicy",
+        "AuthorizePractitioner",
+        "EndConsent",
+        "GrantConsent",
+        "ProposePolicy",
+        "RecordDisclosure",
+        "RegisterPatient",
+        "RegisterRecord",
+        "RequestAccess",
     ];
     assert_eq!(functions.into_iter().collect::<Vec<_>>(), expected);
     assert!(transactions.iter().any(|tx| tx.chaincode == "_lifecycle"));
 
     for tx in &transactions {
         assert_eq!(tx.code, TxValidationCode::Valid, "{}", tx.channel_header.tx_id);
-        let id = Sha256::new().chain_update(&tx.signature_header.nonce).chain_update(&tx.signature_header.creator);
+        let id =
+            Sha256::new().chain_update(&tx.signature_header.nonce).chain_update(&tx.signature_header.creator);
         assert_eq!(tx.channel_header.tx_id, hex::encode(id.finalize()));
         assert_eq!(tx.actions.actions[0].header, tx.header.signature_header);
 
@@ -182,7 +211,8 @@ impl Signatory {
         let organization = hospitals.organization(&identity.mspid);
         let ca = hospitals.network().layout().organization(organization).join("ca");
         let ca = ca.join(format!("ca.{}-cert.pem", organization.domain));
-        let (_, ca) = parse_x509_pem(&std::fs::read(ca).unwrap()).map(|(rest, pem)| (rest.len(), pem)).unwrap();
+        let (_, ca) =
+            parse_x509_pem(&std::fs::read(ca).unwrap()).map(|(rest, pem)| (rest.len(), pem)).unwrap();
         let (_, ca) = X509Certificate::from_der(&ca.contents).unwrap();
         certificate.verify_signature(Some(ca.public_key())).unwrap();
         let units: Vec<_> =

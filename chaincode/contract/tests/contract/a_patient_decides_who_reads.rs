@@ -101,6 +101,9 @@ async fn a_disclosure_is_for_the_decided_recipient_once_and_before_the_permit_en
 
     let disclosed = ward.world.done(&custodian, &ward.disclosing(permit.decision, 1)).await;
     assert_eq!(disclosed.disclosed.recipient, ward.reader.actor);
+    let get = GetDisclosure { patient: ward.patient.id, decision: permit.decision, record: ward.record };
+    assert_eq!(ward.world.seen(&ward.reader, &get).await, disclosed);
+    assert_eq!(ward.world.refused(&ward.author, &get).await, Code::RoleNotAllowed);
     let again = ward.world.refused(&custodian, &ward.disclosing(permit.decision, 1)).await;
     assert_eq!(again, Code::AlreadyDisclosed);
     let other_key = ward.world.refused(&custodian, &ward.disclosing(permit.decision, 2)).await;
