@@ -75,6 +75,12 @@ impl App {
         &self.state
     }
 
+    /// Whether commands run from here use this state folder without being told to.
+    pub(crate) fn state_is_found_from_here(&self) -> bool {
+        let given = std::env::var_os("CARETRAIL_STATE").map_or_else(nearest_state, PathBuf::from);
+        std::path::absolute(&self.state).ok() == std::path::absolute(given).ok()
+    }
+
     /// The folder of the network.
     pub(crate) fn network_folder(&self) -> PathBuf {
         self.state.join("network")

@@ -329,7 +329,10 @@ impl Story {
     }
 
     fn say_what_next(&self, patient: PatientId, record: RecordId) -> anyhow::Result<()> {
-        let program = shown_program();
+        let mut program = shown_program();
+        if !self.app.state_is_found_from_here() {
+            program = format!("{program} --state {}", self.app.state().display());
+        }
         self.teller.text(&format!(
             "\nThe network keeps running. Next:\n  \
              as the clinician:          {program} record history {record} --identity north/ada\n  \
