@@ -10,8 +10,6 @@ use std::time::Duration;
 use caretrail_model::ids::Actor;
 use caretrail_records::{LedgerName, Records};
 use hlf_gateway::{BlockRange, Deadlines, Gateway, MspFolder, Start};
-use hlf_network::Quiet;
-use hlf_network::fabric::Search;
 use hlf_network::network::Network;
 use hlf_network::profile::Profile;
 use hlf_network::spec::Organization;
@@ -21,6 +19,7 @@ use tokio::process::{Child, Command};
 
 use crate::caretrail::Caretrail;
 use crate::chain::Chain;
+use crate::fabric;
 use crate::processes;
 use crate::until::until;
 
@@ -64,16 +63,8 @@ impl Hospitals {
     /// When it does not stand; what the program said tells why, and what to do about it.
     pub async fn stand_up(folder: &Path) -> Self {
         let caretrail = Caretrail::new(folder);
-        let up = match std::env::var("HLF_NETWORK_FABRIC") {
-            Ok(release) => {
-                let spec = caretrail.run("network spec").await;
-                let other = spec.text().replacen("fabric = \"3.1.1\"", &format!("fabric = \"{release}\""), 1);
-                caretrail.write("consortium.toml", other.as_bytes());
-                "network up --spec consortium.toml"
-            }
-            Err(_) => "network up",
-        };
-        let status = caretrail.run(up).await.done();
+        let up = format!("network up{}", fabric::spec_option(&caretrail).await);
+        let status = caretrail.run(&up).await.done();
         assert_eq!(status["ready"], true, "{status}");
         let network = Network::existing(&caretrail.network_folder()).expect("the network that stands");
         Self { caretrail, network, daemons: Vec::new() }
@@ -248,11 +239,10 @@ impl Hospitals {
     /// Fabric's own `peer` program as an identity of a hospital, with TLS to that hospital's peer.
     ///
     /// # Panics
-    /// When the program is not there, which it is wherever this network runs.
+    /// When the network is not up.
     pub async fn fabrics_peer(&self, identity: &str) -> Command {
         let (organization, _) = identity.split_once('/').expect("`ORGANISATION/NAME`");
-        let search = Search::from_environment(self.network.spec().fabric, cache());
-        let fabric = search.find(&Quiet).await.expect("the programs that this network runs on");
+        let fabric = fabric::programs(self.network.spec()).await;
         let profile = self.profile(organization);
         let mut command = Command::new(fabric.peer());
         command
@@ -312,15 +302,6 @@ impl Hospitals {
     pub fn daemon_log(&self, organization: &str) -> PathBuf {
         self.caretrail.file(&format!("serve-{organization}.log"))
     }
-}
-
-/// Where the network keeps the programs that it builds.
-fn cache() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    of("HLF_NETWORK_CACHE")
-        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
-        .expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE")
 }
 
 /// A JSON text.

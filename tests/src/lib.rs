@@ -6,6 +6,7 @@
 //! | [`telling`] | acts in a stated order against one network, as a test program |
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
+//! | [`fabric`] | Fabric's own programs |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
@@ -23,6 +24,7 @@
 
 pub mod caretrail;
 pub mod chain;
+pub mod fabric;
 pub mod hospitals;
 pub mod processes;
 pub mod stage;

@@ -167,8 +167,8 @@ impl CallError {
                 address: peer.as_ref().map(|peer| peer.address.clone()),
                 ..Failure::new(code.as_str(), stage.as_str(), code.fix()).of_transaction(tx_id)
             },
-            Self::RefusedOtherwise { message, .. } => {
-                Failure::new(message, "evaluate", "use a build that knows the contract's codes")
+            Self::RefusedOtherwise { .. } => {
+                Failure::new("LEDGER_REFUSED", "evaluate", "use a build that knows the contract's codes")
             }
             Self::NotProposed { .. } => Failure::new("NOT_PROPOSED", "propose", "check the call's input"),
             Self::NotEvaluated { source, .. } => {

@@ -4,9 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
+
+/// How long a temporary file has not been written to before it counts as left behind.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A key file that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,28 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileEr
     std::fs::read(path).map(Zeroizing::new).map_err(unreadable)
 }
 
+/// Removes the temporary files that a process which was killed left in a folder: those whose names start with
+/// `prefix` and that nobody has written to for a day. What cannot be removed stays, and is logged.
+pub(crate) fn sweep_abandoned(folder: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let abandoned = entry.file_name().to_string_lossy().starts_with(prefix)
+            && entry.metadata().is_ok_and(|metadata| metadata.is_file() && is_abandoned(&metadata));
+        if abandoned {
+            let removed = std::fs::remove_file(entry.path());
+            tracing::info!(path = %entry.path().display(), ?removed, "a temporary file was left behind");
+        }
+    }
+}
+
+fn is_abandoned(metadata: &std::fs::Metadata) -> bool {
+    metadata
+        .modified()
+        .ok()
+        .and_then(|written| SystemTime::now().duration_since(written).ok())
+        .is_some_and(|age| age > ABANDONED_AFTER)
+}
+
 /// Puts the names in a file's folder on disk: a file that was synced can still lose its name.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
@@ -85,6 +111,27 @@ fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_left_behind_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::now() - ABANDONED_AFTER - Duration::from_secs(60);
+        let file = |name: &str, written: SystemTime| {
+            let path = folder.path().join(name);
+            File::create(&path).unwrap().set_modified(written).unwrap();
+            path
+        };
+        let abandoned = file(".opening-1", long_ago);
+        let kept = [
+            file(".opening-2", SystemTime::now()),
+            file(".opening-3", SystemTime::now() + 2 * ABANDONED_AFTER),
+            file("document", long_ago),
+        ];
+        sweep_abandoned(folder.path(), ".opening-");
+        assert!(!abandoned.exists());
+        assert!(kept.iter().all(|path| path.exists()));
+        sweep_abandoned(&folder.path().join("none"), "");
+    }
 
     #[test]
     fn a_key_file_is_private_and_never_replaced() {

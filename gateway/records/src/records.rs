@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caretrail_model::calls::Call;
+use caretrail_model::code::Code;
 use caretrail_model::ids::{Actor, Digest, MspId, TxId};
 use caretrail_model::role::Role;
 use hlf_gateway::protos::protos::TxValidationCode;
@@ -115,6 +116,28 @@ impl Records {
             .map_err(|error| CallError::NotProposed { call: C::NAME, source: error.into() })?;
         let reply = proposal.evaluate().await.map_err(|error| not_evaluated(C::NAME, error))?;
         read_reply::<C>(&reply)
+    }
+
+    /// Evaluates a call that asks for what a transaction wrote. While the refusal is one of `unknown`, the
+    /// hospital's peer may be a block behind the one that tells of the transaction: its block is waited for,
+    /// at most for `wait`, and the call evaluated once more.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`](Self::evaluate).
+    pub async fn evaluate_after<C: Call>(
+        &self,
+        tx_id: &TxId,
+        wait: Duration,
+        unknown: &[Code],
+        call: &C,
+    ) -> Result<C::Reply, CallError> {
+        match self.evaluate(call).await {
+            Err(error) if error.code().is_some_and(|code| unknown.contains(&code)) => {}
+            answer => return answer,
+        }
+        // Whether it came, is invalid or is unknown: the state says so.
+        let _ = tokio::time::timeout(wait, self.outcome(tx_id)).await;
+        self.evaluate(call).await
     }
 
     /// Submits a call and waits until it is VALID in a block.

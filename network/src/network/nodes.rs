@@ -47,6 +47,7 @@ impl Stand<'_> {
         }
 
         let step = Step::begin(self.progress, "orderers and peers");
+        self.end_stale_peers(&step).await?;
         let started = self.network.supervisor.ensure_all(&services).await?;
         self.await_orderers(&step, ports).await?;
         let mut members = Vec::new();
@@ -55,6 +56,27 @@ impl Stand<'_> {
         }
         step.done(&said(services.len(), started));
         Ok(members)
+    }
+
+    /// Ends the peers that ran on while the whole ordering service was away: their gateways would not dial it
+    /// again for up to two minutes, and answer every submission until then with an error.
+    async fn end_stale_peers(&self, step: &Step<'_>) -> Result<(), UpError> {
+        let Network { spec, supervisor, .. } = self.network;
+        let mut consenters = spec.orderer.consenters.iter().map(|consenter| spec.orderer.host(consenter));
+        if consenters.any(|host| supervisor.running(&host).is_some()) {
+            return Ok(());
+        }
+        for organization in &spec.organizations {
+            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
+                if supervisor.running(&host).is_some() {
+                    step.waiting(&format!(
+                        "peer `{host}` to end: it is started anew with the ordering service"
+                    ));
+                    supervisor.stop(&host).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {

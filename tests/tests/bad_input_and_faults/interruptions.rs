@@ -1,6 +1,7 @@
 //! `network up`, stopped in its midst.
 
 use caretrail_tests::caretrail::Caretrail;
+use caretrail_tests::fabric;
 use caretrail_tests::processes;
 use caretrail_tests::stopping::stopped_after;
 
@@ -8,10 +9,11 @@ use crate::world::Ward;
 
 pub(crate) async fn up_is_interrupted_at_any_point_and_goes_on(ward: &mut Ward) {
     let caretrail = Caretrail::new(&ward.folder.join("interrupted"));
+    let up = format!("network up{}", fabric::spec_option(&caretrail).await);
     let mut interrupted = 0;
     // Each goes on from where the one before was stopped.
     for lines in 1.. {
-        let ended = stopped_after(caretrail.command("network up"), lines, processes::interrupt).await;
+        let ended = stopped_after(caretrail.command(&up), lines, processes::interrupt).await;
         if ended.status.success() {
             break;
         }
@@ -31,7 +33,8 @@ pub(crate) async fn up_is_interrupted_at_any_point_and_goes_on(ward: &mut Ward) 
 pub(crate) async fn a_killed_up_leaves_nothing_that_down_does_not_find(ward: &mut Ward) {
     for lines in [1, 4, 6, 8] {
         let caretrail = Caretrail::new(&ward.folder.join(format!("killed-{lines}")));
-        let ended = stopped_after(caretrail.command("network up"), lines, processes::crash).await;
+        let up = format!("network up{}", fabric::spec_option(&caretrail).await);
+        let ended = stopped_after(caretrail.command(&up), lines, processes::crash).await;
         assert!(ended.stopped && ended.status.code().is_none(), "line {lines}: {ended:?}");
         let left = processes::marked(caretrail.state());
         let down = caretrail.run("network down").await;

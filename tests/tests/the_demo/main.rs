@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use caretrail_tests::acts;
 use caretrail_tests::caretrail::{Caretrail, Ran};
+use caretrail_tests::fabric;
 use caretrail_tests::hospitals::{number, text};
 use caretrail_tests::processes;
 use caretrail_tests::stage::Stage;
@@ -23,11 +24,15 @@ use serde_json::Value;
 /// A checkout in which nothing was ever run.
 struct Newcomer {
     caretrail: Caretrail,
+    /// The line.
+    demo: String,
 }
 
 impl World for Newcomer {
     async fn stand_up(stage: &Stage) -> Self {
-        Self { caretrail: Caretrail::new(stage.folder()) }
+        let caretrail = Caretrail::new(stage.folder());
+        let demo = format!("demo{}", fabric::spec_option(&caretrail).await);
+        Self { caretrail, demo }
     }
 }
 
@@ -47,7 +52,8 @@ async fn an_interrupted_demo_leaves_nothing_that_breaks_the_next(newcomer: &mut 
     // it the lines of the story follow, some of them while a transaction is under way.
     let mut interrupted = 0;
     for lines in [3, 12, 18, 22, 25, 28, 32, 36, 41, 47, 54, 62, 70] {
-        let ended = stopped_after(caretrail.command_for_people("demo"), lines, processes::interrupt).await;
+        let ended =
+            stopped_after(caretrail.command_for_people(&newcomer.demo), lines, processes::interrupt).await;
         if ended.stopped && !ended.status.success() {
             assert_eq!(ended.status.code(), Some(130), "line {lines}: {ended:?}");
             interrupted += 1;
@@ -57,7 +63,7 @@ async fn an_interrupted_demo_leaves_nothing_that_breaks_the_next(newcomer: &mut 
     }
     assert!(interrupted >= 9, "interrupted {interrupted} times");
 
-    let told = demo(caretrail, "demo").await;
+    let told = demo(caretrail, &newcomer.demo).await;
     for chapter in 1..=8 {
         assert!(told.stdout.contains(&format!("\n{chapter}. ")), "chapter {chapter}: {}", told.stdout);
     }
@@ -70,7 +76,7 @@ async fn a_second_demo_uses_the_running_network(newcomer: &mut Newcomer) {
     let running = processes::marked(caretrail.state());
     assert_eq!(running.len(), 7, "an orderer, two peers, two chaincode services, two daemons");
     let before = height(caretrail).await;
-    let told = demo(caretrail, "demo").await;
+    let told = demo(caretrail, &newcomer.demo).await;
     assert_eq!(processes::marked(caretrail.state()), running, "nothing was started or ended");
     assert!(height(caretrail).await > before, "the story was told anew");
     try_next(caretrail, &told).await;

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use super::{RELEASES_PATH, ReleaseReply, ReleaseRequest};
+use super::{RELEASES_PATH, ReleaseReply, ReleaseRequest, blob_path};
 use crate::failure::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -247,7 +247,8 @@ impl ReleaseClient {
         fetched_bytes: &mut u64,
     ) -> Result<(), ReleaseClientError> {
         let failed = |source| ReleaseClientError::Write { path: PathBuf::new(), source };
-        let url = format!("{}{}", self.url, reply.blob_path);
+        // Of own parts: what the daemon says might lead to another host.
+        let url = format!("{}{}", self.url, blob_path(&reply.decision, &reply.record));
         let mut response = self
             .http
             .get(url)

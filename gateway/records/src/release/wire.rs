@@ -33,7 +33,7 @@ pub struct ReleaseReply {
     pub commitments: Commitments,
     /// The version's secret.
     pub wrapped_secret: WrappedSecret,
-    /// Where the sealed blob is, below the daemon's URL.
+    /// Where the sealed blob is, below the daemon's URL: always [`blob_path`] of decision and record.
     pub blob_path: String,
 }
 

@@ -13,10 +13,13 @@ use zeroize::Zeroizing;
 
 use super::format::{ChunkCipher, HEADER_BYTES, Header, TAG_BYTES, parse_preamble, preamble};
 use super::padding::size_class;
-use crate::disk::sync_parent;
+use crate::disk::{sweep_abandoned, sync_parent};
 use crate::document::MediaType;
 use crate::secret::VersionSecret;
 use crate::version::VersionId;
+
+/// How the names of files begin that documents are opened into.
+const OPENING_PREFIX: &str = ".opening-";
 
 /// A document that was opened and is, byte for byte, what the channel commits to.
 ///
@@ -175,7 +178,8 @@ pub fn open(
     folder: &Path,
 ) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Write { path: folder.to_owned(), source };
-    let file = NamedTempFile::with_prefix_in(".opening-", folder).map_err(failed)?;
+    sweep_abandoned(folder, OPENING_PREFIX);
+    let file = NamedTempFile::with_prefix_in(OPENING_PREFIX, folder).map_err(failed)?;
 
     let expected = commitments.sealed_bytes.min(SEALED_BYTES_MAX);
     // One byte more than expected shows a blob that is too long.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::{Staged, StoredBlob, Vault, VaultError};
-use crate::disk::sync_parent;
+use crate::disk::{sweep_abandoned, sync_parent};
 
 /// A vault in a folder of this machine.
 ///
@@ -22,13 +22,15 @@ pub struct FolderVault {
 }
 
 impl FolderVault {
-    /// Opens the vault, and makes its folder, readable by its owner alone, when there is none.
+    /// Opens the vault, and makes its folder, readable by its owner alone, when there is none. What a process
+    /// that was killed left in `staging/` more than a day ago is removed.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, VaultError> {
         let vault = Self { folder: folder.into() };
         make_folder(&vault.staging())?;
+        sweep_abandoned(&vault.staging(), "");
         Ok(vault)
     }
 
@@ -195,6 +197,20 @@ mod tests {
         );
         assert_eq!(files(&vault.staging()), 0);
         assert_eq!(files(folder.path()), 1, "only the staging folder");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_a_day_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = FolderVault::open(folder.path()).unwrap();
+        let (left, fresh) = (vault.staging().join(".left"), vault.staging().join(".fresh"));
+        let two_days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3600);
+        File::create(&left).unwrap().set_modified(two_days_ago).unwrap();
+        File::create(&fresh).unwrap();
+        let kept = keep(&vault, b"sealed");
+        File::options().append(true).open(vault.path(&kept)).unwrap().set_modified(two_days_ago).unwrap();
+        FolderVault::open(folder.path()).unwrap();
+        assert!(!left.exists() && fresh.exists() && vault.path(&kept).exists());
     }
 
     #[test]

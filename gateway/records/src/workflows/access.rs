@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use caretrail_model::calls::{AccessDecision, GetPatient, GetPolicy, RequestAccess, VerifyRecord};
-use caretrail_model::consent::Action;
-use caretrail_model::ids::{MspId, PatientId, RecordId, RequestId};
+use caretrail_model::audit::Act;
+use caretrail_model::calls::{
+    AccessDecision, GetDecision, GetDisclosure, GetPatient, GetPolicy, RequestAccess, VerifyRecord,
+};
+use caretrail_model::code::Code;
+use caretrail_model::consent::{Action, Effect};
+use caretrail_model::ids::{MspId, PatientId, RecordId, RequestId, TxId};
 use caretrail_model::policy::Daemon;
 use caretrail_model::purpose::Purpose;
 use hlf_gateway::SignError;
@@ -14,7 +18,8 @@ use crate::call_error::CallError;
 use crate::custody::{Stopped, blocking};
 use crate::records::{Committed, Records};
 use crate::release::{
-    KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseReply, ReleaseRequest, UnwrapError, unwrap,
+    KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseReply, ReleaseRequest, UnwrapError,
+    blob_path, unwrap,
 };
 use crate::seal::{OpenError, Opened, open};
 use crate::secret::{RandomnessError, random_16};
@@ -23,6 +28,8 @@ use crate::secret::{RandomnessError, random_16};
 const ASKS_MAX: u32 = 5;
 /// How long to wait before asking again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How long this hospital's peer may be behind the custodian's with a block that the custodian acted on.
+const BLOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// A document that another hospital released.
 #[derive(Debug)]
@@ -54,12 +61,28 @@ pub enum ReleaseError {
     /// The channel could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The custodian's commitments are not the channel's.
+    /// This hospital's own peer holds no permit to read this record under the decision.
+    #[error("decision {decision} permits nobody here to read {record}: request access to it")]
+    NotPermitted {
+        /// The transaction that decided.
+        decision: TxId,
+        /// The record.
+        record: RecordId,
+    },
+    /// This hospital's own peer holds no disclosure of this release.
+    #[error(
+        "the custodian answered before a disclosure was on record here (it names transaction {disclosure}): ask again, and if it stays so do not trust its daemon"
+    )]
+    NotOnRecord {
+        /// The transaction that the custodian names.
+        disclosure: TxId,
+    },
+    /// What the custodian answered is not the channel's.
     #[error(
         "the custodian's {what} of {record} version {version} does not match the channel's: do not trust its daemon"
     )]
     NotOnChannel {
-        /// The commitment that differs.
+        /// What differs.
         what: &'static str,
         /// The record.
         record: RecordId,
@@ -150,22 +173,10 @@ impl Records {
         )
         .await?;
         let reply = ask_until_answered(client, &request).await?;
-        self.check_answer(&reply, custodian, ask, kem_key)?;
-
-        let call = VerifyRecord {
-            record: reply.record,
-            version: reply.version,
-            commitments: reply.commitments.clone(),
-        };
-        let verified = self.evaluate(&call).await?;
-        let not_on_channel =
-            |what| ReleaseError::NotOnChannel { what, record: reply.record, version: reply.version };
-        if !verified.content_commitment_matches {
-            return Err(not_on_channel("content commitment"));
-        }
-        if !verified.blob_matches {
-            return Err(not_on_channel("blob digest or size"));
-        }
+        check_answer(&reply, custodian, ask, kem_key)?;
+        self.check_decided(&reply, ask).await?;
+        self.check_disclosed(&reply, ask, kem_key).await?;
+        self.check_commitments(&reply).await?;
 
         let secret = unwrap(&reply.wrapped_secret, kem_key, &reply.binding(self.ledger()))?;
         let path = client.fetch_blob(&reply, folder).await?;
@@ -184,23 +195,91 @@ impl Records {
         Ok(Released { reply, opened })
     }
 
-    fn check_answer(
+    /// Whether the version is the one that was decided, as this hospital's own peer holds the decision.
+    async fn check_decided(&self, reply: &ReleaseReply, ask: &ReleaseAsk) -> Result<(), ReleaseError> {
+        let call = GetDecision { patient: ask.patient, decision: ask.decision };
+        let unknown = [Code::DecisionUnknown];
+        let entry = self.evaluate_after(&ask.decision, BLOCK_WAIT, &unknown, &call).await?;
+        let not_permitted = || ReleaseError::NotPermitted { decision: ask.decision, record: ask.record };
+        let Act::AccessDecided(decided) = &entry.act else { return Err(not_permitted()) };
+        let permit = decided
+            .decisions
+            .iter()
+            .find(|decision| decision.record == ask.record)
+            .filter(|decision| decision.effect == Effect::Permit && decided.action == Action::Read)
+            .ok_or_else(not_permitted)?;
+        same_as_channel(reply, &[("version", permit.version == Some(reply.version))])
+    }
+
+    /// Whether the release is on record, to this key, as this hospital's own peer holds the disclosure.
+    async fn check_disclosed(
         &self,
         reply: &ReleaseReply,
-        custodian: &MspId,
         ask: &ReleaseAsk,
         kem_key: &KemKey,
     ) -> Result<(), ReleaseError> {
+        let call = GetDisclosure { patient: ask.patient, decision: ask.decision, record: ask.record };
+        // Whether there is none is told to few roles; to the others, one that is not there is not theirs.
+        let unknown = [Code::DisclosureUnknown, Code::RoleNotAllowed];
+        let disclosure = match self.evaluate_after(&reply.disclosure, BLOCK_WAIT, &unknown, &call).await {
+            Err(error) if error.code().is_some_and(|code| unknown.contains(&code)) => {
+                return Err(ReleaseError::NotOnRecord { disclosure: reply.disclosure });
+            }
+            disclosure => disclosure?,
+        };
+        let disclosed = &disclosure.disclosed;
         let fields = [
-            ("decision", reply.decision == ask.decision),
-            ("record", reply.record == ask.record),
-            ("custodian", reply.custodian == *custodian),
-            ("kem_key_digest", reply.kem_key_digest == kem_key.public().digest()),
+            ("disclosure", disclosure.tx_id == reply.disclosure),
+            ("disclosed version", disclosed.version == reply.version),
+            ("disclosed key", disclosed.kem_key_digest == kem_key.public().digest()),
+            ("epoch", disclosure.epoch == reply.epoch),
         ];
-        match fields.into_iter().find(|(_, same)| !same) {
-            Some((field, _)) => Err(ReleaseError::OtherAnswer { field }),
-            None => Ok(()),
+        same_as_channel(reply, &fields)
+    }
+
+    /// Whether the commitments are the channel's.
+    async fn check_commitments(&self, reply: &ReleaseReply) -> Result<(), ReleaseError> {
+        let call = VerifyRecord {
+            record: reply.record,
+            version: reply.version,
+            commitments: reply.commitments.clone(),
+        };
+        let verified = self.evaluate(&call).await?;
+        let fields = [
+            ("content commitment", verified.content_commitment_matches),
+            ("blob digest or size", verified.blob_matches),
+        ];
+        same_as_channel(reply, &fields)
+    }
+}
+
+/// Whether it is an answer to what was asked.
+fn check_answer(
+    reply: &ReleaseReply,
+    custodian: &MspId,
+    ask: &ReleaseAsk,
+    kem_key: &KemKey,
+) -> Result<(), ReleaseError> {
+    let fields = [
+        ("decision", reply.decision == ask.decision),
+        ("record", reply.record == ask.record),
+        ("custodian", reply.custodian == *custodian),
+        ("kem_key_digest", reply.kem_key_digest == kem_key.public().digest()),
+        ("blob_path", reply.blob_path == blob_path(&ask.decision, &ask.record)),
+    ];
+    match fields.into_iter().find(|(_, same)| !same) {
+        Some((field, _)) => Err(ReleaseError::OtherAnswer { field }),
+        None => Ok(()),
+    }
+}
+
+/// Names the first field of an answer that is another one than the channel's.
+fn same_as_channel(reply: &ReleaseReply, fields: &[(&'static str, bool)]) -> Result<(), ReleaseError> {
+    match fields.iter().find(|(_, same)| !same) {
+        Some((what, _)) => {
+            Err(ReleaseError::NotOnChannel { what, record: reply.record, version: reply.version })
         }
+        None => Ok(()),
     }
 }
 
