@@ -14,7 +14,11 @@ use crate::caretrail::Caretrail;
 /// # Panics
 /// When they cannot be had; it says what to do.
 pub async fn programs(consortium: &Consortium) -> Binaries {
-    let say = |event: &Event<'_>| eprintln!("{event:?}");
+    let say = |event: &Event<'_>| {
+        if let Event::Waiting { .. } | Event::Done { .. } = event {
+            eprintln!("{event:?}");
+        }
+    };
     let search = Search::from_environment(consortium.fabric, cache());
     search.find(&say).await.unwrap_or_else(|error| panic!("{}", chain(&error)))
 }

@@ -146,20 +146,12 @@ impl Hospitals {
     /// # Panics
     /// When it is not reached.
     pub async fn gateway(&self, identity: &str) -> Gateway {
-        self.gateway_within(identity, Deadlines::default()).await
-    }
-
-    /// The gateway of an identity's own hospital, asked with other deadlines than by default.
-    ///
-    /// # Panics
-    /// When it is not reached.
-    pub async fn gateway_within(&self, identity: &str, deadlines: Deadlines) -> Gateway {
         let (organization, _) = identity.split_once('/').expect("`ORGANISATION/NAME`");
         let profile = self.profile(organization);
         let msp =
             MspFolder::open(self.user_folder(identity).join("msp"), &profile.msp_id).expect("an identity");
         let endpoint = profile.gateway().expect("an endpoint");
-        Gateway::connect(&endpoint, msp.into_credentials(), deadlines).await.expect("a gateway")
+        Gateway::connect(&endpoint, msp.into_credentials(), Deadlines::default()).await.expect("a gateway")
     }
 
     /// The contract's calls, made by an identity without the program.

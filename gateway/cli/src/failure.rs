@@ -117,6 +117,16 @@ fn classify(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(ReleaseError::Client(client)) = error.downcast_ref() {
         return release_failure(client);
     }
+    if let Some(
+        ReleaseError::NotOnChannel { .. }
+        | ReleaseError::NotOnRecord { .. }
+        | ReleaseError::NotPermitted { .. }
+        | ReleaseError::OtherAnswer { .. },
+    ) = error.downcast_ref()
+    {
+        let fix = "nothing was opened: tell the custodian, and the consortium, what its daemon answered";
+        return (Failure::new("CUSTODIAN_UNTRUSTED", "release", fix), Exit::Failed);
+    }
     if let Some(error) = error.downcast_ref::<ConnectError>() {
         let fix = "check that the peer runs (`caretrail network status`) and that the profile names it";
         let address = Some(error.address().to_owned());

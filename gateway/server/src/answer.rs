@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use caretrail_model::code::Code;
 use caretrail_model::ids::MspId;
+use caretrail_records::failure::chain;
 use caretrail_records::hospital::HospitalError;
 use caretrail_records::release::RequestError;
 use caretrail_records::vault::VaultError;
@@ -45,8 +46,12 @@ impl Refused {
     }
 
     /// Something of this hospital's own fails; details go to its log, not to others.
-    pub(crate) fn internal(code: &'static str, fix: &'static str, error: &dyn std::error::Error) -> Self {
-        tracing::error!(code, error = %one_line(error), "release failed");
+    pub(crate) fn internal(
+        code: &'static str,
+        fix: &'static str,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        tracing::error!(code, error = %chain(error), "release failed");
         let failure = Failure::new(code, "release", fix).retryable();
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, failure)
     }
@@ -56,17 +61,6 @@ impl Refused {
         self.failure.msp_id = Some(msp_id.as_str().to_owned());
         self
     }
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for Refused {
@@ -106,13 +100,23 @@ impl From<CallError> for Refused {
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             },
             CallError::Reply { .. } | CallError::RefusedOtherwise { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => {
-                tracing::warn!(error = %one_line(&error), "ledger call failed");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, error.failure())
+        Self::new(status, told(&error))
     }
+}
+
+/// What others are told of a failed call: neither where this hospital's peer is nor what it said, which stay in
+/// the log.
+pub(crate) fn told(error: &CallError) -> Failure {
+    let failure = error.failure();
+    tracing::warn!(
+        code = failure.code,
+        address = failure.address,
+        error = %chain(error),
+        "ledger call failed"
+    );
+    Failure { address: None, ..failure }
 }
 
 impl From<HospitalError> for Refused {

@@ -25,17 +25,26 @@ pub struct Config {
 /// How much the daemon takes on at once, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; more wait to be accepted. 256 by default.
+    /// Open connections of other hospitals; more wait to be accepted. 256 by default.
     pub connections_max: usize,
+    /// Those of one hospital; more are closed. 64 by default.
+    pub hospital_connections_max: usize,
+    /// Open connections of the machine's own monitoring. 16 by default.
+    pub health_connections_max: usize,
     /// Releases at work; more are told to come again. 32 by default.
     pub releases_max: usize,
+    /// Those for one hospital. 8 by default.
+    pub hospital_releases_max: usize,
     /// Bytes of a release request. 32 KiB by default.
     pub request_bytes_max: usize,
     /// For a TLS handshake, the head of a request, and its body; idle connections end after it. 10 s by default.
     pub handshake_timeout: Duration,
+    /// How long the other side may take no byte of an answer. 60 s by default.
+    pub send_timeout: Duration,
     /// For one release, its disclosure's block included. 140 s by default.
     pub release_timeout: Duration,
-    /// How long a decision that is in no block of this hospital's peer yet is waited for. 5 s by default.
+    /// How long a decision that is in no block of this hospital's peer yet is waited for, if its actor is
+    /// authorised at the asking hospital. 5 s by default.
     pub decision_wait: Duration,
     /// How often the consortium's policy is read again for changed members. 60 s by default.
     pub policy_refresh: Duration,
@@ -47,9 +56,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 256,
+            hospital_connections_max: 64,
+            health_connections_max: 16,
             releases_max: 32,
+            hospital_releases_max: 8,
             request_bytes_max: 32 * 1024,
             handshake_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(60),
             release_timeout: Duration::from_secs(140),
             decision_wait: Duration::from_secs(5),
             policy_refresh: Duration::from_secs(60),

@@ -13,6 +13,7 @@ use caretrail_model::calls::GetPolicy;
 use caretrail_records::Failure;
 use serde::Serialize;
 
+use crate::answer::told;
 use crate::release::Daemon;
 
 /// How long a part of the daemon may take to answer.
@@ -32,7 +33,8 @@ pub(crate) fn routes() -> Router<Arc<Daemon>> {
 
 async fn readyz(State(daemon): State<Arc<Daemon>>) -> Response {
     let (ledger, vault, store) = tokio::join!(ledger(&daemon), vault(&daemon), store(&daemon));
-    let checks = BTreeMap::from([("ledger", ledger), ("store", store), ("vault", vault)]);
+    let trust = daemon.membership.problem();
+    let checks = BTreeMap::from([("ledger", ledger), ("store", store), ("trust", trust), ("vault", vault)]);
     let ready = checks.values().all(Option::is_none);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, checks })).into_response()
@@ -43,7 +45,7 @@ async fn ledger(daemon: &Daemon) -> Option<Failure> {
     match policy {
         Ok(Ok(policy)) if policy.is_member(&daemon.records.actor().msp_id) => None,
         Ok(Ok(_)) => Some(Failure::new("NOT_A_MEMBER", "ready", "have the policy name this hospital")),
-        Ok(Err(error)) => Some(error.failure()),
+        Ok(Err(error)) => Some(told(&error)),
         Err(_) => Some(silent("LEDGER_SILENT", "check the hospital's peer and chaincode service")),
     }
 }

@@ -8,17 +8,20 @@
 //! | `POST /v1/releases` | a version's secret, wrapped to the asker's key, once its disclosure is VALID in a block |
 //! | `GET /v1/releases/{decision}/{record}/blob` | the sealed blob of a release, with ranges; its ETag is its digest |
 //! | `GET /livez` | that the process answers |
-//! | `GET /readyz` | whether ledger, vault and store answer, and which does not |
+//! | `GET /readyz` | whether ledger, vault and store answer and members are trusted, and what fails |
 
 mod answer;
 mod blob;
 pub mod checks;
 mod config;
 mod health;
+mod membership;
+mod places;
 mod release;
 mod serving;
 mod tls;
 mod trust;
+mod write_deadline;
 
 pub use config::{Config, Limits};
 pub use serving::{Drained, ServeError, Server, serve};

@@ -10,10 +10,10 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{
-    Disclosure, GetDecision, GetDisclosure, GetPatient, GetStatement, RecordDisclosure,
+    Disclosure, GetDecision, GetDisclosure, GetPatient, GetStanding, GetStatement, RecordDisclosure,
 };
 use caretrail_model::code::Code;
-use caretrail_model::ids::MspId;
+use caretrail_model::ids::{Actor, MspId};
 use caretrail_model::record::RecordVersion;
 use caretrail_model::time::UnixMs;
 use caretrail_records::hospital::Release;
@@ -22,33 +22,48 @@ use caretrail_records::release::{
 };
 use caretrail_records::secret::VersionSecret;
 use caretrail_records::{Custody, Failure, Records, VersionId};
-use tokio::sync::Semaphore;
+use rustls::pki_types::CertificateDer;
 use tracing::{Instrument as _, Span, field};
 
 use crate::answer::Refused;
 use crate::blob::{blob, blocking};
-use crate::checks::{Permit, check_consent, check_decision};
+use crate::checks::{Permit, Refusal, check_consent, check_decision};
 use crate::config::Limits;
 use crate::health;
+use crate::membership::Membership;
+use crate::places::Places;
 
 /// What every request works with.
 pub(crate) struct Daemon {
     pub(crate) records: Records,
     pub(crate) custody: Custody,
+    pub(crate) membership: Arc<Membership>,
     limits: Limits,
-    places: Semaphore,
+    places: Arc<Places>,
 }
 
-/// Whom the connection's TLS certificate belongs to.
+/// Who is at the other end of the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
-    /// The hospitals whose authority vouches for it.
-    pub(crate) hospitals: Arc<[MspId]>,
+    /// The TLS certificate that was shown, and its chain.
+    pub(crate) chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Daemon {
-    pub(crate) fn new(records: Records, custody: Custody, limits: Limits) -> Self {
-        Self { records, custody, limits, places: Semaphore::new(limits.releases_max) }
+    pub(crate) fn new(
+        records: Records,
+        custody: Custody,
+        membership: Arc<Membership>,
+        limits: Limits,
+    ) -> Self {
+        let places = Places::new(limits.releases_max, limits.hospital_releases_max);
+        Self { records, custody, membership, limits, places }
+    }
+
+    /// The hospitals whose authority vouches for the other end now: a connection may outlive a membership.
+    pub(crate) fn hospitals(&self, asker: &Asker) -> Result<Vec<MspId>, Refused> {
+        let hospitals = self.membership.current().hospitals(&asker.chain);
+        if hospitals.is_empty() { Err(Refusal::HospitalForeign.into()) } else { Ok(hospitals) }
     }
 
     fn msp_id(&self) -> &MspId {
@@ -85,6 +100,7 @@ async fn releases(
 }
 
 async fn answered(daemon: &Daemon, asker: &Asker, request: Request) -> Result<ReleaseReply, Refused> {
+    let hospitals = daemon.hospitals(asker)?;
     let fix = "send the request as JSON within the daemon's limits of bytes and time";
     let unreadable = |status| Refused::new(status, Failure::new("REQUEST_UNREADABLE", "input", fix));
     let body = tokio::time::timeout(daemon.limits.handshake_timeout, Bytes::from_request(request, &()))
@@ -94,21 +110,24 @@ async fn answered(daemon: &Daemon, asker: &Asker, request: Request) -> Result<Re
     let request: ReleaseRequest = serde_json::from_slice(&body).map_err(|_| {
         Refused::malformed("send decision, patient, record, kem_public_key, certificate and signature")
     })?;
-    let _place = daemon
-        .places
-        .try_acquire()
-        .map_err(|_| Refused::busy("the daemon is at work on as many releases as it takes: ask again"))?;
+    // What needs no ledger is checked first: it holds no place.
+    let request = request.verify(daemon.records.ledger(), daemon.msp_id())?;
+    let _place = daemon.places.take(&hospitals).ok_or_else(|| {
+        Refused::busy(
+            "the daemon is at work on as many releases as it takes from one hospital, or in all: ask again",
+        )
+    })?;
 
     let span = tracing::info_span!(
         "release",
-        decision = %request.decision,
-        record = %request.record,
+        decision = %request.ask.decision,
+        record = %request.ask.record,
         channel = %daemon.records.ledger().channel,
-        msp_id = ?asker.hospitals,
+        msp_id = ?hospitals,
         tx_id = field::Empty,
         outcome = field::Empty,
     );
-    let outcome = tokio::time::timeout(daemon.limits.release_timeout, release(daemon, asker, &request))
+    let outcome = tokio::time::timeout(daemon.limits.release_timeout, release(daemon, &hospitals, &request))
         .instrument(span.clone())
         .await
         .unwrap_or_else(|_| {
@@ -129,38 +148,66 @@ async fn answered(daemon: &Daemon, asker: &Asker, request: Request) -> Result<Re
 }
 
 /// The release, step by step; each is asked of this hospital's own peer.
-async fn release(daemon: &Daemon, asker: &Asker, request: &ReleaseRequest) -> Result<ReleaseReply, Refused> {
-    let records = &daemon.records;
-    let request = request.verify(records.ledger(), daemon.msp_id())?;
-    let entry = decision(daemon, &request).await?;
-    let permit = check_decision(&request, &asker.hospitals, &entry, now())?;
-    let disclosed = disclosure(daemon, &request).await?;
+async fn release(
+    daemon: &Daemon,
+    hospitals: &[MspId],
+    request: &VerifiedRequest,
+) -> Result<ReleaseReply, Refused> {
+    let entry = decision(daemon, hospitals, request).await?;
+    let permit = check_decision(request, hospitals, &entry, now())?;
+    let disclosed = disclosure(daemon, request).await?;
 
     // Before anything is put on record: what cannot be released is not disclosed either.
     let (held, secret) = held_version(daemon, &permit).await?;
     let disclosure = match disclosed {
         Some(disclosure) => disclosure,
         None => {
-            consent(daemon, &request, &permit).await?;
-            disclose(daemon, &request, &permit).await?
+            consent(daemon, request, &permit).await?;
+            disclose(daemon, request, &permit).await?
         }
     };
     Span::current().record("tx_id", field::display(&disclosure.tx_id));
-    answer(daemon, &request, &permit, &held, &secret, &disclosure).await
+    answer(daemon, request, &permit, &held, &secret, &disclosure).await
 }
 
 /// The decision as this hospital's peer holds it. One that is not in a block here yet is waited for: the
-/// asker saw it committed on its own peer.
-async fn decision(daemon: &Daemon, request: &VerifiedRequest) -> Result<AuditEntry, Refused> {
-    let call = GetDecision { patient: request.ask.patient, decision: request.ask.decision };
-    match daemon.records.evaluate(&call).await {
-        Err(error) if error.code() == Some(Code::DecisionUnknown) => {}
+/// asker saw it committed on its own peer. Anybody can make up a decision; only who may have asked for one at
+/// the asking hospital is waited for.
+async fn decision(
+    daemon: &Daemon,
+    hospitals: &[MspId],
+    request: &VerifiedRequest,
+) -> Result<AuditEntry, Refused> {
+    let (records, ask) = (&daemon.records, &request.ask);
+    let call = GetDecision { patient: ask.patient, decision: ask.decision };
+    let unknown = match records.evaluate(&call).await {
+        Err(error) if error.code() == Some(Code::DecisionUnknown) => error,
         answer => return Ok(answer?),
+    };
+    if !authorised(daemon, hospitals, request).await? {
+        return Err(unknown.into());
     }
-    let outcome = daemon.records.outcome(&request.ask.decision);
-    // Whether it came, is invalid or is unknown: the state says so.
-    let _ = tokio::time::timeout(daemon.limits.decision_wait, outcome).await;
-    Ok(daemon.records.evaluate(&call).await?)
+    let wait = daemon.limits.decision_wait;
+    Ok(records.evaluate_after(&ask.decision, wait, &[Code::DecisionUnknown], &call).await?)
+}
+
+/// Whether one of these hospitals authorised the holder of the request's certificate.
+async fn authorised(
+    daemon: &Daemon,
+    hospitals: &[MspId],
+    request: &VerifiedRequest,
+) -> Result<bool, Refused> {
+    let certificate = &request.certificate;
+    for msp_id in hospitals {
+        let actor = Actor { msp_id: msp_id.clone(), subject: certificate.subject };
+        match daemon.records.evaluate(&GetStanding { actor }).await {
+            Ok(standing) if standing.role == certificate.role && standing.holds_at(now()) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if error.code() == Some(Code::StandingUnknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// The disclosure that is on record already, if it was to this key.

@@ -3,16 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::{Extension, Router};
-use caretrail_model::calls::GetPolicy;
 use caretrail_records::{CallError, Custody, Records};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,24 +20,19 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Config, Limits};
 use crate::health;
+use crate::membership::{Current, Membership};
+use crate::places::Places;
 use crate::release::{Asker, Daemon, routes};
 use crate::tls::OwnTls;
-use crate::trust::{Trust, TrustError};
+use crate::trust::TrustError;
+use crate::write_deadline::WriteDeadline;
 
 /// A daemon that listens and does not answer yet.
 pub struct Server {
     listener: TcpListener,
     health: Option<TcpListener>,
-    tls: OwnTls,
-    current: RwLock<Arc<Current>>,
     daemon: Arc<Daemon>,
     limits: Limits,
-}
-
-/// Whom the daemon trusts now.
-struct Current {
-    trust: Trust,
-    config: Arc<ServerConfig>,
 }
 
 /// How a daemon stopped.
@@ -105,12 +99,7 @@ impl Server {
     /// When a file, the policy or an address is not as it should be; nothing listens then.
     pub async fn bind(config: Config, records: Records, custody: Custody) -> Result<Self, ServeError> {
         let tls = OwnTls::read(&config.certificate, &config.key, &config.authorities)?;
-        let policy = records.evaluate(&GetPolicy {}).await?;
-        let msp_id = &records.actor().msp_id;
-        Trust::refuse_unknown(&policy, &tls.authorities)?;
-        Trust::check_own(&policy, msp_id, &tls.authorities, &tls.chain, &tls.provider)?;
-        let trust = Trust::new(&policy, &tls.authorities, &tls.provider)?;
-        let current = Current { config: tls.config(&trust)?, trust };
+        let membership = Arc::new(Membership::read(records.clone(), tls).await?);
         let listener = listen(config.listen).await?;
         let health = match config.health_listen {
             Some(address) => Some(listen(address).await?),
@@ -119,9 +108,7 @@ impl Server {
         Ok(Self {
             listener,
             health,
-            tls,
-            current: RwLock::new(Arc::new(current)),
-            daemon: Arc::new(Daemon::new(records, custody, config.limits)),
+            daemon: Arc::new(Daemon::new(records, custody, membership, config.limits)),
             limits: config.limits,
         })
     }
@@ -145,31 +132,34 @@ impl Server {
     /// Answers until `stop` completes; then takes no more connections and lets open requests finish, at most
     /// for the time that the limits give.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Drained {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let limits = self.limits;
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        // Of its own, so that the machine's monitoring is answered however many other hospitals ask.
+        let health_places = Arc::new(Semaphore::new(limits.health_connections_max));
+        let shares = Places::new(limits.connections_max, limits.hospital_connections_max);
         let routes = routes(&self.daemon);
         let health_routes = health::routes().with_state(Arc::clone(&self.daemon));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
-        let mut refresh = tokio::time::interval(self.limits.policy_refresh);
-        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        refresh.tick().await;
+        let membership = &self.daemon.membership;
+        let mut refreshing = JoinSet::new();
+        refreshing.spawn(Arc::clone(membership).keep_fresh(limits.policy_refresh));
 
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 (stream, place) = accept(&self.listener, &places) => {
-                    let connection = Connection { stream, limits: self.limits, _place: place };
-                    let (current, routes) = (self.current(), routes.clone());
-                    let watcher = graceful.watcher();
-                    connections.spawn(connection.serve_tls(current, routes, watcher));
+                    let connection = Connection { stream, limits, _place: place };
+                    let (current, routes) = (membership.current(), routes.clone());
+                    let (shares, watcher) = (Arc::clone(&shares), graceful.watcher());
+                    connections.spawn(connection.serve_tls(current, shares, routes, watcher));
                 }
-                (stream, place) = accept_health(self.health.as_ref(), &places) => {
-                    let connection = Connection { stream, limits: self.limits, _place: place };
+                (stream, place) = accept_health(self.health.as_ref(), &health_places) => {
+                    let connection = Connection { stream, limits, _place: place };
                     let watcher = graceful.watcher();
                     connections.spawn(connection.serve_plain(health_routes.clone(), watcher));
                 }
-                _ = refresh.tick() => self.refresh().await,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
         }
@@ -177,37 +167,9 @@ impl Server {
         drop((self.listener, self.health));
         let drained = async { while connections.join_next().await.is_some() {} };
         let finished = async { tokio::join!(graceful.shutdown(), drained) };
-        let in_time = tokio::time::timeout(self.limits.drain, finished).await.is_ok();
+        let in_time = tokio::time::timeout(limits.drain, finished).await.is_ok();
+        refreshing.shutdown().await;
         Drained { in_time }
-    }
-
-    fn current(&self) -> Arc<Current> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Reads the policy again; when it cannot be read, or fits no authority at hand, the present trust stays.
-    async fn refresh(&self) {
-        let policy = match self.daemon.records.evaluate(&GetPolicy {}).await {
-            Ok(policy) if policy.sequence == self.current().trust.sequence => return,
-            Ok(policy) => policy,
-            Err(error) => {
-                tracing::warn!(%error, "the consortium's policy cannot be read again");
-                return;
-            }
-        };
-        let next = Trust::new(&policy, &self.tls.authorities, &self.tls.provider)
-            .map_err(ServeError::from)
-            .and_then(|trust| Ok(Current { config: self.tls.config(&trust)?, trust }));
-        match next {
-            Ok(next) => {
-                tracing::info!(
-                    sequence = next.trust.sequence,
-                    "another policy of the consortium is in force"
-                );
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-            }
-            Err(error) => tracing::warn!(%error, "no TLS authority at hand fits the consortium's policy"),
-        }
     }
 }
 
@@ -256,9 +218,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve_tls(self, current: Arc<Current>, routes: Router, watcher: Watcher) {
+    async fn serve_tls(self, current: Arc<Current>, shares: Arc<Places>, routes: Router, watcher: Watcher) {
         let Self { stream, limits, _place } = self;
-        let acceptor = TlsAcceptor::from(Arc::clone(&current.config));
+        let Some(config) = current.config() else {
+            tracing::debug!("a connection was closed: nobody is trusted");
+            return;
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
+        let stream = WriteDeadline::new(stream, limits.send_timeout);
         let stream = match tokio::time::timeout(limits.handshake_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -268,12 +235,18 @@ impl Connection {
             Err(_) => return,
         };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let asker = Asker { hospitals: current.trust.hospitals(chain).into() };
-        serve_http(TokioIo::new(stream), routes.layer(Extension(asker)), limits, watcher).await;
+        let chain: Arc<[_]> = chain.iter().cloned().map(CertificateDer::into_owned).collect();
+        let hospitals = current.hospitals(&chain);
+        let Some(_share) = shares.take(&hospitals) else {
+            tracing::warn!(?hospitals, "a connection was closed: its hospital has as many as it may");
+            return;
+        };
+        serve_http(TokioIo::new(stream), routes.layer(Extension(Asker { chain })), limits, watcher).await;
     }
 
     async fn serve_plain(self, routes: Router, watcher: Watcher) {
         let Self { stream, limits, _place } = self;
+        let stream = WriteDeadline::new(stream, limits.send_timeout);
         serve_http(TokioIo::new(stream), routes, limits, watcher).await;
     }
 }

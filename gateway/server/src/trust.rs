@@ -16,8 +16,6 @@ use rustls::server::danger::ClientCertVerifier;
 /// The TLS authorities of the consortium's members, as its policy names them.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// The policy's sequence, to see that it changed.
-    pub(crate) sequence: u64,
     all: Arc<dyn ClientCertVerifier>,
     members: Vec<(MspId, Arc<dyn ClientCertVerifier>)>,
 }
@@ -91,7 +89,7 @@ impl Trust {
         let all = WebPkiClientVerifier::builder_with_provider(everyone.into(), Arc::clone(provider))
             .build()
             .map_err(|_| TrustError::None)?;
-        Ok(Self { sequence: policy.sequence, all, members })
+        Ok(Self { all, members })
     }
 
     /// Refuses an authority that the policy does not name: most likely the wrong file.

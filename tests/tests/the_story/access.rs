@@ -183,8 +183,24 @@ pub(crate) async fn the_patient_sees_who_can_see(story: &mut Story) {
 
 pub(crate) async fn a_revocation_denies_the_next_request_and_ends_older_permits(story: &mut Story) {
     let older = story.run_as("south/ben", &story.request()).await.done();
+    // A disclosure that both hospitals endorse while the consent still holds, and that is late for the orderer.
+    let ben = story.actor("south/ben").await;
+    let gateway = story.gateway("north/service").await;
+    let late = disclosure(story, &story.bundle, &text(&older["decision"]), &ben);
+    let contract = gateway.contract("records", "caretrail");
+    let proposal =
+        contract.proposal("RecordDisclosure").arg(serde_json::to_vec(&late).unwrap()).build().unwrap();
+    let endorsed = proposal.endorse().await.unwrap();
+
     let end = format!("consent end {} --patient {} --key patient.pem", story.consent, story.patient);
     story.run_as("north/service", &end).await.done();
+    let status = endorsed.submit().await.unwrap().commit_status().await.unwrap();
+    assert_eq!(status.code, TxValidationCode::MvccReadConflict, "the revocation was ordered first");
+    let shown = story.run_as("north/service", &format!("tx status {}", status.tx_id)).await;
+    assert_eq!(shown.exit, Some(1), "{shown:?}");
+    assert!(shown.stdout.contains("MVCC_READ_CONFLICT"), "{shown:?}");
+    assert_eq!(story.disclosures().await.len(), 2, "it had no effect");
+
     // It ended: it cannot end twice.
     story.run_as("north/service", &end).await.failed("CONSENT_UNKNOWN");
 
@@ -220,17 +236,22 @@ pub(crate) async fn a_permit_past_its_end_releases_nothing(story: &mut Story) {
     assert!(!story.caretrail.file("late.pdf").exists());
 
     // Nor would the contract have it, whatever North's daemon did.
-    let disclosure = RecordDisclosure {
-        patient: story.patient.parse().unwrap(),
-        decision: decision.parse().unwrap(),
-        record: story.scan.parse().unwrap(),
-        version: 1,
-        recipient: actor(&story.actor("south/ben").await),
-        kem_key_digest: KemKey::generate().unwrap().public().digest(),
-    };
+    let disclosure = disclosure(story, &story.scan, &decision, &story.actor("south/ben").await);
     let refused = story.records("north/service").await.submit(&disclosure).await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::PermitExpired));
     assert_eq!(story.transactions().await, before, "no disclosure was put on record");
     let disclosed: Vec<Value> = story.disclosures().await.into_iter().map(|told| told.entry).collect();
     assert!(disclosed.iter().all(|entry| entry["act"]["decision"] != decision.as_str()));
+}
+
+/// What North's daemon would put on record to release version 1 of a record to a fresh key.
+fn disclosure(story: &Story, record: &str, decision: &str, recipient: &str) -> RecordDisclosure {
+    RecordDisclosure {
+        patient: story.patient.parse().unwrap(),
+        decision: decision.parse().unwrap(),
+        record: record.parse().unwrap(),
+        version: 1,
+        recipient: actor(recipient),
+        kem_key_digest: KemKey::generate().unwrap().public().digest(),
+    }
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use caretrail_tests::hospitals::{number, text};
+use hlf_gateway::DeliverError;
+use hlf_protos::common::Status;
 use hlf_protos::prost::Message as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -116,6 +118,25 @@ pub(crate) async fn nothing_that_identifies_the_patient_left_the_hospital(story:
     });
     for hospital in ["north", "south"] {
         nowhere(&fs::read(story.daemon_log(hospital)).unwrap(), "a daemon's log");
+    }
+}
+
+pub(crate) async fn whole_blocks_are_for_admins(story: &mut Story) {
+    for name in ["south/ben", "south/service", "north/auditor"] {
+        let gateway = story.gateway(name).await;
+        let mut blocks = gateway.blocks("records", 0..=1).await.unwrap();
+        let error = blocks.next().await.unwrap_err();
+        assert!(
+            matches!(&error, DeliverError::Refused { status: Status::Forbidden, .. }),
+            "{name}: {error:?}"
+        );
+        let ledger = gateway.contract("records", "qscc").proposal("GetBlockByNumber").arg("records").arg("1");
+        let error = ledger.build().unwrap().evaluate().await.unwrap_err();
+        assert!(error.peers().iter().any(|peer| peer.message.contains("access denied")), "{name}: {error:?}");
+
+        // What happened, and whether it counts, is everybody's to follow: ids, verdicts, names of events.
+        let mut filtered = gateway.filtered_blocks("records", 0..=1).await.unwrap();
+        assert_eq!(filtered.next().await.unwrap().unwrap().number, 0);
     }
 }
 

@@ -3,8 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use caretrail_tests::caretrail::Caretrail;
-use caretrail_tests::hospitals::text;
+use caretrail_tests::hospitals::{actor, text};
 use caretrail_tests::processes;
+use caretrail_tests::until::now_unix_ms;
+use hlf_protos::protos::TxValidationCode;
 use serde_json::{Value, json};
 
 use crate::world::{NUMBER, Story};
@@ -58,6 +60,26 @@ pub(crate) async fn each_hospital_authorises_its_own_clinicians(story: &mut Stor
         assert_eq!(standing["suspended"], false);
     }
     story.run_as("north/admin", "practitioner show north/eve").await.failed("STANDING_UNKNOWN");
+}
+
+pub(crate) async fn a_hospital_alone_writes_nothing(story: &mut Story) {
+    let eve = actor(&story.actor("north/eve").await);
+    let call = json!({
+        "subject": eve.subject,
+        "role": "clinician",
+        "purposes": ["TREAT"],
+        "until": now_unix_ms() + 3_600_000,
+    });
+    let gateway = story.gateway("north/admin").await;
+    let contract = gateway.contract("records", "caretrail");
+    // North's own peer endorses what North's admin may do, and North's admin submits it without South's.
+    let proposal = contract.proposal("AuthorizePractitioner").arg(call.to_string());
+    let endorsed = proposal.endorsing_organizations(["NorthMSP"]).build().unwrap().endorse().await.unwrap();
+    let status = endorsed.submit().await.unwrap().commit_status().await.unwrap();
+    assert_eq!(status.code, TxValidationCode::EndorsementPolicyFailure);
+    for auditor in ["north/auditor", "south/auditor"] {
+        story.run_as(auditor, "practitioner show north/eve").await.failed("STANDING_UNKNOWN");
+    }
 }
 
 pub(crate) async fn a_patient_is_registered_by_their_own_key_and_found_by_number(story: &mut Story) {

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let acts = acts![
         consortium::the_first_policy_is_in_force_once_both_admins_approved,
         consortium::each_hospital_authorises_its_own_clinicians,
+        consortium::a_hospital_alone_writes_nothing,
         consortium::a_patient_is_registered_by_their_own_key_and_found_by_number,
         consortium::a_clinician_whom_nobody_authorised_is_refused,
         documents::documents_are_sealed_into_the_vault_and_committed,
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         access::a_permit_past_its_end_releases_nothing,
         accounting::the_compliance_officer_sees_every_act_in_the_order_of_the_chain,
         accounting::nothing_that_identifies_the_patient_left_the_hospital,
+        accounting::whole_blocks_are_for_admins,
         wire::fabrics_own_client_is_understood,
         wire::every_message_of_real_nodes_encodes_to_the_same_bytes,
         wire::every_transaction_is_signed_by_its_creator_and_both_hospitals_peers,

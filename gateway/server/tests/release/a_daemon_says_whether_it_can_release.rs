@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::consortium::{Consortium, soon, until};
 use crate::nothing_leaves_without_a_permit::signed;
 
-async fn ask(url: &str) -> (u16, String) {
+pub(crate) async fn ask(url: &str) -> (u16, String) {
     let answer = reqwest::Client::builder()
         .tls_backend_preconfigured(no_tls())
         .no_proxy()

@@ -30,9 +30,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair,
     PKCS_ECDSA_P256_SHA256,
 };
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::gateway::InMemoryGateway;
 
@@ -164,17 +169,27 @@ impl Consortium {
         actor(self.peer_address, msp_id, role).await
     }
 
-    /// Puts another policy in force.
+    /// Puts another policy in force: the second.
     pub(crate) async fn change(&self, change: impl FnOnce(&mut ConsortiumPolicy)) {
-        let mut policy = self.policy.clone();
-        policy.sequence += 1;
+        self.change_by(["NorthMSP", "SouthMSP"], 2, change).await;
+    }
+
+    /// Puts another policy in force, which differs from the first by a change, as the two members of the policy
+    /// before it want.
+    pub(crate) async fn change_by(
+        &self,
+        members: [&str; 2],
+        sequence: u64,
+        change: impl FnOnce(&mut ConsortiumPolicy),
+    ) {
+        let mut policy = ConsortiumPolicy { sequence, ..self.policy.clone() };
         change(&mut policy);
-        let (north, south) =
-            (self.actor("NorthMSP", Role::Admin).await, self.actor("SouthMSP", Role::Admin).await);
+        let (first, second) =
+            (self.actor(members[0], Role::Admin).await, self.actor(members[1], Role::Admin).await);
         let call = ProposePolicy { policy: serde_json::to_string(&policy).unwrap() };
-        let digest = north.submit(&call).await.unwrap().reply.digest;
-        north.submit(&ApprovePolicy { digest }).await.unwrap();
-        assert!(south.submit(&ApprovePolicy { digest }).await.unwrap().reply.in_force);
+        let digest = first.submit(&call).await.unwrap().reply.digest;
+        first.submit(&ApprovePolicy { digest }).await.unwrap();
+        assert!(second.submit(&ApprovePolicy { digest }).await.unwrap().reply.in_force);
     }
 
     /// Starts North's daemon.
@@ -253,9 +268,17 @@ impl Consortium {
     }
 
     fn client_of(&self, authority: &CertifiedIssuer<'static, KeyPair>, daemon: &Running) -> ReleaseClient {
+        self.client_at(authority, daemon.address.port())
+    }
+
+    /// A connection with South's certificate to whatever listens on a port in North's name.
+    pub(crate) fn client_to(&self, port: u16) -> ReleaseClient {
+        self.client_at(&self.south_tls, port)
+    }
+
+    fn client_at(&self, authority: &CertifiedIssuer<'static, KeyPair>, port: u16) -> ReleaseClient {
         let (certificate, key) = issued(authority, "client");
-        let daemon = self.found_at(daemon.address.port());
-        ReleaseClient::new(&daemon, &self.authorities(), &certificate, &key).unwrap()
+        ReleaseClient::new(&self.found_at(port), &self.authorities(), &certificate, &key).unwrap()
     }
 
     fn found_at(&self, port: u16) -> Daemon {
@@ -269,14 +292,25 @@ impl Consortium {
 
     /// A bare HTTP client with a certificate of South's, for what no client of ours would send.
     pub(crate) fn http(&self) -> reqwest::Client {
-        use rustls::pki_types::pem::PemObject as _;
-        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let tls = self.tls_of_south();
+        reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+    }
 
+    /// A bare TLS connection with a certificate of South's, whose side takes in few bytes at once.
+    pub(crate) async fn tls_stream(&self, daemon: &Running) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(daemon.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(self.tls_of_south()));
+        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+
+    fn tls_of_south(&self) -> rustls::ClientConfig {
         let (certificate, key) = issued(&self.south_tls, "client");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.north_tls.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
+        rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
@@ -284,8 +318,22 @@ impl Consortium {
                 vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
                 PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
             )
-            .unwrap();
-        reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+            .unwrap()
+    }
+
+    /// TLS of somebody who has a certificate in North's name.
+    pub(crate) fn tls_of_north(&self) -> rustls::ServerConfig {
+        let (certificate, key) = issued(&self.north_tls, "localhost");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap()
     }
 
     /// Adds a record at North.

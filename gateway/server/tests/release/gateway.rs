@@ -61,6 +61,9 @@ struct State {
     mute: bool,
     /// Whether evaluations are not answered.
     deaf: bool,
+    /// Words with which the next evaluations fail, whatever the contract says: the caller's organisation, the
+    /// function and the message.
+    failing_evaluations: Vec<(&'static str, &'static str, &'static str)>,
     /// Words with which the next endorsements fail, whatever the contract says: organisation and message.
     failing_endorsements: Vec<(&'static str, &'static str)>,
 }
@@ -89,6 +92,21 @@ impl InMemoryGateway {
     /// Answers no evaluation any more.
     pub(crate) fn go_deaf(&self) {
         self.shared.state.lock().unwrap().deaf = true;
+    }
+
+    /// Answers evaluations again.
+    pub(crate) fn listen(&self) {
+        self.shared.state.lock().unwrap().deaf = false;
+    }
+
+    /// Fails the next evaluation of each function by a caller of an organisation, with the peer's words.
+    pub(crate) fn fail_evaluations(&self, failures: &[(&'static str, &'static str, &'static str)]) {
+        self.shared.state.lock().unwrap().failing_evaluations = failures.to_vec();
+    }
+
+    /// Whether every evaluation failed that was to.
+    pub(crate) fn failed_all_evaluations(&self) -> bool {
+        self.shared.state.lock().unwrap().failing_evaluations.is_empty()
     }
 
     /// Fails the next endorsements, each with the words of a peer of an organisation.
@@ -184,6 +202,11 @@ impl Call {
         })
     }
 
+    /// The organisation whose identity made it.
+    fn organization(&self) -> String {
+        hlf_gateway::protos::msp::SerializedIdentity::decode(self.creator.as_slice()).unwrap().mspid
+    }
+
     /// The transaction that carries this call and its outcome.
     fn transaction(self, outcome: &Outcome) -> Envelope {
         let payload = ChaincodeProposalPayload { input: self.input, ..Default::default() }.encode_to_vec();
@@ -233,7 +256,18 @@ impl Gateway for InMemoryGateway {
             }
             state.targets.push(request.target_organizations);
         }
-        let (_, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
+        let (call, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
+        let caller = call.organization();
+        let failing = {
+            let failures = &mut self.shared.state.lock().unwrap().failing_evaluations;
+            let fails = |(msp_id, function, _): &(&str, &str, _)| {
+                *msp_id == caller && function.as_bytes() == call.function
+            };
+            failures.iter().position(fails).map(|at| failures.remove(at))
+        };
+        if let Some((_, _, message)) = failing {
+            return Err(Status::unknown(format!("evaluate call to endorser returned error: {message}")));
+        }
         if !outcome.is_ok() {
             let words = format!(
                 "evaluate call to endorser returned error: chaincode response {}, {}",
@@ -250,10 +284,8 @@ impl Gateway for InMemoryGateway {
         let (call, outcome) = self.simulate(&request.proposed_transaction.unwrap_or_default()).await?;
         if !outcome.is_ok() {
             // Every peer refuses, that of the caller's own hospital included.
-            let identity =
-                hlf_gateway::protos::msp::SerializedIdentity::decode(call.creator.as_slice()).unwrap();
             let message = format!("chaincode response {}, {}", outcome.status, outcome.message);
-            return Err(not_endorsed(&identity.mspid, message));
+            return Err(not_endorsed(&call.organization(), message));
         }
         let failing = {
             let mut state = self.shared.state.lock().unwrap();

@@ -14,7 +14,7 @@ pub(crate) async fn signed(actor: &Records, ask: &ReleaseAsk, key: &KemKey) -> R
     ReleaseRequest::sign(ask, key.public(), &ledger(), &msp("NorthMSP"), credentials).await.unwrap()
 }
 
-async fn refused(client: &ReleaseClient, request: &ReleaseRequest) -> Failure {
+pub(crate) async fn refused(client: &ReleaseClient, request: &ReleaseRequest) -> Failure {
     match client.ask(request).await {
         Err(ReleaseClientError::Refused { failure }) => *failure,
         other => panic!("{other:?}"),
@@ -202,6 +202,43 @@ async fn a_colleague_needs_a_permit_of_their_own() {
     assert_eq!(consortium.request_as(&colleague, record).await.1, Effect::Deny);
     authorize(&consortium.actor("SouthMSP", Role::Admin).await, &colleague).await;
     assert_eq!(consortium.request_as(&colleague, record).await.1, Effect::Deny);
+}
+
+#[tokio::test]
+async fn what_the_own_peer_says_stays_with_the_hospital() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(b"flu").await;
+    consortium.consent(soon()).await;
+    let (decision, _) = consortium.request(record).await;
+    let daemon = consortium.daemon().await;
+    let client = consortium.client(&daemon);
+    let key = KemKey::generate().unwrap();
+    let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
+    let told = async || {
+        let failure = refused(&client, &request).await;
+        assert_eq!(failure.address, None);
+        assert_eq!(failure.msp_id.as_deref(), Some("NorthMSP"));
+        let text = serde_json::to_string(&failure).unwrap();
+        assert!(!text.contains("peer0") && !text.contains("MRN"), "{text}");
+        failure.code
+    };
+
+    let words = "chaincode response 500, MRN-0042 at peer0.north.example.com:7051";
+    consortium.gateway.fail_evaluations(&[("NorthMSP", "GetDecision", words)]);
+    assert_eq!(told().await, "LEDGER_REFUSED");
+    consortium.gateway.fail_evaluations(&[("NorthMSP", "GetDisclosure", "peer0.north.example.com is down")]);
+    assert_eq!(told().await, "NOT_EVALUATED");
+    for (words, code) in [
+        (words, "LEDGER_REFUSED"),
+        ("peer0.north.example.com is down", "NOT_ENDORSED"),
+        ("chaincode response 403, PERMIT_ENDED", "PERMIT_ENDED"),
+    ] {
+        consortium.gateway.fail_endorsements(&[("NorthMSP", words)]);
+        assert_eq!(told().await, code);
+        assert!(consortium.gateway.failed_all_endorsements());
+    }
+    assert_eq!(consortium.gateway.committed("disclosed"), 0);
+    daemon.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,137 @@
+use std::time::Duration;
+
+use caretrail_model::ids::TxId;
+use caretrail_model::role::Role;
+use caretrail_records::release::{KemKey, blob_path};
+use caretrail_server::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::a_daemon_says_whether_it_can_release::ask;
+use crate::consortium::{Consortium, soon, until};
+use crate::nothing_leaves_without_a_permit::{refused, signed};
+
+/// Longer than a test may take.
+const EVER: Duration = Duration::from_secs(600);
+/// What should not take long ends within it.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Whether a request over this connection is answered.
+async fn answers(stream: &mut TlsStream<TcpStream>) -> bool {
+    let asked = stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    asked.is_ok() && stream.read_exact(&mut [0; 12]).await.is_ok()
+}
+
+#[tokio::test]
+async fn monitoring_is_answered_while_every_connection_is_taken() {
+    let consortium = Consortium::new().await;
+    let mut config = consortium.config();
+    config.limits = Limits { connections_max: 1, handshake_timeout: EVER, ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let _silent = TcpStream::connect(daemon.address).await.unwrap();
+    let url = format!("http://{}/readyz", daemon.health);
+    assert_eq!(tokio::time::timeout(SOON, ask(&url)).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_hospital_has_so_many_connections_and_no_more() {
+    let consortium = Consortium::new().await;
+    let mut config = consortium.config();
+    config.limits = Limits { hospital_connections_max: 1, ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let mut first = consortium.tls_stream(&daemon).await;
+    assert!(answers(&mut first).await);
+    let mut second = consortium.tls_stream(&daemon).await;
+    assert!(!answers(&mut second).await, "one too many");
+    drop((first, second));
+    until(async || answers(&mut consortium.tls_stream(&daemon).await).await).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let consortium = Consortium::new().await;
+    let mut config = consortium.config();
+    config.limits = Limits { handshake_timeout: Duration::from_millis(200), ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let mut stream = consortium.tls_stream(&daemon).await;
+    let head = "POST /v1/releases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    // An end and a reset are both an end.
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut said)).await.expect("the daemon hangs up");
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 408") && said.contains("REQUEST_UNREADABLE"), "{said}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_given_up() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(&vec![7; 16 << 20]).await;
+    consortium.consent(soon()).await;
+    let (decision, _) = consortium.request(record).await;
+    let mut config = consortium.config();
+    config.limits = Limits { connections_max: 1, send_timeout: Duration::from_millis(500), ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let key = KemKey::generate().unwrap();
+    let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
+    // The client's connection ends with it.
+    consortium.client(&daemon).ask(&request).await.unwrap();
+
+    let mut stalled = consortium.tls_stream(&daemon).await;
+    let get = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", blob_path(&decision, &record));
+    stalled.write_all(get.as_bytes()).await.unwrap();
+    stalled.read_exact(&mut [0; 100]).await.unwrap();
+    // The one connection that there may be is free again.
+    let url = format!("https://localhost:{}/livez", daemon.address.port());
+    let other = tokio::time::timeout(SOON, consortium.http().get(url).send()).await;
+    assert_eq!(other.expect("the daemon gave up the reader that stalls").unwrap().status(), 200);
+    drop(stalled);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_releases_of_one_hospital_leave_room_for_anothers() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(b"flu").await;
+    let (denied, _) = consortium.request(record).await;
+    let mut config = consortium.config();
+    config.limits = Limits { hospital_releases_max: 1, decision_wait: EVER, ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let key = KemKey::generate().unwrap();
+    let unknown = consortium.ask(TxId::from_bytes([9; 32]), record);
+    let waiting = signed(&consortium.reader, &unknown, &key).await;
+    let denied = signed(&consortium.reader, &consortium.ask(denied, record), &key).await;
+
+    let client = consortium.client(&daemon);
+    let waits = tokio::spawn(async move { client.ask(&waiting).await });
+    let client = consortium.client(&daemon);
+    until(async || refused(&client, &denied).await.code == "BUSY").await;
+    let of_north = consortium.client_of_north(&daemon);
+    assert_eq!(refused(&of_north, &denied).await.code, "HOSPITAL_FOREIGN");
+    waits.abort();
+    until(async || refused(&client, &denied).await.code == "ACCESS_DENIED").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_decision_is_waited_for_only_if_its_hospital_authorised_the_asker() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(b"flu").await;
+    let mut config = consortium.config();
+    config.limits = Limits { decision_wait: EVER, ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let key = KemKey::generate().unwrap();
+    let unknown = consortium.ask(TxId::from_bytes([9; 32]), record);
+    // Nobody authorised this one; and South, whose connection it is, did not authorise North's clinician.
+    let stranger = consortium.actor("SouthMSP", Role::Clinician).await;
+    let client = consortium.client(&daemon);
+    for asker in [&stranger, &consortium.clinician] {
+        let request = signed(asker, &unknown, &key).await;
+        let failure = tokio::time::timeout(SOON, refused(&client, &request)).await.expect("not waited for");
+        assert_eq!(failure.code, "DECISION_UNKNOWN");
+    }
+    daemon.stop().await;
+}
