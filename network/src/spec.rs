@@ -115,6 +115,8 @@ pub enum Consensus {
     /// Fabric's `etcdraft`: survives stopped nodes, not lying ones.
     #[default]
     Raft,
+    /// Fabric 3's `BFT`: of 3f + 1 nodes, f may stop or lie; at least four.
+    Bft,
 }
 
 /// A member of the channel.

@@ -183,8 +183,10 @@ async fn orderer(network: &Network, host: &str, ports: &Ports) -> NodeStatus {
             .await
             .map_err(|e| wait::chain(&e))?
             .ok_or_else(|| "it has not joined the channel".to_owned())?;
-        let leads =
-            operations.gauge(&address(OPERATIONS)?, channel::IS_LEADER).await.map_err(|e| wait::chain(&e))?;
+        let leads = operations
+            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus))
+            .await
+            .map_err(|e| wait::chain(&e))?;
         Ok::<_, String>((channel, leads))
     };
     match asked.await {

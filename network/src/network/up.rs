@@ -116,6 +116,7 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
     let binaries = options.binaries.find(progress).await?;
+    genesis::demand_consensus(&network.spec, &binaries)?;
     let stand = Stand { network, options, progress, binaries };
     stand.issue()?;
     let ports = Ports::keep(&layout.ports(), stand.wanted_ports())?;

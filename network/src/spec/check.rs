@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Chaincode, Channel, Consortium, NodeOu, OrderingService, Organization, User};
+use super::{Chaincode, Channel, Consensus, Consortium, NodeOu, OrderingService, Organization, User};
 use crate::fabric::Version;
 
 /// Why a spec is refused.
@@ -38,6 +38,7 @@ const TWICE: &str = "it is there twice; give each its own";
 /// The organisations a channel of this kind is meant for; Fabric itself has no such limit.
 const ORGANIZATIONS_MAX: usize = 32;
 const NODES_MAX: usize = 16;
+const BFT_CONSENTERS_MIN: usize = 4;
 
 impl Consortium {
     pub(super) fn check(&self) -> Result<(), SpecError> {
@@ -45,7 +46,7 @@ impl Consortium {
             return Err(SpecError::field("fabric", self.fabric, "use Fabric 2.5 or newer, such as `3.1.1`"));
         }
         self.channel.check()?;
-        self.orderer.check()?;
+        self.orderer.check(self.fabric)?;
         within(
             "organizations",
             self.organizations.len(),
@@ -92,11 +93,27 @@ impl Channel {
 }
 
 impl OrderingService {
-    fn check(&self) -> Result<(), SpecError> {
+    fn check(&self, fabric: Version) -> Result<(), SpecError> {
         msp_id("orderer.msp_id", &self.msp_id)?;
         domain("orderer.domain", &self.domain)?;
         within("orderer.consenters", self.consenters.len(), 1..=NODES_MAX, "name 1 to 16 consenters")?;
-        hosts("orderer.consenters", &self.consenters)
+        hosts("orderer.consenters", &self.consenters)?;
+        if self.consensus == Consensus::Bft {
+            if !fabric.is_v3() {
+                return Err(SpecError::field(
+                    "orderer.consensus",
+                    format_args!("bft with Fabric {fabric}"),
+                    "BFT ordering came with Fabric 3; use `raft`, or write `fabric = \"3.1.1\"`",
+                ));
+            }
+            within(
+                "orderer.consenters",
+                self.consenters.len(),
+                BFT_CONSENTERS_MIN..=NODES_MAX,
+                "name 4 to 16 consenters: of fewer than four, BFT ordering could bear no faulty one",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -316,6 +333,26 @@ mod tests {
             (r#"node_ou = "admin""#, r#"node_ou = "client""#, "organizations[0].users"),
         ] {
             assert_eq!(refused_field(from, to), field, "{to}");
+        }
+    }
+
+    #[test]
+    fn bft_ordering_wants_fabric_3_and_four_consenters() {
+        let document = |fabric: &str, consenters: &str| {
+            let text = DEFAULT
+                .replacen("3.1.1", fabric, 1)
+                .replacen("\"raft\"", "\"bft\"", 1)
+                .replacen(r#"["orderer0"]"#, consenters, 1);
+            Consortium::parse(&text)
+        };
+        let four = r#"["a", "b", "c", "d"]"#;
+        assert_eq!(document("3.1.1", four).unwrap().orderer.consensus, Consensus::Bft);
+        for (fabric, consenters, named) in [
+            ("2.5.9", four, "orderer.consensus"),
+            ("3.1.1", r#"["a", "b", "c"]"#, "orderer.consenters"),
+        ] {
+            let refused = document(fabric, consenters);
+            assert!(matches!(&refused, Err(SpecError::Field { field, .. }) if field == named), "{refused:?}");
         }
     }
 
