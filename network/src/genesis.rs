@@ -329,7 +329,8 @@ fn bft_options(spec: &Consortium) -> Value {
         "LeaderHeartbeatTimeout": BFT_LEADER_SILENCE,
         "LeaderHeartbeatCount": 10,
         "CollectTimeout": "1s",
-        "SyncOnStart": true,
+        // A node hears of what it missed by the next heartbeat; asking at its start, it waits for those not there yet.
+        "SyncOnStart": false,
         "SpeedUpViewChange": false,
         // 1 is off. configtxgen says it turns rotation off, and does so after it has written the options.
         "LeaderRotation": 1,

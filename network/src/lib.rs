@@ -1,6 +1,8 @@
 //! A Hyperledger Fabric consortium as data, and the idempotent steps that make it real without Docker.
 //!
 //! ```no_run
+//! use std::collections::BTreeMap;
+//!
 //! use hlf_network::builder::BuilderProgram;
 //! use hlf_network::fabric::Search;
 //! use hlf_network::network::{Network, Options};
@@ -12,6 +14,7 @@
 //!     binaries: Search::from_environment(consortium.fabric, "/home/me/.cache/fabric-networks"),
 //!     builder: BuilderProgram { program: "/usr/bin/my-tool".into(), args: vec!["builder".into()] },
 //!     chaincode: None,
+//!     chaincode_of: BTreeMap::new(),
 //! };
 //! let network = Network::new("state".as_ref(), consortium)?;
 //! network.up(&options, &|event: &Event<'_>| eprintln!("{event:?}")).await?;

@@ -29,6 +29,7 @@
 //! ```
 
 mod check;
+mod policy;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,7 @@ use crate::fabric::Version;
 
 pub use check::SpecError;
 pub(crate) use check::is_user_name;
+pub use policy::{EndorsementPolicy, PolicyError};
 
 /// The default consortium: two organisations with one peer each, one Raft consenter.
 pub const DEFAULT: &str = include_str!("spec/default.toml");
@@ -197,6 +199,53 @@ pub struct Chaincode {
     /// Sequence of the definition, from 1, one more with every change.
     #[serde(default = "defaults::sequence")]
     pub sequence: u32,
+    /// Whose peers must endorse its transactions; absent for the channel's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement: Option<EndorsementPolicy>,
+    /// Organisations that run a package of their own under the same definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<OwnPackage>,
+    /// Private data that only some organisations' peers hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collection>,
+}
+
+/// One organisation's own package of a chaincode: another implementation of what all agreed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPackage {
+    /// The organisation's name.
+    pub organization: String,
+    /// Label of its package, other than the chaincode's.
+    pub label: String,
+}
+
+/// A private data collection: its members' peers hold the data, and the channel its hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collection {
+    /// Its name: letters, digits, `-` and `_`, not `_` first, 1–128 characters.
+    pub name: String,
+    /// Names of the organisations that hold the data.
+    pub members: Vec<String>,
+    /// Peers of members that must have the data before a transaction is endorsed, the endorsing one not counted.
+    #[serde(default)]
+    pub required_peers: u16,
+    /// Peers of members that are given the data at endorsement; the others fetch it when the block comes.
+    #[serde(default = "defaults::max_peers")]
+    pub max_peers: u16,
+    /// Number of blocks after which peers forget the data; 0 for never. It cannot change later.
+    #[serde(default)]
+    pub block_to_live: u64,
+    /// Whether only members' clients may read.
+    #[serde(default = "defaults::yes")]
+    pub member_only_read: bool,
+    /// Whether only members' clients may write.
+    #[serde(default = "defaults::yes")]
+    pub member_only_write: bool,
+    /// Whose peers must endorse writes to it; absent for the chaincode's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement: Option<EndorsementPolicy>,
 }
 
 impl Consortium {
@@ -234,9 +283,9 @@ impl Consortium {
     /// Sets the chaincode on the channel.
     ///
     /// # Errors
-    /// [`SpecError`] when Fabric would refuse its name, label or sequence.
+    /// [`SpecError`] when Fabric would refuse it, or it names organisations or peers that are not there.
     pub fn set_chaincode(&mut self, chaincode: Chaincode) -> Result<(), SpecError> {
-        chaincode.check()?;
+        chaincode.check(&self.organizations)?;
         self.chaincode = Some(chaincode);
         Ok(())
     }
@@ -255,7 +304,18 @@ impl Chaincode {
             version: defaults::chaincode_version(),
             label: label.into(),
             sequence: defaults::sequence(),
+            endorsement: None,
+            packages: Vec::new(),
+            collections: Vec::new(),
         }
+    }
+
+    /// The label of an organisation's package, by the organisation's name.
+    pub fn label_of(&self, organization: &str) -> &str {
+        self.packages
+            .iter()
+            .find(|package| package.organization == organization)
+            .map_or(&self.label, |package| &package.label)
     }
 }
 
@@ -289,6 +349,14 @@ mod defaults {
 
     pub(super) fn chaincode_version() -> String {
         "1.0".to_owned()
+    }
+
+    pub(super) const fn max_peers() -> u16 {
+        1
+    }
+
+    pub(super) const fn yes() -> bool {
+        true
     }
 
     pub(super) const fn sequence() -> u32 {

@@ -41,6 +41,8 @@ pub struct Options {
     pub builder: BuilderProgram,
     /// The chaincode's program; without it the network is stood up to the channel.
     pub chaincode: Option<ChaincodeProgram>,
+    /// Programs of organisations that run another one, by the organisation's name.
+    pub chaincode_of: BTreeMap<String, ChaincodeProgram>,
 }
 
 /// A program that serves a chaincode, one process for each organisation.
@@ -123,8 +125,8 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     stand.make_genesis(&ports)?;
     let members = stand.start_nodes(&ports).await?;
     stand.join(&ports, &members).await?;
-    let package = stand.deploy(&ports, &members).await?;
-    stand.write_profiles(&ports, package.as_ref())?;
+    let packages = stand.deploy(&ports, &members).await?;
+    stand.write_profiles(&ports, packages.as_deref())?;
     Ok(claim::record(layout, &network.spec)?)
 }
 
@@ -199,9 +201,10 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn write_profiles(&self, ports: &Ports, package: Option<&Package>) -> Result<(), UpError> {
+    fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
-        for organization in &spec.organizations {
+        for (index, organization) in spec.organizations.iter().enumerate() {
+            let package = packages.and_then(|packages| packages.get(index));
             let peers = organization
                 .peers
                 .iter()
