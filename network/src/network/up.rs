@@ -235,6 +235,7 @@ impl Stand<'_> {
                     .iter()
                     .map(|user| (user.name.clone(), layout.user(organization, &user.name)))
                     .collect(),
+                programs: Some(self.binaries.folder().to_owned()),
             };
             profile.write(&layout.profile(&organization.name))?;
         }

@@ -15,8 +15,10 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
+mod definitions;
 mod life;
 mod shelf;
+mod sizes;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -38,6 +40,8 @@ macro_rules! tests {
 const TESTS: &[(&str, Test)] = tests![
     life::a_chaincode_is_deployed_used_and_upgraded,
     life::up_is_killed_at_every_event_and_goes_on,
+    definitions::a_definition_is_what_the_spec_says,
+    sizes::five_organizations_of_two_peers_use_a_chaincode,
     bft::four_consenters_replace_a_dead_leader,
 ];
 
