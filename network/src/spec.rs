@@ -30,9 +30,11 @@
 
 mod check;
 mod policy;
+mod shape;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fabric::Version;
@@ -40,17 +42,19 @@ use crate::fabric::Version;
 pub use check::SpecError;
 pub(crate) use check::is_user_name;
 pub use policy::{EndorsementPolicy, PolicyError};
+pub use shape::Orderers;
 
 /// The default consortium: two organisations with one peer each, one Raft consenter.
 pub const DEFAULT: &str = include_str!("spec/default.toml");
 
 /// Organisations, an ordering service and one channel between them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Consortium {
     /// Fabric's release, which decides capabilities and, when none is found, what is built.
     #[serde(with = "release")]
+    #[schemars(with = "String")]
     pub fabric: Version,
     /// The one channel.
     pub channel: Channel,
@@ -64,7 +68,7 @@ pub struct Consortium {
 }
 
 /// The channel and how its blocks are cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Channel {
@@ -82,7 +86,7 @@ pub struct Channel {
 }
 
 /// How many organisations must endorse, each by one of its peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Endorsement {
     /// Any one of them.
@@ -95,7 +99,7 @@ pub enum Endorsement {
 }
 
 /// The organisation that orders, and its nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OrderingService {
@@ -111,7 +115,7 @@ pub struct OrderingService {
 }
 
 /// The consensus protocol of an ordering service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Consensus {
     /// Fabric's `etcdraft`: survives stopped nodes, not lying ones.
@@ -122,7 +126,7 @@ pub enum Consensus {
 }
 
 /// A member of the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Organization {
@@ -139,7 +143,7 @@ pub struct Organization {
 }
 
 /// An identity of an organisation, issued by its development CA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Name of its folder, `NAME@DOMAIN`: letters, digits, `.`, `_` and `-`, 1–64 characters.
@@ -158,7 +162,7 @@ pub struct User {
 }
 
 /// The role that an MSP reads from a certificate's organisational unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeOu {
     /// Submits transactions.
@@ -185,7 +189,7 @@ impl NodeOu {
 }
 
 /// A chaincode definition on the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Chaincode {
@@ -211,7 +215,7 @@ pub struct Chaincode {
 }
 
 /// One organisation's own package of a chaincode: another implementation of what all agreed on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnPackage {
     /// The organisation's name.
@@ -221,7 +225,7 @@ pub struct OwnPackage {
 }
 
 /// A private data collection: its members' peers hold the data, and the channel its hashes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Collection {
     /// Its name: letters, digits, `-` and `_`, not `_` first, 1–128 characters.
@@ -246,6 +250,11 @@ pub struct Collection {
     /// Whose peers must endorse writes to it; absent for the chaincode's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endorsement: Option<EndorsementPolicy>,
+}
+
+/// The JSON Schema of a consortium's document, for editors.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Consortium).to_value()
 }
 
 impl Consortium {

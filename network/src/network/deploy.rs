@@ -13,7 +13,6 @@ use crate::package::Package;
 use crate::ports::Ports;
 use crate::process::Service;
 use crate::progress::{self, Step};
-use crate::spec::Chaincode;
 use crate::wait::{self, Look};
 
 impl Stand<'_> {
@@ -30,6 +29,13 @@ impl Stand<'_> {
             progress::skipped(self.progress, "chaincode", "the network has none");
             return Ok(None);
         };
+        // Before any service is started anew: a definition that Fabric would refuse leaves what runs as it is.
+        let terms = Terms::of(chaincode, &spec.organizations);
+        let definition = Definition { channel: &spec.channel.name, chaincode, terms };
+        let committed = match members.first() {
+            Some(first) => definition.demand_next(first).await?,
+            None => 0,
+        };
         let mut packages = Vec::new();
         for organization in &spec.organizations {
             let label = chaincode.label_of(&organization.name);
@@ -41,7 +47,7 @@ impl Stand<'_> {
         }
         self.run_chaincode(ports, &packages, program).await?;
         self.install(members, &packages).await?;
-        self.define(members, chaincode, &packages).await?;
+        self.define(members, &definition, &packages, committed).await?;
         Ok(Some(packages))
     }
 
@@ -101,17 +107,12 @@ impl Stand<'_> {
     async fn define(
         &self,
         members: &[Member],
-        chaincode: &Chaincode,
+        definition: &Definition<'_>,
         packages: &[Package],
+        committed: i64,
     ) -> Result<(), UpError> {
-        let spec = &self.network.spec;
-        let terms = Terms::of(chaincode, &spec.organizations);
-        let definition = Definition { channel: &spec.channel.name, chaincode, terms };
+        let chaincode = definition.chaincode;
         let step = Step::begin(self.progress, format!("chaincode `{}` on the channel", chaincode.name));
-        let Some(first) = members.first() else {
-            return Ok(());
-        };
-        let committed = definition.demand_next(first).await?;
         for (member, package) in members.iter().zip(packages) {
             definition.approve(&step, member, &package.id()).await?;
         }

@@ -443,6 +443,19 @@ mod tests {
     }
 
     #[test]
+    fn editors_are_told_of_every_field() {
+        let schema = super::super::schema();
+        let chaincode = &schema["$defs"]["Chaincode"]["properties"];
+        for field in ["name", "label", "version", "sequence", "endorsement", "packages", "collections"] {
+            assert!(chaincode[field].is_object(), "{field}: {schema:#}");
+        }
+        assert_eq!(schema["properties"]["fabric"]["type"], "string");
+        assert_eq!(schema["additionalProperties"], false);
+        let consensus = schema["$defs"]["Consensus"].to_string();
+        assert!(consensus.contains("raft") && consensus.contains("bft"), "{consensus}");
+    }
+
+    #[test]
     fn unknown_fields_and_values_are_refused() {
         for (from, to) in [
             ("batch_timeout_ms", "batch_timeout"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most principals in a policy, and the deepest nesting.
@@ -14,8 +15,9 @@ const DEPTH_MAX: usize = 8;
 ///
 /// As Fabric counts, one peer's endorsement stands for one principal: `AND('NorthMSP.peer', 'NorthMSP.peer')` takes
 /// two peers of that organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub enum EndorsementPolicy {
     /// A peer of the organisation with this MSP id.
     Peer(String),

@@ -3,10 +3,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hlf_network::network::{Network, NodeStatus};
+use hlf_network::GenesisError;
+use hlf_network::fabric::Search;
+use hlf_network::network::{Network, NodeStatus, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
 
-use crate::bench::{Bench, say, told};
+use crate::bench::{Bench, cache_dir, say, told};
 use crate::shelf::{ask, edition, put, try_put, up};
 
 /// What the pace of the consenters promises.
@@ -23,6 +25,25 @@ fn spec() -> Consortium {
 async fn leaders(network: &Network) -> Vec<NodeStatus> {
     let status = network.status().await.unwrap();
     status.nodes.into_iter().filter(|node| node.leads == Some(true)).collect()
+}
+
+pub(crate) async fn older_programs_are_refused_bft_ordering() {
+    let bench = Bench::new("bft-2.5");
+    let network = Network::new(&bench.folder, spec()).unwrap();
+    let older = Search {
+        version: "2.5.9".parse().unwrap(),
+        folder: None,
+        fabric_bin: None,
+        path: None,
+        fabric_cfg_path: None,
+        cache_dir: cache_dir(),
+    };
+    let mut options = edition(network.spec(), std::env::current_exe().unwrap(), "first");
+    let programs = older.find(&say).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    options.binaries.folder = Some(programs.folder().to_owned());
+    let error = network.up(&options, &say).await.unwrap_err();
+    assert!(matches!(error, UpError::Genesis(GenesisError::NoBft { .. })), "{}", told(&error));
+    assert!(!bench.folder.join("ports.json").exists(), "nothing is chosen before it is refused");
 }
 
 pub(crate) async fn four_consenters_replace_a_dead_leader() {

@@ -6,10 +6,10 @@ use std::process::Command;
 use hlf_gateway::TransactionError;
 use hlf_network::LifecycleError;
 use hlf_network::network::{Network, Options, UpError};
-use hlf_network::spec::{Chaincode, Consortium};
+use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
 use hlf_protos::protos::TxValidationCode;
 
-use crate::bench::{Bench, document, say, told};
+use crate::bench::{Bench, say, told};
 use crate::shelf::{ask, edition, put, try_put, up};
 
 const DEFINITION: &str = r#"
@@ -37,8 +37,8 @@ const DEFINITION: &str = r#"
     member_only_write = false
 "#;
 
-fn spec() -> Consortium {
-    let channel = document().replacen("\"majority\"", "\"any\"", 1);
+fn spec(release: &str) -> Consortium {
+    let channel = DEFAULT.replacen("3.1.1", release, 1).replacen("\"majority\"", "\"any\"", 1);
     Consortium::parse(&format!("{channel}\n{DEFINITION}")).unwrap()
 }
 
@@ -50,9 +50,17 @@ fn options(spec: &Consortium) -> Options {
     Options { chaincode_of, ..edition(spec, itself, "of all") }
 }
 
-pub(crate) async fn a_definition_is_what_the_spec_says() {
-    let bench = Bench::new("definition");
-    let spec = spec();
+pub(crate) async fn a_definition_on_fabric_3_is_what_the_spec_says() {
+    a_definition_is_what_the_spec_says("3.1.1").await;
+}
+
+pub(crate) async fn a_definition_on_fabric_2_5_is_what_the_spec_says() {
+    a_definition_is_what_the_spec_says("2.5.9").await;
+}
+
+async fn a_definition_is_what_the_spec_says(release: &str) {
+    let bench = Bench::new(&format!("definition-{release}"));
+    let spec = spec(release);
     let network = Network::new(&bench.folder, spec.clone()).unwrap();
     up(&network, &options(&spec)).await;
 
@@ -119,6 +127,9 @@ pub(crate) async fn a_definition_is_what_the_spec_says() {
         LifecycleError::Collection { collection, .. } => assert_eq!(collection, "north-alone"),
         other => panic!("{}", told(&other)),
     }
+
+    // What is refused leaves everything running as it was.
+    put(&network, "north", "still of both").await;
 
     // Under the next sequence it is approved and committed.
     let next = with(&|definition| {

@@ -40,8 +40,10 @@ macro_rules! tests {
 const TESTS: &[(&str, Test)] = tests![
     life::a_chaincode_is_deployed_used_and_upgraded,
     life::up_is_killed_at_every_event_and_goes_on,
-    definitions::a_definition_is_what_the_spec_says,
+    definitions::a_definition_on_fabric_3_is_what_the_spec_says,
+    definitions::a_definition_on_fabric_2_5_is_what_the_spec_says,
     sizes::five_organizations_of_two_peers_use_a_chaincode,
+    bft::older_programs_are_refused_bft_ordering,
     bft::four_consenters_replace_a_dead_leader,
 ];
 
