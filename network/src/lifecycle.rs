@@ -366,10 +366,7 @@ impl Definition<'_> {
         };
         let package = approved.source.and_then(|source| source.r#type);
         let same_terms = approved.version == self.chaincode.version
-            && self
-                .terms
-                .difference(&approved.validation_parameter, approved.collections.as_ref())
-                .is_none();
+            && self.terms.difference(&approved.validation_parameter, approved.collections.as_ref()).is_none();
         Ok(same_terms
             && matches!(
                 package,

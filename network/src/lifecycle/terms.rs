@@ -87,9 +87,8 @@ fn config_of(collection: &Collection, organizations: &[Organization]) -> Collect
         .iter()
         .filter_map(|name| organizations.iter().find(|organization| organization.name == *name));
     let mut identities = Vec::new();
-    let rules: Vec<_> = members
-        .map(|member| signed_by(&mut identities, &member.msp_id, MspRoleType::Member))
-        .collect();
+    let rules: Vec<_> =
+        members.map(|member| signed_by(&mut identities, &member.msp_id, MspRoleType::Member)).collect();
     let rule = SignaturePolicy { r#type: Some(signature_policy::Type::NOutOf(NOutOf { n: 1, rules })) };
     let members = SignaturePolicyEnvelope { version: 0, rule: Some(rule), identities };
     CollectionConfig {
@@ -208,7 +207,8 @@ mod tests {
         let broken = |new: &str| terms(new).broken_collection(old.collections.as_ref()).map(str::to_owned);
         assert_eq!(broken(&collection("a", "")), Some("b".to_owned()));
         assert_eq!(broken(&(collection("b", "") + &collection("a", ""))), Some("b".to_owned()));
-        let more = collection("b", "block_to_live = 9") + &collection("a", "max_peers = 3") + &collection("c", "");
+        let more =
+            collection("b", "block_to_live = 9") + &collection("a", "max_peers = 3") + &collection("c", "");
         assert_eq!(broken(&more), None);
         assert_eq!(terms("").broken_collection(None), None);
     }

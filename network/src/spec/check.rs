@@ -425,18 +425,18 @@ mod tests {
     #[test]
     fn bft_ordering_wants_fabric_3_and_four_consenters() {
         let document = |fabric: &str, consenters: &str| {
-            let text = DEFAULT
-                .replacen("3.1.1", fabric, 1)
-                .replacen("\"raft\"", "\"bft\"", 1)
-                .replacen(r#"["orderer0"]"#, consenters, 1);
+            let text = DEFAULT.replacen("3.1.1", fabric, 1).replacen("\"raft\"", "\"bft\"", 1).replacen(
+                r#"["orderer0"]"#,
+                consenters,
+                1,
+            );
             Consortium::parse(&text)
         };
         let four = r#"["a", "b", "c", "d"]"#;
         assert_eq!(document("3.1.1", four).unwrap().orderer.consensus, Consensus::Bft);
-        for (fabric, consenters, named) in [
-            ("2.5.9", four, "orderer.consensus"),
-            ("3.1.1", r#"["a", "b", "c"]"#, "orderer.consenters"),
-        ] {
+        for (fabric, consenters, named) in
+            [("2.5.9", four, "orderer.consensus"), ("3.1.1", r#"["a", "b", "c"]"#, "orderer.consenters")]
+        {
             let refused = document(fabric, consenters);
             assert!(matches!(&refused, Err(SpecError::Field { field, .. }) if field == named), "{refused:?}");
         }
@@ -513,9 +513,8 @@ mod tests {
         let package = |organization: &str, label: &str| {
             format!("[[chaincode.packages]]\norganization = \"{organization}\"\nlabel = \"{label}\"\n")
         };
-        let collection = |name: &str, rest: &str| {
-            format!("[[chaincode.collections]]\nname = \"{name}\"\n{rest}\n")
-        };
+        let collection =
+            |name: &str, rest: &str| format!("[[chaincode.collections]]\nname = \"{name}\"\n{rest}\n");
         let north = r#"members = ["north"]"#;
         for (table, field) in [
             (r#"endorsement = "'EastMSP.peer'""#.to_owned(), "chaincode.endorsement"),
@@ -528,7 +527,10 @@ mod tests {
             (collection("x", north) + &collection("x", north), "chaincode.collections[1].name"),
             (collection("x", "members = []"), "chaincode.collections[0].members"),
             (collection("x", r#"members = ["east"]"#), "chaincode.collections[0].members[0]"),
-            (collection("x", &format!("{north}\nrequired_peers = 1")), "chaincode.collections[0].required_peers"),
+            (
+                collection("x", &format!("{north}\nrequired_peers = 1")),
+                "chaincode.collections[0].required_peers",
+            ),
             (
                 collection("x", "members = [\"north\", \"south\"]\nrequired_peers = 1\nmax_peers = 0"),
                 "chaincode.collections[0].max_peers",

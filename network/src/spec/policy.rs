@@ -242,12 +242,14 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self, token: &'static str) -> Result<(), PolicyError> {
-        let rest = self.rest.strip_prefix(token).ok_or_else(|| self.expected(match token {
-            "(" => "`(`",
-            ")" => "`,` or `)`",
-            "," => "`,`",
-            _ => "the closing quote",
-        }))?;
+        let rest = self.rest.strip_prefix(token).ok_or_else(|| {
+            self.expected(match token {
+                "(" => "`(`",
+                ")" => "`,` or `)`",
+                "," => "`,`",
+                _ => "the closing quote",
+            })
+        })?;
         self.rest = rest.trim_start();
         Ok(())
     }
@@ -286,9 +288,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let error = |text: &str| text.parse::<EndorsementPolicy>().unwrap_err();
-        for text in
-            ["", "AND", "AND(", "AND()", "AND('A.peer'", "AND('A.peer') OR", "NOT('A.peer')", "'A.peer", "A.peer", "OutOf('A.peer')", "OutOf(99999999999999999999999, 'A.peer')"]
-        {
+        for text in [
+            "",
+            "AND",
+            "AND(",
+            "AND()",
+            "AND('A.peer'",
+            "AND('A.peer') OR",
+            "NOT('A.peer')",
+            "'A.peer",
+            "A.peer",
+            "OutOf('A.peer')",
+            "OutOf(99999999999999999999999, 'A.peer')",
+        ] {
             assert!(matches!(error(text), PolicyError::Syntax { .. }), "{text}: {}", error(text));
         }
         assert_eq!(error("'A.member'"), PolicyError::NotAPeer("A.member".to_owned()));
@@ -316,7 +328,8 @@ mod tests {
             assert_eq!(policy(text).is_satisfiable(&peers), satisfiable, "{text}");
         }
         // The worst that fits is still answered at once.
-        let pairs: Vec<String> = (0..16).map(|i| format!("OR('O{i}.peer', 'O{}.peer')", (i + 1) % 16)).collect();
+        let pairs: Vec<String> =
+            (0..16).map(|i| format!("OR('O{i}.peer', 'O{}.peer')", (i + 1) % 16)).collect();
         let all: Vec<String> = (0..16).map(|i| format!("O{i}")).collect();
         let peers: BTreeMap<&str, usize> = all.iter().map(|name| (name.as_str(), 1)).collect();
         assert!(policy(&format!("AND({})", pairs.join(","))).is_satisfiable(&peers));

@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(spec.orderer.consenters, ["orderer0", "orderer1", "orderer2", "orderer3"]);
         let [south, north_west, east] = spec.organizations.as_slice() else { panic!("{spec:?}") };
         assert_eq!(south.msp_id, "SouthMSP");
-        assert_eq!((north_west.msp_id.as_str(), north_west.domain.as_str()), ("NorthWestMSP", "north-west.example.com"));
+        assert_eq!(
+            (north_west.msp_id.as_str(), north_west.domain.as_str()),
+            ("NorthWestMSP", "north-west.example.com")
+        );
         assert_eq!(east.users, south.users);
         assert_eq!(east.peers, ["peer0", "peer1"]);
         assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);

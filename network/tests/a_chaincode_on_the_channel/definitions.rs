@@ -37,6 +37,9 @@ const DEFINITION: &str = r#"
     member_only_write = false
 "#;
 
+/// A change of a definition.
+type Change = fn(&mut Chaincode);
+
 fn spec(release: &str) -> Consortium {
     let channel = DEFAULT.replacen("3.1.1", release, 1).replacen("\"majority\"", "\"any\"", 1);
     Consortium::parse(&format!("{channel}\n{DEFINITION}")).unwrap()
@@ -100,18 +103,18 @@ async fn a_definition_is_what_the_spec_says(release: &str) {
     assert_eq!(collection(1)["member_only_write"].as_bool(), None, "false is left out");
 
     // What changes asks for the next sequence.
-    let with = |change: &dyn Fn(&mut Chaincode)| {
+    let with = |change: Change| {
         let mut changed = spec.clone();
         let mut definition = changed.chaincode.clone().unwrap();
         change(&mut definition);
         changed.set_chaincode(definition).unwrap();
         changed
     };
-    let changes: [(&str, &dyn Fn(&mut Chaincode)); 4] = [
-        ("version", &|definition| definition.version = "1.1".to_owned()),
-        ("endorsement policy", &|definition| definition.endorsement = None),
-        ("collections", &|definition| definition.collections[0].max_peers = 3),
-        ("collections", &|definition| definition.collections.truncate(1)),
+    let changes: [(&str, Change); 4] = [
+        ("version", |definition| definition.version = "1.1".to_owned()),
+        ("endorsement policy", |definition| definition.endorsement = None),
+        ("collections", |definition| definition.collections[0].max_peers = 3),
+        ("collections", |definition| definition.collections.truncate(1)),
     ];
     for (named, change) in changes {
         match refused(&bench, &with(change)).await {
@@ -119,7 +122,7 @@ async fn a_definition_is_what_the_spec_says(release: &str) {
             other => panic!("{}", told(&other)),
         }
     }
-    let dropped = with(&|definition| {
+    let dropped = with(|definition| {
         definition.sequence = 2;
         definition.collections.truncate(1);
     });
@@ -132,7 +135,7 @@ async fn a_definition_is_what_the_spec_says(release: &str) {
     put(&network, "north", "still of both").await;
 
     // Under the next sequence it is approved and committed.
-    let next = with(&|definition| {
+    let next = with(|definition| {
         definition.sequence = 2;
         definition.endorsement = Some("OR('NorthMSP.peer', 'SouthMSP.peer')".parse().unwrap());
         definition.collections[0].max_peers = 3;

@@ -8,9 +8,11 @@ use crate::shelf::{ask, edition, put, shelf, up};
 
 /// Five organisations of two peers each, three of which must endorse, and three consenters.
 fn five_of_two() -> Consortium {
-    let mut document = document()
-        .replace(r#"["peer0"]"#, r#"["peer0", "peer1"]"#)
-        .replacen(r#"["orderer0"]"#, r#"["orderer0", "orderer1", "orderer2"]"#, 1);
+    let mut document = document().replace(r#"["peer0"]"#, r#"["peer0", "peer1"]"#).replacen(
+        r#"["orderer0"]"#,
+        r#"["orderer0", "orderer1", "orderer2"]"#,
+        1,
+    );
     for (name, msp_id) in [("east", "EastMSP"), ("west", "WestMSP"), ("centre", "CentreMSP")] {
         document.push_str(&format!(
             r#"
