@@ -29,6 +29,11 @@
 //! external chaincode service of each organisation with mutual TLS. It can be interrupted anywhere and run again.
 //! `down` finds by [`process::MARKER`] exactly what `up` started, whatever became of the program that did.
 //!
+//! The ordering service is Raft of one or more consenters, or, with Fabric 3, BFT of four or more, whose dead leader is
+//! replaced within 15 seconds. Organisations may have several peers each, agree on an endorsement policy and on private
+//! data collections, and run programs of their own under one chaincode definition.
+//! [`network::Network::peer_environment`] makes Fabric's own command line work on all of it.
+//!
 //! # What it is not
 //!
 //! The built-in CA keeps its keys beside what it issues: it is for development. All nodes run on this machine, on

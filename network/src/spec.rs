@@ -189,6 +189,30 @@ impl NodeOu {
 }
 
 /// A chaincode definition on the channel.
+///
+/// ```
+/// # let others = hlf_network::spec::DEFAULT;
+/// let definition = r#"
+///     [chaincode]
+///     name = "shelf"
+///     label = "shelf_1"
+///     endorsement = "AND('NorthMSP.peer', 'SouthMSP.peer')"
+///
+///     # South runs a program of its own.
+///     [[chaincode.packages]]
+///     organization = "south"
+///     label = "shelf_of_south"
+///
+///     [[chaincode.collections]]
+///     name = "prices"
+///     members = ["north", "south"]
+///     required_peers = 1
+///     block_to_live = 1000
+/// "#;
+/// let consortium = hlf_network::spec::Consortium::parse(&format!("{others}\n{definition}"))?;
+/// assert_eq!(consortium.chaincode.unwrap().collections.len(), 1);
+/// # Ok::<(), hlf_network::spec::SpecError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

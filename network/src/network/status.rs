@@ -65,7 +65,7 @@ pub struct NodeStatus {
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
-    /// Of an orderer: whether it leads.
+    /// Of an orderer: whether it leads; with BFT, as of the newest block that it wrote.
     pub leads: Option<bool>,
     /// What is wrong with it, in words; absent when nothing is.
     pub problem: Option<String>,
