@@ -4,7 +4,7 @@ mod terms;
 
 use std::time::Duration;
 
-use hlf_gateway::{Endorser, EndorserError, Gateway, ProposalError, TransactionError};
+use hlf_gateway::{EndorseError, Endorser, EndorserError, Gateway, ProposalError, TransactionError};
 use hlf_protos::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
     CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
@@ -339,7 +339,7 @@ impl Definition<'_> {
                     // A refusal by the chaincode itself is an answer, and so are answers that do not agree: each
                     // organisation may run a program of its own, and describe it in its own words.
                     Err(error) if error.chaincode_response().is_some() => Look::Holds(()),
-                    Err(error) if wait::chain(&error).contains(DISAGREEMENT) => Look::Holds(()),
+                    Err(error) if disagreed(&error) => Look::Holds(()),
                     Err(error) => Look::NotYet(wait::chain(&error)),
                 })
             })
@@ -463,6 +463,11 @@ async fn ask<R: Message + Default>(
         .await
         .map_err(|source| LifecycleError::Peer { what, host: host.to_owned(), source })?;
     R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer { host: host.to_owned(), source })
+}
+
+/// Whether endorsers answered, and not all the same.
+fn disagreed(error: &EndorseError) -> bool {
+    error.peers().iter().any(|peer| peer.message.contains(DISAGREEMENT))
 }
 
 /// Whether a query's refusal says that there is no such definition.
