@@ -198,7 +198,6 @@ impl NodeOu {
 ///     label = "shelf_1"
 ///     endorsement = "AND('NorthMSP.peer', 'SouthMSP.peer')"
 ///
-///     # South runs a program of its own.
 ///     [[chaincode.packages]]
 ///     organization = "south"
 ///     label = "shelf_of_south"
