@@ -88,6 +88,12 @@ pub(crate) async fn four_consenters_replace_a_dead_leader() {
     }
     eprintln!("another leader was replaced within {:?}", begun.elapsed());
     assert_eq!(ask(&network, "south", "Value").await, "with another three");
+
+    // All of them stop and start: the channel goes on where it was.
+    assert_eq!(network.down(&say).await.unwrap(), 7);
+    up(&network, &options).await;
+    put(&network, "south", "after all").await;
+    assert_eq!(ask(&network, "north", "Value").await, "after all");
     network.destroy(&say).await.unwrap();
 }
 
