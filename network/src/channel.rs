@@ -9,12 +9,18 @@ use hlf_protos::protos::ChannelQueryResponse;
 
 use crate::operations::{Operations, OperationsError};
 use crate::progress::Step;
+use crate::spec::Consensus;
 use crate::wait::{self, Look, WaitError};
 
-/// The metric of an orderer that is 1 while it leads.
-pub(crate) const IS_LEADER: &str = "consensus_etcdraft_is_leader";
+/// The metric of an orderer that is 1 while it leads; of BFT, as its newest block says.
+pub(crate) const fn is_leader(consensus: Consensus) -> &'static str {
+    match consensus {
+        Consensus::Raft => "consensus_etcdraft_is_leader",
+        Consensus::Bft => "consensus_BFT_is_leader",
+    }
+}
 
-/// How long a Raft group of one machine may take to elect a leader.
+/// How long the consenters of one machine may take to elect a leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a node did not join a channel.
@@ -78,13 +84,14 @@ pub(crate) async fn join_orderer(
 pub(crate) async fn await_leader(
     step: &Step<'_>,
     operations: &Operations,
+    consensus: Consensus,
     addresses: &[String],
 ) -> Result<(), ChannelError> {
     let what = "the ordering service to elect its leader; it takes no transaction before";
     wait::until(step, what, LEADER_LIMIT, || async {
         let mut last = "no orderer leads yet".to_owned();
         for address in addresses {
-            match operations.gauge(address, IS_LEADER).await {
+            match operations.gauge(address, is_leader(consensus)).await {
                 Ok(Some(leads)) if leads >= 1.0 => return Ok(Look::Holds(())),
                 Ok(_) => {}
                 Err(error) => last = wait::chain(&error),

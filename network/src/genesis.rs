@@ -19,6 +19,12 @@ use crate::spec::{Consensus, Consortium, Endorsement, OrderingService, Organizat
 /// The one profile in the `configtx.yaml` that this crate writes.
 const PROFILE: &str = "Consortium";
 
+/// The most bytes of a block's transactions, of both consensus protocols.
+const BATCH_BYTES_MAX: u32 = 10 << 20;
+
+/// How long a BFT leader may be silent.
+const BFT_LEADER_SILENCE: &str = "4s";
+
 /// Requests that answer with whole blocks or transactions.
 const BLOCK_RESOURCES: [&str; 6] = [
     "event/Block",
@@ -51,6 +57,16 @@ pub enum GenesisError {
         /// The release of the programs.
         found: Version,
     },
+    /// The ordering service's protocol came with Fabric 3, and the programs are older.
+    #[error(
+        "BFT ordering came with Fabric 3, and the programs in `{folder}` are of {found}; use newer programs, or `consensus = \"raft\"`"
+    )]
+    NoBft {
+        /// The folder of the programs.
+        folder: PathBuf,
+        /// Their release.
+        found: Version,
+    },
     /// The note of which release made the channel is damaged.
     #[error("`{path}` does not name the Fabric release that made the channel")]
     Release {
@@ -75,6 +91,16 @@ pub enum GenesisError {
         /// The end of what it said.
         said: String,
     },
+}
+
+/// Demands that the programs know the spec's consensus protocol: they may be of another release than the spec.
+pub(crate) fn demand_consensus(spec: &Consortium, binaries: &Binaries) -> Result<(), GenesisError> {
+    match spec.orderer.consensus {
+        Consensus::Bft if !binaries.version().is_v3() => {
+            Err(GenesisError::NoBft { folder: binaries.folder().to_owned(), found: binaries.version() })
+        }
+        Consensus::Bft | Consensus::Raft => Ok(()),
+    }
 }
 
 /// Makes the block, unless there is one: made twice it would be another channel of the same name.
@@ -211,30 +237,35 @@ fn orderer(spec: &Consortium, layout: &Layout, ports: &Ports) -> Result<Value, G
     let home = layout.ordering_organization(service);
     let mut endpoints = Vec::new();
     let mut consenters = Vec::new();
-    for consenter in &service.consenters {
+    for (consenter, id) in service.consenters.iter().zip(1_u32..) {
         let host = service.host(consenter);
         let port = listen_port(ports, &host)?;
-        let certificate = home.join("orderers").join(&host).join("tls/server.crt");
+        let node = home.join("orderers").join(&host);
+        let certificate = node.join("tls/server.crt");
         endpoints.push(format!("127.0.0.1:{port}"));
-        consenters.push(json!({
+        let mut entry = json!({
             "Host": "127.0.0.1",
             "Port": port,
             "ClientTLSCert": certificate,
             "ServerTLSCert": certificate,
-        }));
+        });
+        if service.consensus == Consensus::Bft {
+            insert(&mut entry, "ID", json!(id));
+            insert(&mut entry, "MSPID", json!(service.msp_id));
+            insert(&mut entry, "Identity", json!(node.join(format!("msp/signcerts/{host}-cert.pem"))));
+        }
+        consenters.push(entry);
     }
     let mut policies = meta_policies();
+    // Of BFT, configtxgen writes a policy of its own over this one: signatures of a quorum of the consenters.
     insert(&mut policies, "BlockValidation", meta("ANY Writers"));
-    let Consensus::Raft = service.consensus;
-    Ok(json!({
-        "OrdererType": "etcdraft",
+    let mut group = json!({
         "BatchTimeout": format!("{}ms", spec.channel.batch_timeout_ms),
         "BatchSize": {
             "MaxMessageCount": spec.channel.max_message_count,
-            "AbsoluteMaxBytes": "10 MB",
+            "AbsoluteMaxBytes": BATCH_BYTES_MAX,
             "PreferredMaxBytes": "2 MB",
         },
-        "EtcdRaft": { "Consenters": consenters, "Options": raft_options(service) },
         "Organizations": [{
             "Name": id,
             "ID": id,
@@ -249,7 +280,20 @@ fn orderer(spec: &Consortium, layout: &Layout, ports: &Ports) -> Result<Value, G
         }],
         "Policies": policies,
         "Capabilities": { "V2_0": true },
-    }))
+    });
+    match service.consensus {
+        Consensus::Raft => {
+            insert(&mut group, "OrdererType", json!("etcdraft"));
+            let raft = json!({ "Consenters": consenters, "Options": raft_options(service) });
+            insert(&mut group, "EtcdRaft", raft);
+        }
+        Consensus::Bft => {
+            insert(&mut group, "OrdererType", json!("BFT"));
+            insert(&mut group, "ConsenterMapping", json!(consenters));
+            insert(&mut group, "SmartBFT", bft_options(spec));
+        }
+    }
+    Ok(group)
 }
 
 /// Raft's pace. A consenter that is alone has nobody to wait for, and leads a second after its start; among several,
@@ -262,6 +306,34 @@ fn raft_options(service: &OrderingService) -> Value {
         "HeartbeatTick": 1,
         "MaxInflightBlocks": 5,
         "SnapshotIntervalSize": "16 MB",
+    })
+}
+
+/// SmartBFT's pace: a leader that is silent for [`BFT_LEADER_SILENCE`] is replaced, and a replacement that is silent
+/// too gives way as soon. Fabric's own pace takes more than a minute.
+///
+/// Sizes of batches come from the channel's, which the orderers put over these; the interval does not.
+fn bft_options(spec: &Consortium) -> Value {
+    let batch = &spec.channel;
+    json!({
+        "RequestBatchMaxCount": batch.max_message_count,
+        "RequestBatchMaxBytes": BATCH_BYTES_MAX,
+        "RequestBatchMaxInterval": format!("{}ms", batch.batch_timeout_ms),
+        "IncomingMessageBufferSize": 200,
+        "RequestPoolSize": 100_000,
+        "RequestForwardTimeout": "2s",
+        "RequestComplainTimeout": "6s",
+        "RequestAutoRemoveTimeout": "3m",
+        "ViewChangeResendInterval": "2s",
+        "ViewChangeTimeout": "5s",
+        "LeaderHeartbeatTimeout": BFT_LEADER_SILENCE,
+        "LeaderHeartbeatCount": 10,
+        "CollectTimeout": "1s",
+        // A node hears of what it missed by the next heartbeat; asking at its start, it waits for those not there yet.
+        "SyncOnStart": false,
+        "SpeedUpViewChange": false,
+        // 1 is off. configtxgen says it turns rotation off, and does so after it has written the options.
+        "LeaderRotation": 1,
     })
 }
 
@@ -330,6 +402,27 @@ mod tests {
                 json!({ capability: true })
             );
         }
+    }
+
+    #[test]
+    fn bft_consenters_are_mapped_and_their_pace_follows_the_channel() {
+        let text = DEFAULT
+            .replacen("\"raft\"", "\"bft\"", 1)
+            .replacen(r#"["orderer0"]"#, r#"["a", "b", "c", "d"]"#, 1)
+            .replacen("batch_timeout_ms = 200", "batch_timeout_ms = 150", 1);
+        let configtx = document(&Consortium::parse(&text).unwrap(), "3.1.1");
+        let orderer = &configtx["Profiles"][PROFILE]["Orderer"];
+        assert_eq!(orderer["OrdererType"], "BFT");
+        assert_eq!(orderer.get("EtcdRaft"), None);
+        let consenters = orderer["ConsenterMapping"].as_array().unwrap();
+        let ids: Vec<_> = consenters.iter().map(|consenter| consenter["ID"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [1, 2, 3, 4]);
+        assert_eq!(consenters[3]["MSPID"], "OrdererMSP");
+        assert!(consenters[3]["Identity"].as_str().unwrap().ends_with("d.orderer.example.com-cert.pem"));
+        assert_eq!(orderer["SmartBFT"]["RequestBatchMaxInterval"], "150ms");
+        assert_eq!(orderer["SmartBFT"]["LeaderRotation"], 1);
+        assert_eq!(orderer["Organizations"][0]["OrdererEndpoints"].as_array().unwrap().len(), 4);
+        assert_eq!(orderer.get("Addresses"), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A Hyperledger Fabric consortium as data, and the idempotent steps that make it real without Docker.
 //!
 //! ```no_run
+//! use std::collections::BTreeMap;
+//!
 //! use hlf_network::builder::BuilderProgram;
 //! use hlf_network::fabric::Search;
 //! use hlf_network::network::{Network, Options};
@@ -12,6 +14,7 @@
 //!     binaries: Search::from_environment(consortium.fabric, "/home/me/.cache/fabric-networks"),
 //!     builder: BuilderProgram { program: "/usr/bin/my-tool".into(), args: vec!["builder".into()] },
 //!     chaincode: None,
+//!     chaincode_of: BTreeMap::new(),
 //! };
 //! let network = Network::new("state".as_ref(), consortium)?;
 //! network.up(&options, &|event: &Event<'_>| eprintln!("{event:?}")).await?;
@@ -25,6 +28,11 @@
 //! certificates, ports, the channel's first block, orderers and peers as native processes, their joining, and an
 //! external chaincode service of each organisation with mutual TLS. It can be interrupted anywhere and run again.
 //! `down` finds by [`process::MARKER`] exactly what `up` started, whatever became of the program that did.
+//!
+//! The ordering service is Raft of one or more consenters, or, with Fabric 3, BFT of four or more, whose dead leader is
+//! replaced within 15 seconds. Organisations may have several peers each, agree on an endorsement policy and on private
+//! data collections, and run programs of their own under one chaincode definition.
+//! [`network::Network::peer_environment`] makes Fabric's own command line work on all of it.
 //!
 //! # What it is not
 //!

@@ -1,8 +1,10 @@
 //! A chaincode's way onto a channel: install, approve, readiness, commit.
 
+mod terms;
+
 use std::time::Duration;
 
-use hlf_gateway::{Endorser, EndorserError, Gateway, ProposalError, TransactionError};
+use hlf_gateway::{EndorseError, Endorser, EndorserError, Gateway, ProposalError, TransactionError};
 use hlf_protos::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
     CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
@@ -17,6 +19,8 @@ use crate::progress::Step;
 use crate::spec::Chaincode;
 use crate::wait::{self, Look, WaitError};
 
+pub(crate) use terms::Terms;
+
 const LIFECYCLE: &str = "_lifecycle";
 
 /// How long peers may take to find each other and take part in a transaction.
@@ -24,6 +28,9 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// The call that every chaincode of the contract API answers, and every other refuses by itself.
 const METADATA: &str = "org.hyperledger.fabric:GetMetadata";
+
+/// What a gateway says of endorsers that answered differently.
+const DISAGREEMENT: &str = "ProposalResponsePayloads do not match";
 
 /// Why a chaincode did not get onto the channel.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +77,30 @@ pub enum LifecycleError {
         /// The only sequence that Fabric would accept for a change.
         next: i64,
     },
+    /// The definition in force under the spec's sequence says something else.
+    #[error(
+        "chaincode `{name}` has another {what} on the channel under sequence {sequence}; write {next} in the spec to change it"
+    )]
+    Redefined {
+        /// The chaincode.
+        name: String,
+        /// What differs.
+        what: &'static str,
+        /// The sequence in force.
+        sequence: i64,
+        /// The only sequence that Fabric would accept for a change.
+        next: i64,
+    },
+    /// Fabric never drops a collection, nor changes when its data is forgotten.
+    #[error(
+        "collection `{collection}` of chaincode `{name}` is in force; keep it in the spec, with its `block_to_live`"
+    )]
+    Collection {
+        /// The chaincode.
+        name: String,
+        /// The collection.
+        collection: String,
+    },
     /// A transaction could not be proposed.
     #[error("{what} could not be proposed")]
     Proposal {
@@ -105,7 +136,7 @@ pub(crate) struct Member {
 pub(crate) struct Definition<'a> {
     pub(crate) channel: &'a str,
     pub(crate) chaincode: &'a Chaincode,
-    pub(crate) package_id: &'a str,
+    pub(crate) terms: Terms,
 }
 
 /// Installs a package on a peer; false when it was there.
@@ -133,36 +164,77 @@ pub(crate) async fn install(
 
 impl Definition<'_> {
     /// The sequence in force, 0 when the chaincode is not defined on the channel.
-    pub(crate) async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
+    async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
         match member.peers.first() {
-            Some((host, endorser)) => committed_sequence(self, host, endorser).await,
+            Some((host, endorser)) => {
+                committed_sequence(self.channel, &self.chaincode.name, host, endorser).await
+            }
             None => Ok(0),
         }
     }
 
-    /// Demands that the spec's sequence is the one in force or the next.
-    pub(crate) fn demand_sequence(&self, committed: i64) -> Result<(), LifecycleError> {
+    /// Demands that the spec's definition is the one in force or one that Fabric would let follow it, and returns
+    /// the sequence in force, 0 for none.
+    pub(crate) async fn demand_next(&self, member: &Member) -> Result<i64, LifecycleError> {
+        let in_force = match member.peers.first() {
+            Some((host, endorser)) => in_force(self.channel, &self.chaincode.name, host, endorser).await?,
+            None => None,
+        };
+        let committed = in_force.as_ref().map_or(0, |definition| definition.sequence);
+        let name = || self.chaincode.name.clone();
         let wanted = i64::from(self.chaincode.sequence);
         let next = committed.saturating_add(1);
-        if wanted == next || (wanted == committed && committed > 0) {
-            Ok(())
+        let Some(in_force) = in_force else {
+            return if wanted == next {
+                Ok(committed)
+            } else {
+                Err(LifecycleError::Sequence { name: name(), committed, wanted, next })
+            };
+        };
+        let collections = in_force.collections.as_ref();
+        if wanted == committed {
+            let what = if in_force.version == self.chaincode.version {
+                self.terms.difference(&in_force.validation_parameter, collections)
+            } else {
+                Some("version")
+            };
+            match what {
+                None => Ok(committed),
+                Some(what) => {
+                    Err(LifecycleError::Redefined { name: name(), what, sequence: committed, next })
+                }
+            }
+        } else if wanted == next {
+            match self.terms.broken_collection(collections) {
+                None => Ok(committed),
+                Some(collection) => {
+                    Err(LifecycleError::Collection { name: name(), collection: collection.to_owned() })
+                }
+            }
         } else {
-            Err(LifecycleError::Sequence { name: self.chaincode.name.clone(), committed, wanted, next })
+            Err(LifecycleError::Sequence { name: name(), committed, wanted, next })
         }
     }
 
-    /// Approves the definition with this package for one organisation; false when it had.
-    pub(crate) async fn approve(&self, step: &Step<'_>, member: &Member) -> Result<bool, LifecycleError> {
-        if self.is_approved(member).await? {
+    /// Approves the definition with a package for one organisation; false when it had.
+    pub(crate) async fn approve(
+        &self,
+        step: &Step<'_>,
+        member: &Member,
+        package_id: &str,
+    ) -> Result<bool, LifecycleError> {
+        if self.is_approved(member, package_id).await? {
             return Ok(false);
         }
         let args = ApproveChaincodeDefinitionForMyOrgArgs {
             sequence: i64::from(self.chaincode.sequence),
             name: self.chaincode.name.clone(),
             version: self.chaincode.version.clone(),
+            validation_parameter: self.terms.validation_parameter(),
+            collections: self.terms.collections.clone(),
             source: Some(ChaincodeSource {
                 r#type: Some(chaincode_source::Type::LocalPackage(chaincode_source::Local {
-                    package_id: self.package_id.to_owned(),
+                    package_id: package_id.to_owned(),
                 })),
             }),
             ..Default::default()
@@ -173,7 +245,7 @@ impl Definition<'_> {
             ("approval", "ApproveChaincodeDefinitionForMyOrg"),
             std::slice::from_ref(&member.msp_id),
             args.encode_to_vec(),
-            || self.is_approved(member),
+            || self.is_approved(member, package_id),
         )
         .await?;
         Ok(true)
@@ -194,6 +266,8 @@ impl Definition<'_> {
             sequence: i64::from(self.chaincode.sequence),
             name: self.chaincode.name.clone(),
             version: self.chaincode.version.clone(),
+            validation_parameter: self.terms.validation_parameter(),
+            collections: self.terms.collections.clone(),
             ..Default::default()
         };
         let what = format!("every organisation's approval to reach `{}`", member.msp_id);
@@ -224,6 +298,8 @@ impl Definition<'_> {
             sequence: i64::from(self.chaincode.sequence),
             name: self.chaincode.name.clone(),
             version: self.chaincode.version.clone(),
+            validation_parameter: self.terms.validation_parameter(),
+            collections: self.terms.collections.clone(),
             ..Default::default()
         };
         let all: Vec<String> = members.iter().map(|member| member.msp_id.clone()).collect();
@@ -260,8 +336,10 @@ impl Definition<'_> {
                     .map_err(|source| LifecycleError::Proposal { what: "a test call", source })?;
                 Ok::<_, LifecycleError>(match proposal.endorse().await {
                     Ok(_) => Look::Holds(()),
-                    // A refusal by the chaincode itself is an answer.
+                    // A refusal by the chaincode itself is an answer, and so are answers that do not agree: each
+                    // organisation may run a program of its own, and describe it in its own words.
                     Err(error) if error.chaincode_response().is_some() => Look::Holds(()),
+                    Err(error) if disagreed(&error) => Look::Holds(()),
                     Err(error) => Look::NotYet(wait::chain(&error)),
                 })
             })
@@ -270,7 +348,7 @@ impl Definition<'_> {
         Ok(())
     }
 
-    async fn is_approved(&self, member: &Member) -> Result<bool, LifecycleError> {
+    async fn is_approved(&self, member: &Member, package_id: &str) -> Result<bool, LifecycleError> {
         let args = QueryApprovedChaincodeDefinitionArgs {
             name: self.chaincode.name.clone(),
             sequence: i64::from(self.chaincode.sequence),
@@ -287,10 +365,12 @@ impl Definition<'_> {
             Err(error) => return Err(error),
         };
         let package = approved.source.and_then(|source| source.r#type);
-        Ok(approved.version == self.chaincode.version
+        let same_terms = approved.version == self.chaincode.version
+            && self.terms.difference(&approved.validation_parameter, approved.collections.as_ref()).is_none();
+        Ok(same_terms
             && matches!(
                 package,
-                Some(chaincode_source::Type::LocalPackage(local)) if local.package_id == self.package_id
+                Some(chaincode_source::Type::LocalPackage(local)) if local.package_id == package_id
             ))
     }
 
@@ -328,6 +408,10 @@ impl Definition<'_> {
             Ok(match contract.submit(proposal).await {
                 Ok(_) => Look::NotYet("it is committed, and not yet in the peer's state".to_owned()),
                 Err(TransactionError::Endorse(error)) if error.chaincode_response().is_some() => {
+                    // What was sent before may have come into force since the look, which Fabric refuses to repeat.
+                    if holds().await? {
+                        return Ok(Look::Holds(()));
+                    }
                     return Err(refused(TransactionError::Endorse(error)));
                 }
                 Err(error) => Look::NotYet(wait::chain(&error)),
@@ -339,17 +423,27 @@ impl Definition<'_> {
 
 /// The sequence in force as one peer knows it, 0 when the chaincode is not defined on the channel.
 pub(crate) async fn committed_sequence(
-    definition: &Definition<'_>,
+    channel: &str,
+    chaincode: &str,
     host: &str,
     endorser: &Endorser,
 ) -> Result<i64, LifecycleError> {
-    let args = QueryChaincodeDefinitionArgs { name: definition.chaincode.name.clone() };
+    let in_force = in_force(channel, chaincode, host, endorser).await?;
+    Ok(in_force.map_or(0, |definition| definition.sequence))
+}
+
+/// The definition in force as one peer knows it.
+async fn in_force(
+    channel: &str,
+    chaincode: &str,
+    host: &str,
+    endorser: &Endorser,
+) -> Result<Option<QueryChaincodeDefinitionResult>, LifecycleError> {
+    let args = QueryChaincodeDefinitionArgs { name: chaincode.to_owned() };
     let what = "looking for the chaincode's definition";
-    let answer: Result<QueryChaincodeDefinitionResult, _> =
-        ask(endorser, (what, host), definition.channel, "QueryChaincodeDefinition", &args).await;
-    match answer {
-        Ok(definition) => Ok(definition.sequence),
-        Err(error) if is_not_there(&error) => Ok(0),
+    match ask(endorser, (what, host), channel, "QueryChaincodeDefinition", &args).await {
+        Ok(definition) => Ok(Some(definition)),
+        Err(error) if is_not_there(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -369,6 +463,11 @@ async fn ask<R: Message + Default>(
         .await
         .map_err(|source| LifecycleError::Peer { what, host: host.to_owned(), source })?;
     R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer { host: host.to_owned(), source })
+}
+
+/// Whether endorsers answered, and not all the same.
+fn disagreed(error: &EndorseError) -> bool {
+    error.peers().iter().any(|peer| peer.message.contains(DISAGREEMENT))
 }
 
 /// Whether a query's refusal says that there is no such definition.

@@ -2,6 +2,7 @@
 
 mod claim;
 mod deploy;
+mod environment;
 mod nodes;
 mod reach;
 mod status;
@@ -21,6 +22,7 @@ use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization};
 
 pub use claim::StateError;
+pub use environment::{EnvironmentError, PeerEnvironment};
 pub use status::{ChaincodeStatus, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 

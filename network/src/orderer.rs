@@ -12,7 +12,7 @@ use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, loopback, port};
 use crate::overlay::Overlay;
 use crate::ports::Ports;
 use crate::process::Service;
-use crate::spec::OrderingService;
+use crate::spec::{Consensus, OrderingService};
 
 /// Writes an orderer's folder and describes its process.
 pub(crate) fn prepare(
@@ -58,6 +58,10 @@ fn configure(
 ) -> Result<(), NodeError> {
     let home = folder(layout, orderer, host);
     let data = layout.node(host).join("data");
+    let protocol = match orderer.consensus {
+        Consensus::Raft => "raft",
+        Consensus::Bft => "bft",
+    };
     let tls = home.join("tls");
     let certificate = json!(tls.join("server.crt"));
     let key = json!(tls.join("server.key"));
@@ -74,8 +78,8 @@ fn configure(
         .set("General.Cluster.ClientCertificate", certificate.clone())?
         .set("General.Cluster.ClientPrivateKey", key.clone())?
         .set("FileLedger.Location", json!(data.join("ledger")))?
-        .set("Consensus.WALDir", json!(data.join("raft/wal")))?
-        .set("Consensus.SnapDir", json!(data.join("raft/snapshots")))?
+        .set("Consensus.WALDir", json!(data.join(protocol).join("wal")))?
+        .set("Consensus.SnapDir", json!(data.join(protocol).join("snapshots")))?
         .set("ChannelParticipation.Enabled", true)?
         .set("Admin.ListenAddress", loopback(ports, host, ADMIN)?)?
         .set("Admin.TLS.Enabled", true)?

@@ -1,14 +1,18 @@
 //! Ports: chosen once, kept with the network, and named with their holder when somebody else has one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
-use crate::process::command_line;
+use crate::layout::Layout;
+use crate::process::{MARKER, command_line};
 
 /// Chosen ports are below Linux's range for outgoing connections, which would otherwise take one now and then.
 const LOWEST: u16 = 20_000;
@@ -19,6 +23,34 @@ const HIGHEST: u16 = 31_999;
 #[serde(transparent)]
 pub(crate) struct Ports {
     chosen: BTreeMap<String, BTreeMap<String, u16>>,
+    #[serde(skip)]
+    reserved: Reserved,
+}
+
+/// Ports that were chosen just now: nobody else who asks the same way is given them while this lives, though nothing
+/// may listen on them yet.
+///
+/// Each is a socket with a name of its own in Linux's abstract namespace, which the kernel forgets with its process.
+#[derive(Debug, Clone, Default)]
+struct Reserved(Vec<Arc<UnixDatagram>>);
+
+impl PartialEq for Reserved {
+    /// Who holds them makes no difference to which ports they are.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Reserved {}
+
+impl Reserved {
+    /// Reserves a port; false when somebody else has.
+    fn take(&mut self, port: u16) -> bool {
+        let name = format!("hlf-network/port/{port}");
+        let taken =
+            unix::SocketAddr::from_abstract_name(name).and_then(|name| UnixDatagram::bind_addr(&name));
+        taken.map(|socket| self.0.push(Arc::new(socket))).is_ok()
+    }
 }
 
 /// Why ports could not be had.
@@ -85,15 +117,14 @@ impl Ports {
     ) -> Result<Self, PortError> {
         let mut ports = Self::read(path)?;
         let before = ports.clone();
-        // Held until all are chosen, so that none is chosen twice.
-        let mut held = Vec::new();
+        let mut taken = None;
         for (process, purposes) in wanted {
             let of_process = ports.chosen.entry(process).or_default();
             for purpose in purposes {
                 if !of_process.contains_key(*purpose) {
-                    let (port, listener) = free_port()?;
+                    let taken = taken.get_or_insert_with(|| of_running_networks(path));
+                    let port = free_port(taken, &mut ports.reserved)?;
                     of_process.insert((*purpose).to_owned(), port);
-                    held.push(listener);
                 }
             }
         }
@@ -138,15 +169,28 @@ fn listen(port: u16) -> Option<TcpListener> {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).ok()
 }
 
-fn free_port() -> Result<(u16, TcpListener), PortError> {
+/// The ports of other networks of which anything runs: not all of their processes need listen now.
+fn of_running_networks(own: &Path) -> BTreeSet<u16> {
+    let folders: BTreeSet<_> =
+        crate::process::all().filter_map(|pid| crate::process::variable_of(pid, MARKER)).collect();
+    folders
+        .into_iter()
+        .map(|folder| Layout::new(folder.into()).ports())
+        .filter(|path| path != own)
+        .filter_map(|path| Ports::read(&path).ok())
+        .flat_map(|ports| ports.chosen.into_values().flat_map(BTreeMap::into_values))
+        .collect()
+}
+
+fn free_port(taken: &BTreeSet<u16>, reserved: &mut Reserved) -> Result<u16, PortError> {
     let span = HIGHEST - LOWEST + 1;
-    // A start of its own keeps two networks that are made at the same time apart.
+    // A start of its own keeps networks apart, those that are down as well.
     let mut seed = [0; 2];
     getrandom::fill(&mut seed).map_err(|_| PortError::NoneFree)?;
     let start = u16::from_le_bytes(seed) % span;
     (0..span)
         .map(|step| LOWEST + (start + step) % span)
-        .find_map(|port| listen(port).map(|listener| (port, listener)))
+        .find(|port| !taken.contains(port) && listen(*port).is_some() && reserved.take(*port))
         .ok_or(PortError::NoneFree)
 }
 
@@ -210,12 +254,39 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_with_its_holder() {
-        let (port, listener) = free_port().unwrap();
+        let port = free_port(&BTreeSet::new(), &mut Reserved::default()).unwrap();
+        let listener = listen(port).unwrap();
         let error = demand_free("peer0", &[port]).unwrap_err();
         let PortError::InUse { holder, .. } = &error else { panic!("{error:?}") };
         assert!(matches!(holder, Holder::Process { pid, .. } if *pid == std::process::id()), "{error}");
         drop(listener);
         demand_free("peer0", &[port]).unwrap();
+    }
+
+    #[test]
+    fn ports_of_a_network_that_runs_are_left_to_it() {
+        let other = tempfile::tempdir().unwrap();
+        let ports = Ports::keep(&other.path().join("ports.json"), [("a".to_owned(), PURPOSES)]).unwrap();
+        let mut process =
+            std::process::Command::new("sleep").arg("1000").env(MARKER, other.path()).spawn().unwrap();
+        let own = other.path().with_extension("own").join("ports.json");
+        let seen = of_running_networks(&own);
+        let of_own = of_running_networks(&other.path().join("ports.json"));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(ports.of("a").iter().all(|port| seen.contains(port)));
+        assert!(ports.of("a").iter().all(|port| !of_own.contains(port)));
+    }
+
+    #[test]
+    fn a_port_is_chosen_by_one_at_a_time() {
+        let mut one = Reserved::default();
+        let port = free_port(&BTreeSet::new(), &mut one).unwrap();
+        let all_but_it: BTreeSet<u16> = (LOWEST..=HIGHEST).filter(|other| *other != port).collect();
+        let mut other = Reserved::default();
+        assert!(matches!(free_port(&all_but_it, &mut other), Err(PortError::NoneFree)));
+        drop(one);
+        assert_eq!(free_port(&all_but_it, &mut other).unwrap(), port);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct Profile {
     pub tls_ca: PathBuf,
     /// Folders of its users, by name, with `msp` and `tls` in each.
     pub users: BTreeMap<String, PathBuf>,
+    /// Folder of Fabric's programs that the network was stood up with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programs: Option<PathBuf>,
 }
 
 /// A peer and how to reach it.
@@ -97,8 +100,11 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] when the CA's certificate cannot be read.
     pub fn gateway(&self) -> Result<Endpoint, ProfileError> {
-        let peer = self.peers.first().ok_or_else(|| ProfileError::NoPeer(self.tls_ca.clone()))?;
-        Ok(Endpoint::tls(peer.address.clone(), files::read(&self.tls_ca)?))
+        Ok(Endpoint::tls(self.first_peer()?.address.clone(), files::read(&self.tls_ca)?))
+    }
+
+    pub(crate) fn first_peer(&self) -> Result<&PeerProfile, ProfileError> {
+        self.peers.first().ok_or_else(|| ProfileError::NoPeer(self.tls_ca.clone()))
     }
 
     /// The MSP folder of a user, by the name it has in the spec.
@@ -134,6 +140,7 @@ mod tests {
             chaincode_service: None,
             tls_ca: home.path().join("ca.crt"),
             users: [("Admin".to_owned(), home.path().join("Admin"))].into(),
+            programs: None,
         };
         profile.write(&path).unwrap();
         assert_eq!(Profile::read(&path).unwrap(), profile);

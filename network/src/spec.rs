@@ -29,26 +29,32 @@
 //! ```
 
 mod check;
+mod policy;
+mod shape;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fabric::Version;
 
 pub use check::SpecError;
 pub(crate) use check::is_user_name;
+pub use policy::{EndorsementPolicy, PolicyError};
+pub use shape::Orderers;
 
 /// The default consortium: two organisations with one peer each, one Raft consenter.
 pub const DEFAULT: &str = include_str!("spec/default.toml");
 
 /// Organisations, an ordering service and one channel between them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Consortium {
     /// Fabric's release, which decides capabilities and, when none is found, what is built.
     #[serde(with = "release")]
+    #[schemars(with = "String")]
     pub fabric: Version,
     /// The one channel.
     pub channel: Channel,
@@ -62,7 +68,7 @@ pub struct Consortium {
 }
 
 /// The channel and how its blocks are cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Channel {
@@ -80,7 +86,7 @@ pub struct Channel {
 }
 
 /// How many organisations must endorse, each by one of its peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Endorsement {
     /// Any one of them.
@@ -93,7 +99,7 @@ pub enum Endorsement {
 }
 
 /// The organisation that orders, and its nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OrderingService {
@@ -109,16 +115,18 @@ pub struct OrderingService {
 }
 
 /// The consensus protocol of an ordering service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Consensus {
     /// Fabric's `etcdraft`: survives stopped nodes, not lying ones.
     #[default]
     Raft,
+    /// Fabric 3's `BFT`: of 3f + 1 nodes, f may stop or lie; at least four.
+    Bft,
 }
 
 /// A member of the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Organization {
@@ -135,7 +143,7 @@ pub struct Organization {
 }
 
 /// An identity of an organisation, issued by its development CA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Name of its folder, `NAME@DOMAIN`: letters, digits, `.`, `_` and `-`, 1–64 characters.
@@ -154,7 +162,7 @@ pub struct User {
 }
 
 /// The role that an MSP reads from a certificate's organisational unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeOu {
     /// Submits transactions.
@@ -181,7 +189,30 @@ impl NodeOu {
 }
 
 /// A chaincode definition on the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// ```
+/// # let others = hlf_network::spec::DEFAULT;
+/// let definition = r#"
+///     [chaincode]
+///     name = "shelf"
+///     label = "shelf_1"
+///     endorsement = "AND('NorthMSP.peer', 'SouthMSP.peer')"
+///
+///     [[chaincode.packages]]
+///     organization = "south"
+///     label = "shelf_of_south"
+///
+///     [[chaincode.collections]]
+///     name = "prices"
+///     members = ["north", "south"]
+///     required_peers = 1
+///     block_to_live = 1000
+/// "#;
+/// let consortium = hlf_network::spec::Consortium::parse(&format!("{others}\n{definition}"))?;
+/// assert_eq!(consortium.chaincode.unwrap().collections.len(), 1);
+/// # Ok::<(), hlf_network::spec::SpecError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Chaincode {
@@ -195,6 +226,58 @@ pub struct Chaincode {
     /// Sequence of the definition, from 1, one more with every change.
     #[serde(default = "defaults::sequence")]
     pub sequence: u32,
+    /// Whose peers must endorse its transactions; absent for the channel's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement: Option<EndorsementPolicy>,
+    /// Organisations that run a package of their own under the same definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<OwnPackage>,
+    /// Private data that only some organisations' peers hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collection>,
+}
+
+/// One organisation's own package of a chaincode: another implementation of what all agreed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPackage {
+    /// The organisation's name.
+    pub organization: String,
+    /// Label of its package, other than the chaincode's.
+    pub label: String,
+}
+
+/// A private data collection: its members' peers hold the data, and the channel its hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Collection {
+    /// Its name: letters, digits, `-` and `_`, not `_` first, 1–128 characters.
+    pub name: String,
+    /// Names of the organisations that hold the data.
+    pub members: Vec<String>,
+    /// Peers of members that must have the data before a transaction is endorsed, the endorsing one not counted.
+    #[serde(default)]
+    pub required_peers: u16,
+    /// Peers of members that are given the data at endorsement; the others fetch it when the block comes.
+    #[serde(default = "defaults::max_peers")]
+    pub max_peers: u16,
+    /// Number of blocks after which peers forget the data; 0 for never. It cannot change later.
+    #[serde(default)]
+    pub block_to_live: u64,
+    /// Whether only members' clients may read.
+    #[serde(default = "defaults::yes")]
+    pub member_only_read: bool,
+    /// Whether only members' clients may write.
+    #[serde(default = "defaults::yes")]
+    pub member_only_write: bool,
+    /// Whose peers must endorse writes to it; absent for the chaincode's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement: Option<EndorsementPolicy>,
+}
+
+/// The JSON Schema of a consortium's document, for editors.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Consortium).to_value()
 }
 
 impl Consortium {
@@ -232,9 +315,9 @@ impl Consortium {
     /// Sets the chaincode on the channel.
     ///
     /// # Errors
-    /// [`SpecError`] when Fabric would refuse its name, label or sequence.
+    /// [`SpecError`] when Fabric would refuse it, or it names organisations or peers that are not there.
     pub fn set_chaincode(&mut self, chaincode: Chaincode) -> Result<(), SpecError> {
-        chaincode.check()?;
+        chaincode.check(&self.organizations)?;
         self.chaincode = Some(chaincode);
         Ok(())
     }
@@ -253,7 +336,18 @@ impl Chaincode {
             version: defaults::chaincode_version(),
             label: label.into(),
             sequence: defaults::sequence(),
+            endorsement: None,
+            packages: Vec::new(),
+            collections: Vec::new(),
         }
+    }
+
+    /// The label of an organisation's package, by the organisation's name.
+    pub fn label_of(&self, organization: &str) -> &str {
+        self.packages
+            .iter()
+            .find(|package| package.organization == organization)
+            .map_or(&self.label, |package| &package.label)
     }
 }
 
@@ -287,6 +381,14 @@ mod defaults {
 
     pub(super) fn chaincode_version() -> String {
         "1.0".to_owned()
+    }
+
+    pub(super) const fn max_peers() -> u16 {
+        1
+    }
+
+    pub(super) const fn yes() -> bool {
+        true
     }
 
     pub(super) const fn sequence() -> u32 {

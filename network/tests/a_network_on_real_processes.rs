@@ -19,13 +19,13 @@ use hlf_network::fabric::Search;
 use hlf_network::network::{DownError, Network, NodeKind, Options, StateError, UpError};
 use hlf_network::package::Package;
 use hlf_network::process::{Ensured, MARKER, ProcessError, Service};
-use hlf_network::spec::Consortium;
+use hlf_network::spec::{Consortium, DEFAULT};
 use hlf_network::{Event, LockError, PortError, Quiet};
 
 use bench::{Bench, cache_dir, document, marked, no_chaincode, say, told};
 
 /// Three organisations, one of them with two peers, and three consenters.
-fn larger_document() -> String {
+fn larger_document(release: &str) -> String {
     let east = r#"
         [[organizations]]
         name = "east"
@@ -37,8 +37,8 @@ fn larger_document() -> String {
         name = "Admin"
         node_ou = "admin"
     "#;
-    let document = document().replacen(r#"["orderer0"]"#, r#"["orderer0", "orderer1", "orderer2"]"#, 1);
-    document + east
+    let consenters = r#"["orderer0", "orderer1", "orderer2"]"#;
+    DEFAULT.replacen("3.1.1", release, 1).replacen(r#"["orderer0"]"#, consenters, 1) + east
 }
 
 fn network_of(bench: &Bench, document: &str) -> Network {
@@ -172,9 +172,18 @@ async fn the_default_network_stands_is_found_again_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_larger_consortium_stands_and_survives_its_leader() {
-    let bench = Bench::new("larger");
-    let network = network_of(&bench, &larger_document());
+async fn a_larger_consortium_of_fabric_3_stands_and_survives_its_leader() {
+    a_larger_consortium_stands_and_survives_its_leader("3.1.1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_consortium_of_fabric_2_5_stands_and_survives_its_leader() {
+    a_larger_consortium_stands_and_survives_its_leader("2.5.9").await;
+}
+
+async fn a_larger_consortium_stands_and_survives_its_leader(release: &str) {
+    let bench = Bench::new(&format!("larger-{release}"));
+    let network = network_of(&bench, &larger_document(release));
     let options = no_chaincode(network.spec());
     if let Err(error) = network.up(&options, &say).await {
         panic!("{}", told(&error));

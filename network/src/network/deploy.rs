@@ -1,51 +1,70 @@
 //! The chaincode: its services, its package, its definition on the channel.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::up::{ChaincodeProgram, START_LIMIT, Stand, UpError, said};
-use super::{chaincode_service, make_parent, package_file};
+use super::{Network, chaincode_service, make_parent, package_file};
 use crate::ca::TlsFiles;
 use crate::files;
-use crate::lifecycle::{self, Definition, Member};
+use crate::lifecycle::{self, Definition, Member, Terms};
 use crate::node::{self, LISTEN};
 use crate::package::Package;
 use crate::ports::Ports;
 use crate::process::Service;
 use crate::progress::{self, Step};
-use crate::spec::Chaincode;
 use crate::wait::{self, Look};
 
 impl Stand<'_> {
     /// Runs the chaincode's services and brings its definition onto the channel.
-    pub(super) async fn deploy(&self, ports: &Ports, members: &[Member]) -> Result<Option<Package>, UpError> {
-        let (Some(chaincode), Some(program)) = (&self.network.spec.chaincode, &self.options.chaincode) else {
+    ///
+    /// Returns each organisation's package, in the spec's order.
+    pub(super) async fn deploy(
+        &self,
+        ports: &Ports,
+        members: &[Member],
+    ) -> Result<Option<Vec<Package>>, UpError> {
+        let Network { spec, layout, .. } = self.network;
+        let (Some(chaincode), Some(program)) = (&spec.chaincode, &self.options.chaincode) else {
             progress::skipped(self.progress, "chaincode", "the network has none");
             return Ok(None);
         };
-        let package = Package::of_service(&chaincode.label).map_err(UpError::Package)?;
-        let file = package_file(&self.network.layout, package.label());
-        make_parent(&file)?;
-        files::replace(&file, files::PUBLIC, package.bytes())?;
-        let id = package.id();
-        self.run_chaincode(ports, &id, program).await?;
-        self.install(members, &package).await?;
-        self.define(members, chaincode, &id).await?;
-        Ok(Some(package))
+        // Before any service is started anew: a definition that Fabric would refuse leaves what runs as it is.
+        let terms = Terms::of(chaincode, &spec.organizations);
+        let definition = Definition { channel: &spec.channel.name, chaincode, terms };
+        let committed = match members.first() {
+            Some(first) => definition.demand_next(first).await?,
+            None => 0,
+        };
+        let mut packages = Vec::new();
+        for organization in &spec.organizations {
+            let label = chaincode.label_of(&organization.name);
+            let package = Package::of_service(label).map_err(UpError::Package)?;
+            let file = package_file(layout, package.label());
+            make_parent(&file)?;
+            files::replace(&file, files::PUBLIC, package.bytes())?;
+            packages.push(package);
+        }
+        self.run_chaincode(ports, &packages, program).await?;
+        self.install(members, &packages).await?;
+        self.define(members, &definition, &packages, committed).await?;
+        Ok(Some(packages))
     }
 
     async fn run_chaincode(
         &self,
         ports: &Ports,
-        package_id: &str,
+        packages: &[Package],
         program: &ChaincodeProgram,
     ) -> Result<(), UpError> {
         let step = Step::begin(self.progress, "chaincode services, one of each organisation");
         let mut services = Vec::new();
-        for organization in &self.network.spec.organizations {
+        for (organization, package) in self.network.spec.organizations.iter().zip(packages) {
             let name = chaincode_service(organization);
             let address = node::loopback(ports, &name, LISTEN)?;
             let (server, _) = self.network.ca(organization)?.service("chaincode")?;
-            services.push(chaincode_process(name, address, package_id, program, &server, ports));
+            let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
+            services.push(chaincode_process(name, address, &package.id(), program, &server, ports));
         }
         let started = self.network.supervisor.ensure_all(&services).await?;
         for service in &services {
@@ -66,17 +85,21 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn install(&self, members: &[Member], package: &Package) -> Result<(), UpError> {
+    async fn install(&self, members: &[Member], packages: &[Package]) -> Result<(), UpError> {
         let step = Step::begin(self.progress, "chaincode package");
         let mut installed = 0_usize;
-        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
-            step.waiting(&format!("`{host}` to install it"));
-            let new = lifecycle::install(endorser, host, package).await?;
-            installed = installed.saturating_add(usize::from(new));
+        for (member, package) in members.iter().zip(packages) {
+            for (host, endorser) in &member.peers {
+                step.waiting(&format!("`{host}` to install it"));
+                let new = lifecycle::install(endorser, host, package).await?;
+                installed = installed.saturating_add(usize::from(new));
+            }
         }
+        let ids: BTreeSet<String> = packages.iter().map(Package::id).collect();
+        let ids = ids.into_iter().collect::<Vec<_>>().join(", ");
         step.done(&match installed {
-            0 => format!("installed already: {}", package.id()),
-            _ => format!("installed on {installed} peers: {}", package.id()),
+            0 => format!("installed already: {ids}"),
+            _ => format!("installed on {installed} peers: {ids}"),
         });
         Ok(())
     }
@@ -84,18 +107,14 @@ impl Stand<'_> {
     async fn define(
         &self,
         members: &[Member],
-        chaincode: &Chaincode,
-        package_id: &str,
+        definition: &Definition<'_>,
+        packages: &[Package],
+        committed: i64,
     ) -> Result<(), UpError> {
-        let definition = Definition { channel: &self.network.spec.channel.name, chaincode, package_id };
+        let chaincode = definition.chaincode;
         let step = Step::begin(self.progress, format!("chaincode `{}` on the channel", chaincode.name));
-        let Some(first) = members.first() else {
-            return Ok(());
-        };
-        let committed = definition.committed_sequence(first).await?;
-        definition.demand_sequence(committed)?;
-        for member in members {
-            definition.approve(&step, member).await?;
+        for (member, package) in members.iter().zip(packages) {
+            definition.approve(&step, member, &package.id()).await?;
         }
         let new = committed != i64::from(chaincode.sequence);
         if new {

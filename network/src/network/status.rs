@@ -1,5 +1,6 @@
 //! What of a network runs, and what it says of itself.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hlf_gateway::{Deadlines, Endorser};
@@ -9,7 +10,7 @@ use super::reach::client_tls;
 use super::{Network, chaincode_service, package_file};
 use crate::channel;
 use crate::fabric::Version;
-use crate::lifecycle::{self, Definition};
+use crate::lifecycle;
 use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
 use crate::operations::Operations;
 use crate::package::Package;
@@ -64,7 +65,7 @@ pub struct NodeStatus {
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
-    /// Of an orderer: whether it leads.
+    /// Of an orderer: whether it leads; with BFT, as of the newest block that it wrote.
     pub leads: Option<bool>,
     /// What is wrong with it, in words; absent when nothing is.
     pub problem: Option<String>,
@@ -84,6 +85,9 @@ pub struct ChaincodeStatus {
     pub committed_sequence: Option<i64>,
     /// The id of the package.
     pub package_id: Option<String>,
+    /// Ids of packages of organisations that have one of their own, by MSP id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_package_ids: BTreeMap<String, String>,
 }
 
 /// Why a network could not be looked at.
@@ -113,17 +117,11 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
     let chaincode = match &spec.chaincode {
         None => None,
         Some(chaincode) => {
-            let package = Package::of_service(&chaincode.label).ok();
-            let package_id =
-                package.filter(|p| package_file(&network.layout, p.label()).exists()).map(|p| p.id());
-            let definition = Definition {
-                channel: &spec.channel.name,
-                chaincode,
-                package_id: package_id.as_deref().unwrap_or_default(),
-            };
             let committed_sequence = match &admin {
                 Some((host, endorser)) => {
-                    lifecycle::committed_sequence(&definition, host, endorser).await.ok()
+                    lifecycle::committed_sequence(&spec.channel.name, &chaincode.name, host, endorser)
+                        .await
+                        .ok()
                 }
                 None => None,
             };
@@ -135,7 +133,15 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
                 name: chaincode.name.clone(),
                 sequence: chaincode.sequence,
                 committed_sequence,
-                package_id,
+                package_id: package_id(network, &chaincode.label),
+                own_package_ids: chaincode
+                    .packages
+                    .iter()
+                    .filter_map(|own| {
+                        let organization = spec.organization(&own.organization)?;
+                        Some((organization.msp_id.clone(), package_id(network, &own.label)?))
+                    })
+                    .collect(),
             })
         }
     };
@@ -150,6 +156,12 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         nodes,
         chaincode,
     })
+}
+
+/// The id of a package that was made.
+fn package_id(network: &Network, label: &str) -> Option<String> {
+    let package = Package::of_service(label).ok()?;
+    package_file(&network.layout, label).exists().then(|| package.id())
 }
 
 /// What is known of a process without asking it.
@@ -183,8 +195,10 @@ async fn orderer(network: &Network, host: &str, ports: &Ports) -> NodeStatus {
             .await
             .map_err(|e| wait::chain(&e))?
             .ok_or_else(|| "it has not joined the channel".to_owned())?;
-        let leads =
-            operations.gauge(&address(OPERATIONS)?, channel::IS_LEADER).await.map_err(|e| wait::chain(&e))?;
+        let leads = operations
+            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus))
+            .await
+            .map_err(|e| wait::chain(&e))?;
         Ok::<_, String>((channel, leads))
     };
     match asked.await {

@@ -41,6 +41,8 @@ pub struct Options {
     pub builder: BuilderProgram,
     /// The chaincode's program; without it the network is stood up to the channel.
     pub chaincode: Option<ChaincodeProgram>,
+    /// Programs of organisations that run another one, by the organisation's name.
+    pub chaincode_of: BTreeMap<String, ChaincodeProgram>,
 }
 
 /// A program that serves a chaincode, one process for each organisation.
@@ -116,14 +118,15 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
     let binaries = options.binaries.find(progress).await?;
+    genesis::demand_consensus(&network.spec, &binaries)?;
     let stand = Stand { network, options, progress, binaries };
     stand.issue()?;
     let ports = Ports::keep(&layout.ports(), stand.wanted_ports())?;
     stand.make_genesis(&ports)?;
     let members = stand.start_nodes(&ports).await?;
     stand.join(&ports, &members).await?;
-    let package = stand.deploy(&ports, &members).await?;
-    stand.write_profiles(&ports, package.as_ref())?;
+    let packages = stand.deploy(&ports, &members).await?;
+    stand.write_profiles(&ports, packages.as_deref())?;
     Ok(claim::record(layout, &network.spec)?)
 }
 
@@ -198,9 +201,10 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn write_profiles(&self, ports: &Ports, package: Option<&Package>) -> Result<(), UpError> {
+    fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
-        for organization in &spec.organizations {
+        for (index, organization) in spec.organizations.iter().enumerate() {
+            let package = packages.and_then(|packages| packages.get(index));
             let peers = organization
                 .peers
                 .iter()
@@ -231,6 +235,7 @@ impl Stand<'_> {
                     .iter()
                     .map(|user| (user.name.clone(), layout.user(organization, &user.name)))
                     .collect(),
+                programs: Some(self.binaries.folder().to_owned()),
             };
             profile.write(&layout.profile(&organization.name))?;
         }

@@ -1,7 +1,8 @@
 //! What Linux tells about processes under `/proc`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 
 /// The ids of all processes.
 pub(crate) fn all() -> impl Iterator<Item = u32> {
@@ -43,11 +44,14 @@ pub(super) fn boot_id() -> String {
 
 /// Whether a process was started with this variable set to this value.
 pub(super) fn carries(pid: u32, variable: &str, value: &OsStr) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
-        return false;
-    };
-    let mut wanted = variable.as_bytes().to_vec();
-    wanted.push(b'=');
-    wanted.extend_from_slice(value.as_encoded_bytes());
-    environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
+    variable_of(pid, variable).is_some_and(|found| found == value)
+}
+
+/// The value of a variable that a process was started with.
+pub(crate) fn variable_of(pid: u32, variable: &str) -> Option<OsString> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
+        .map(|value| OsString::from_vec(value.to_vec()))
 }

@@ -1,8 +1,11 @@
 //! What a consortium must be before anything is made from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Chaincode, Channel, Consortium, NodeOu, OrderingService, Organization, User};
+use super::{
+    Chaincode, Channel, Collection, Consensus, Consortium, EndorsementPolicy, NodeOu, OrderingService,
+    Organization, User,
+};
 use crate::fabric::Version;
 
 /// Why a spec is refused.
@@ -38,6 +41,7 @@ const TWICE: &str = "it is there twice; give each its own";
 /// The organisations a channel of this kind is meant for; Fabric itself has no such limit.
 const ORGANIZATIONS_MAX: usize = 32;
 const NODES_MAX: usize = 16;
+const BFT_CONSENTERS_MIN: usize = 4;
 
 impl Consortium {
     pub(super) fn check(&self) -> Result<(), SpecError> {
@@ -45,7 +49,7 @@ impl Consortium {
             return Err(SpecError::field("fabric", self.fabric, "use Fabric 2.5 or newer, such as `3.1.1`"));
         }
         self.channel.check()?;
-        self.orderer.check()?;
+        self.orderer.check(self.fabric)?;
         within(
             "organizations",
             self.organizations.len(),
@@ -62,7 +66,7 @@ impl Consortium {
             once(&mut msp_ids, at("msp_id"), &organization.msp_id)?;
             once(&mut domains, at("domain"), &organization.domain)?;
         }
-        self.chaincode.as_ref().map_or(Ok(()), Chaincode::check)
+        self.chaincode.as_ref().map_or(Ok(()), |chaincode| chaincode.check(&self.organizations))
     }
 }
 
@@ -92,11 +96,27 @@ impl Channel {
 }
 
 impl OrderingService {
-    fn check(&self) -> Result<(), SpecError> {
+    fn check(&self, fabric: Version) -> Result<(), SpecError> {
         msp_id("orderer.msp_id", &self.msp_id)?;
         domain("orderer.domain", &self.domain)?;
         within("orderer.consenters", self.consenters.len(), 1..=NODES_MAX, "name 1 to 16 consenters")?;
-        hosts("orderer.consenters", &self.consenters)
+        hosts("orderer.consenters", &self.consenters)?;
+        if self.consensus == Consensus::Bft {
+            if !fabric.is_v3() {
+                return Err(SpecError::field(
+                    "orderer.consensus",
+                    format_args!("bft with Fabric {fabric}"),
+                    "BFT ordering came with Fabric 3; use `raft`, or write `fabric = \"3.1.1\"`",
+                ));
+            }
+            within(
+                "orderer.consenters",
+                self.consenters.len(),
+                BFT_CONSENTERS_MIN..=NODES_MAX,
+                "name 4 to 16 consenters: of fewer than four, BFT ordering could bear no faulty one",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -170,7 +190,7 @@ impl User {
 }
 
 impl Chaincode {
-    pub(super) fn check(&self) -> Result<(), SpecError> {
+    pub(super) fn check(&self, organizations: &[Organization]) -> Result<(), SpecError> {
         if !segments(&self.name, "-_") {
             return Err(SpecError::field(
                 "chaincode.name",
@@ -185,13 +205,7 @@ impl Chaincode {
                 "use letters and digits, with single `.`, `+`, `-` or `_` between them",
             ));
         }
-        if !segments(&self.label, ".+-_") {
-            return Err(SpecError::field(
-                "chaincode.label",
-                &self.label,
-                "use letters and digits, with single `.`, `+`, `-` or `_` between them",
-            ));
-        }
+        label("chaincode.label", &self.label)?;
         if self.sequence == 0 {
             return Err(SpecError::field(
                 "chaincode.sequence",
@@ -199,7 +213,96 @@ impl Chaincode {
                 "start at 1 and add one with every change",
             ));
         }
+        if let Some(policy) = &self.endorsement {
+            policy_of("chaincode.endorsement", policy, organizations)?;
+        }
+        let mut owners = BTreeSet::new();
+        for (index, package) in self.packages.iter().enumerate() {
+            let at = |field: &str| format!("chaincode.packages[{index}].{field}");
+            member(at("organization"), &package.organization, organizations)?;
+            once(&mut owners, at("organization"), &package.organization)?;
+            label(&at("label"), &package.label)?;
+            if package.label == self.label {
+                let fix = "give it another label than the chaincode's: by its label a package gets its id";
+                return Err(SpecError::field(at("label"), &package.label, fix));
+            }
+        }
+        let mut names = BTreeSet::new();
+        for (index, collection) in self.collections.iter().enumerate() {
+            let at = |field: &str| format!("chaincode.collections[{index}].{field}");
+            collection.check(&at, organizations)?;
+            once(&mut names, at("name"), &collection.name)?;
+        }
         Ok(())
+    }
+}
+
+impl Collection {
+    fn check(&self, at: &dyn Fn(&str) -> String, organizations: &[Organization]) -> Result<(), SpecError> {
+        let valid = (1..=128).contains(&self.name.len())
+            && self.name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if !valid {
+            let fix = "use letters, digits, `-` and `_`, a letter or digit first, 1 to 128 characters";
+            return Err(SpecError::field(at("name"), &self.name, fix));
+        }
+        within(&at("members"), self.members.len(), 1..=ORGANIZATIONS_MAX, "name 1 to 32 organisations")?;
+        let mut seen = BTreeSet::new();
+        let mut peers = 0_usize;
+        for (index, name) in self.members.iter().enumerate() {
+            let field = at(&format!("members[{index}]"));
+            peers = peers.saturating_add(member(field.clone(), name, organizations)?.peers.len());
+            once(&mut seen, field, name)?;
+        }
+        if usize::from(self.required_peers) >= peers {
+            let fix = "the endorsing peer is not counted: require fewer than its members have peers";
+            return Err(SpecError::field(at("required_peers"), self.required_peers, fix));
+        }
+        if self.max_peers < self.required_peers {
+            let fix = "give the data to at least `required_peers`";
+            return Err(SpecError::field(at("max_peers"), self.max_peers, fix));
+        }
+        self.endorsement
+            .as_ref()
+            .map_or(Ok(()), |policy| policy_of(&at("endorsement"), policy, organizations))
+    }
+}
+
+fn label(field: &str, label: &str) -> Result<(), SpecError> {
+    if segments(label, ".+-_") {
+        Ok(())
+    } else {
+        let fix = "use letters and digits, with single `.`, `+`, `-` or `_` between them";
+        Err(SpecError::field(field, label, fix))
+    }
+}
+
+fn member<'a>(
+    field: String,
+    name: &str,
+    organizations: &'a [Organization],
+) -> Result<&'a Organization, SpecError> {
+    organizations
+        .iter()
+        .find(|organization| organization.name == name)
+        .ok_or_else(|| SpecError::field(field, name, "name one of the organisations in the spec"))
+}
+
+fn policy_of(
+    field: &str,
+    policy: &EndorsementPolicy,
+    organizations: &[Organization],
+) -> Result<(), SpecError> {
+    let peers: BTreeMap<&str, usize> =
+        organizations.iter().map(|member| (member.msp_id.as_str(), member.peers.len())).collect();
+    if policy.msp_ids().iter().any(|msp_id| !peers.contains_key(msp_id)) {
+        return Err(SpecError::field(field, policy, "name MSP ids of the organisations in the spec"));
+    }
+    if policy.is_satisfiable(&peers) {
+        Ok(())
+    } else {
+        let fix = "no choice of the organisations' peers satisfies it; each endorses once";
+        Err(SpecError::field(field, policy, fix))
     }
 }
 
@@ -320,6 +423,39 @@ mod tests {
     }
 
     #[test]
+    fn bft_ordering_wants_fabric_3_and_four_consenters() {
+        let document = |fabric: &str, consenters: &str| {
+            let text = DEFAULT.replacen("3.1.1", fabric, 1).replacen("\"raft\"", "\"bft\"", 1).replacen(
+                r#"["orderer0"]"#,
+                consenters,
+                1,
+            );
+            Consortium::parse(&text)
+        };
+        let four = r#"["a", "b", "c", "d"]"#;
+        assert_eq!(document("3.1.1", four).unwrap().orderer.consensus, Consensus::Bft);
+        for (fabric, consenters, named) in
+            [("2.5.9", four, "orderer.consensus"), ("3.1.1", r#"["a", "b", "c"]"#, "orderer.consenters")]
+        {
+            let refused = document(fabric, consenters);
+            assert!(matches!(&refused, Err(SpecError::Field { field, .. }) if field == named), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn editors_are_told_of_every_field() {
+        let schema = super::super::schema();
+        let chaincode = &schema["$defs"]["Chaincode"]["properties"];
+        for field in ["name", "label", "version", "sequence", "endorsement", "packages", "collections"] {
+            assert!(chaincode[field].is_object(), "{field}: {schema:#}");
+        }
+        assert_eq!(schema["properties"]["fabric"]["type"], "string");
+        assert_eq!(schema["additionalProperties"], false);
+        let consensus = schema["$defs"]["Consensus"].to_string();
+        assert!(consensus.contains("raft") && consensus.contains("bft"), "{consensus}");
+    }
+
+    #[test]
     fn unknown_fields_and_values_are_refused() {
         for (from, to) in [
             ("batch_timeout_ms", "batch_timeout"),
@@ -346,6 +482,70 @@ mod tests {
             assert!(spec.set_chaincode(bad.clone()).is_err(), "{bad:?}");
         }
         assert_eq!(spec.chaincode, Some(good));
+    }
+
+    #[test]
+    fn a_definition_names_what_is_there() {
+        let parse = |table: &str| {
+            let chaincode = "[chaincode]\nname = \"shelf\"\nlabel = \"shelf_1\"\n";
+            Consortium::parse(&format!("{DEFAULT}\n{chaincode}{table}"))
+        };
+        let spec = parse(
+            r#"
+            endorsement = "AND('NorthMSP.peer', 'SouthMSP.peer')"
+            [[chaincode.packages]]
+            organization = "south"
+            label = "shelf_go"
+            [[chaincode.collections]]
+            name = "pair"
+            members = ["north", "south"]
+            required_peers = 1
+            endorsement = "OR('NorthMSP.peer', 'SouthMSP.peer')"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(Consortium::parse(&toml::to_string(&spec).unwrap()).unwrap(), spec);
+        let chaincode = spec.chaincode.unwrap();
+        assert_eq!(chaincode.label_of("south"), "shelf_go");
+        assert_eq!(chaincode.label_of("north"), "shelf_1");
+        assert!(chaincode.collections[0].member_only_read);
+
+        let package = |organization: &str, label: &str| {
+            format!("[[chaincode.packages]]\norganization = \"{organization}\"\nlabel = \"{label}\"\n")
+        };
+        let collection =
+            |name: &str, rest: &str| format!("[[chaincode.collections]]\nname = \"{name}\"\n{rest}\n");
+        let north = r#"members = ["north"]"#;
+        for (table, field) in [
+            (r#"endorsement = "'EastMSP.peer'""#.to_owned(), "chaincode.endorsement"),
+            (r#"endorsement = "AND('NorthMSP.peer', 'NorthMSP.peer')""#.to_owned(), "chaincode.endorsement"),
+            (package("east", "shelf_go"), "chaincode.packages[0].organization"),
+            (package("south", "shelf_1"), "chaincode.packages[0].label"),
+            (package("south", "../x"), "chaincode.packages[0].label"),
+            (package("south", "a") + &package("south", "b"), "chaincode.packages[1].organization"),
+            (collection("_x", north), "chaincode.collections[0].name"),
+            (collection("x", north) + &collection("x", north), "chaincode.collections[1].name"),
+            (collection("x", "members = []"), "chaincode.collections[0].members"),
+            (collection("x", r#"members = ["east"]"#), "chaincode.collections[0].members[0]"),
+            (
+                collection("x", &format!("{north}\nrequired_peers = 1")),
+                "chaincode.collections[0].required_peers",
+            ),
+            (
+                collection("x", "members = [\"north\", \"south\"]\nrequired_peers = 1\nmax_peers = 0"),
+                "chaincode.collections[0].max_peers",
+            ),
+            (
+                collection("x", &format!("{north}\nendorsement = \"'EastMSP.peer'\"")),
+                "chaincode.collections[0].endorsement",
+            ),
+        ] {
+            match parse(&table) {
+                Err(SpecError::Field { field: named, .. }) => assert_eq!(named, field, "{table}"),
+                other => panic!("{table}: {other:?}"),
+            }
+        }
+        assert!(matches!(parse(r#"endorsement = "most""#), Err(SpecError::Syntax(_))));
     }
 
     #[test]

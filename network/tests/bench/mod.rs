@@ -1,5 +1,6 @@
 //! What the tests on real processes share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,6 +49,7 @@ pub(crate) fn no_chaincode(spec: &Consortium) -> Options {
         binaries: Search::from_environment(spec.fabric, cache_dir()),
         builder: BuilderProgram { program: PathBuf::from("/bin/false"), args: Vec::new() },
         chaincode: None,
+        chaincode_of: BTreeMap::new(),
     }
 }
 

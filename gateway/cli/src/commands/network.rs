@@ -8,6 +8,7 @@ use crate::failure::Exit;
 mod builder;
 mod destroy;
 mod down;
+mod env;
 mod spec;
 mod status;
 mod up;
@@ -22,8 +23,10 @@ pub(crate) enum Verb {
     Down(down::Down),
     /// Shows what runs, how high the ledgers are, and what is wrong.
     Status(status::Status),
-    /// Prints the built-in consortium, to be edited and given to `up --spec`.
+    /// Prints a consortium, to be edited and given to `up --spec`.
     Spec(spec::Spec),
+    /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
+    Env(env::Env),
     /// Stops the network and removes its keys and ledgers, for ever.
     Destroy(destroy::Destroy),
     /// What a peer's external builder runs.
@@ -37,6 +40,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
+        Verb::Env(env) => env.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),
     }

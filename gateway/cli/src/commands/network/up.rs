@@ -81,6 +81,7 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
                 up.admission_window_ms.to_string().into(),
             )]),
         }),
+        chaincode_of: BTreeMap::new(),
     };
     let progress = app.progress();
     network.up(&options, &progress).await?;

@@ -1,146 +1,20 @@
-//! A chaincode as an external service of two organisations, deployed, used, changed and upgraded on real Fabric
-//! processes.
-//!
-//! This program is the peers' builder and the chaincode too: it looks at its first argument.
-//! Fabric's programs are found or built as in `a_network_on_real_processes`.
+//! One chaincode's life: deployed, used, changed, upgraded, and stood up under fire.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
-mod bench;
-
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use hlf_chaincode::{Config, Contract, Response, Service, Transaction, stop_signal};
-use hlf_gateway::{Deadlines, Gateway, MspFolder};
-use hlf_network::builder::{self, BuilderProgram};
-use hlf_network::network::{ChaincodeProgram, Network, Options, UpError};
+use hlf_network::network::{Network, UpError};
 use hlf_network::process::ProcessError;
-use hlf_network::spec::{Chaincode, Consortium};
+use hlf_network::spec::Chaincode;
 use hlf_network::{Event, LifecycleError};
 
-use bench::{Bench, document, marked, no_chaincode, say, told};
+use crate::bench::{Bench, marked, say, told};
+use crate::shelf::{ask, edition, put, shelf, up};
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["builder", phase, "--config", config, folders @ ..] => {
-            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
-            let phase = phase.parse().expect("a phase");
-            if let Err(error) = builder::run(phase, config.as_ref(), &folders) {
-                eprintln!("{}", told(&error));
-                std::process::exit(1);
-            }
-        }
-        ["chaincode"] => runtime().block_on(serve()),
-        ["up", folder] => runtime().block_on(stand_up_aloud(folder.as_ref())),
-        // Called to list its tests: they have no names to choose them by.
-        words if words.contains(&"--list") => {}
-        _ => {
-            runtime().block_on(a_chaincode_is_deployed_used_and_upgraded());
-            println!("a_chaincode_is_deployed_used_and_upgraded ... ok");
-            runtime().block_on(up_is_killed_at_every_event_and_goes_on());
-            println!("up_is_killed_at_every_event_and_goes_on ... ok");
-        }
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Runtime::new().expect("a runtime")
-}
-
-/// Keeps one value, and tells which build of it answers.
-struct Shelf {
-    edition: String,
-}
-
-impl Contract for Shelf {
-    async fn invoke(&self, tx: &Transaction) -> Response {
-        match (tx.function(), tx.args()) {
-            (Some("Put"), [value]) => match tx.put("value", value.as_slice()) {
-                Ok(()) => Response::ok(Vec::new()),
-                Err(_) => Response::error(500, "NOT_PUT"),
-            },
-            (Some("Value"), []) => match tx.state("value").await {
-                Ok(value) => Response::ok(value.unwrap_or_default()),
-                Err(_) => Response::error(500, "NOT_READ"),
-            },
-            (Some("Edition"), []) => Response::ok(self.edition.clone().into_bytes()),
-            _ => Response::error(404, "NO_SUCH_CALL"),
-        }
-    }
-}
-
-async fn serve() {
-    let edition = std::env::var("EDITION").expect("EDITION");
-    let config = Config::from_env().expect("CHAINCODE_*");
-    let service = Service::new(config, Shelf { edition });
-    let listening = service.bind().await.expect("a port");
-    listening.serve(stop_signal()).await.expect("served");
-}
-
-/// Options for an edition of the chaincode, whose program is a file of its own.
-fn edition(spec: &Consortium, program: PathBuf, edition: &str) -> Options {
-    let itself = std::env::current_exe().unwrap();
-    Options {
-        builder: BuilderProgram { program: itself, args: vec!["builder".to_owned()] },
-        chaincode: Some(ChaincodeProgram {
-            program,
-            args: vec!["chaincode".into()],
-            env: BTreeMap::from([("EDITION".to_owned(), edition.into())]),
-        }),
-        ..no_chaincode(spec)
-    }
-}
-
-async fn up(network: &Network, options: &Options) {
-    let begun = Instant::now();
-    if let Err(error) = network.up(options, &say).await {
-        panic!("{}", told(&error));
-    }
-    eprintln!("up: {:?}", begun.elapsed());
-}
-
-/// A client's gateway, of the organisation's own peer.
-async fn gateway(network: &Network, organization: &str) -> Gateway {
-    let organization = network.spec().organization(organization).unwrap();
-    let profile = network.profile(organization).unwrap();
-    let msp = MspFolder::open(profile.msp_folder("User1").unwrap(), &profile.msp_id).unwrap();
-    let endpoint = profile.gateway().unwrap();
-    Gateway::connect(&endpoint, msp.into_credentials(), Deadlines::default()).await.unwrap()
-}
-
-async fn put(network: &Network, organization: &str, value: &str) {
-    let contract = gateway(network, organization).await.contract("consortium", "shelf");
-    let proposal = contract.proposal("Put").arg(value).build().unwrap();
-    if let Err(error) = contract.submit(proposal).await {
-        panic!("{}", told(&error));
-    }
-}
-
-async fn ask(network: &Network, organization: &str, call: &str) -> String {
-    let msp_id = &network.spec().organization(organization).unwrap().msp_id;
-    let contract = gateway(network, organization).await.contract("consortium", "shelf");
-    // Its own peer, and so its own service, answers.
-    let proposal = contract.proposal(call).endorsing_organizations([msp_id.clone()]).build().unwrap();
-    match proposal.evaluate().await {
-        Ok(value) => String::from_utf8(value).unwrap(),
-        Err(error) => panic!("{}", told(&error)),
-    }
-}
-
-async fn a_chaincode_is_deployed_used_and_upgraded() {
+pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     let bench = Bench::new("chaincode");
     let spec = shelf();
     let network = Network::new(&bench.folder, spec.clone()).unwrap();
@@ -225,7 +99,7 @@ async fn a_chaincode_is_deployed_used_and_upgraded() {
 }
 
 /// `up` in a process of its own, which prints a line for every event.
-async fn stand_up_aloud(folder: &Path) {
+pub(crate) async fn stand_up_aloud(folder: &Path) {
     let spec = shelf();
     let network = Network::new(folder, spec.clone()).unwrap();
     let itself = std::env::current_exe().unwrap();
@@ -236,7 +110,7 @@ async fn stand_up_aloud(folder: &Path) {
     }
 }
 
-async fn up_is_killed_at_every_event_and_goes_on() {
+pub(crate) async fn up_is_killed_at_every_event_and_goes_on() {
     let bench = Bench::new("killed");
     fs::create_dir_all(bench.folder.parent().unwrap()).unwrap();
     let mut kills = 0;
@@ -269,12 +143,6 @@ async fn up_is_killed_at_every_event_and_goes_on() {
     assert_eq!(ask(&network, "north", "Value").await, "after all");
     assert_eq!(network.down(&say).await.unwrap(), 5);
     assert!(marked(&bench.folder).is_empty());
-}
-
-fn shelf() -> Consortium {
-    let mut spec = Consortium::parse(&document()).unwrap();
-    spec.set_chaincode(Chaincode::new("shelf", "shelf_1")).unwrap();
-    spec
 }
 
 /// Every package that was installed, on every peer, is free of private keys.

@@ -1,0 +1,84 @@
+//! A chaincode as an external service, on every kind of network that can be stood up, on real Fabric processes.
+//!
+//! This program is the peers' builder and the chaincode too: it looks at its first argument. Words choose tests by
+//! their names, as for any test.
+//! Fabric's programs are found or built as in `a_network_on_real_processes`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+#[path = "../bench/mod.rs"]
+mod bench;
+mod bft;
+mod definitions;
+mod life;
+mod shelf;
+mod sizes;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Instant;
+
+use hlf_network::builder;
+
+use bench::told;
+
+type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+
+macro_rules! tests {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        &[$((stringify!($name), || Box::pin($module::$name()))),*]
+    };
+}
+
+/// One after the other: each stands up a network of its own.
+const TESTS: &[(&str, Test)] = tests![
+    life::a_chaincode_is_deployed_used_and_upgraded,
+    life::up_is_killed_at_every_event_and_goes_on,
+    definitions::a_definition_on_fabric_3_is_what_the_spec_says,
+    definitions::a_definition_on_fabric_2_5_is_what_the_spec_says,
+    sizes::five_organizations_of_two_peers_use_a_chaincode,
+    bft::older_programs_are_refused_bft_ordering,
+    bft::four_consenters_replace_a_dead_leader,
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["builder", phase, "--config", config, folders @ ..] => {
+            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+            let phase = phase.parse().expect("a phase");
+            if let Err(error) = builder::run(phase, config.as_ref(), &folders) {
+                eprintln!("{}", told(&error));
+                std::process::exit(1);
+            }
+        }
+        ["chaincode"] => runtime().block_on(shelf::serve()),
+        ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
+        words if words.contains(&"--list") => {
+            for (name, _) in TESTS {
+                println!("{name}: test");
+            }
+        }
+        words => {
+            let filters: Vec<&&str> = words.iter().filter(|word| !word.starts_with('-')).collect();
+            for (name, test) in TESTS {
+                if filters.is_empty() || filters.iter().any(|filter| name.contains(**filter)) {
+                    let begun = Instant::now();
+                    runtime().block_on(test());
+                    println!("test {name} ... ok ({:.1} s)", begun.elapsed().as_secs_f32());
+                }
+            }
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().expect("a runtime")
+}
