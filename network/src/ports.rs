@@ -270,7 +270,13 @@ mod tests {
         let mut process =
             std::process::Command::new("sleep").arg("1000").env(MARKER, other.path()).spawn().unwrap();
         let own = other.path().with_extension("own").join("ports.json");
-        let seen = of_running_networks(&own);
+        // The kernel shows a new program's environment a moment after it was started.
+        let begun = std::time::Instant::now();
+        let mut seen = BTreeSet::new();
+        while !ports.of("a").iter().all(|port| seen.contains(port)) && begun.elapsed().as_secs() < 30 {
+            seen = of_running_networks(&own);
+            std::thread::yield_now();
+        }
         let of_own = of_running_networks(&other.path().join("ports.json"));
         process.kill().unwrap();
         process.wait().unwrap();
