@@ -1,6 +1,6 @@
 //! A peer in memory: proposals in, simulation results out, blocks on demand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +14,13 @@ use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use crate::calls::{CallReply, Callees, ChaincodeCall, RichQuery};
+use crate::collection::PrivateCollection;
 use crate::ledger::{Candidate, Ledger, Validity};
 use crate::outcome::{Event, InvokeError, Outcome, Submitted};
 use crate::proposal::{Defaults, Proposal, Signed};
 use crate::rwset::ReadWriteSet;
-use crate::simulation::Simulation;
+use crate::simulation::{Simulation, Subject, World};
 use crate::wire::{ConnectError, Wire};
 
 /// What a peer that misbehaves does with the chaincode's requests.
@@ -40,9 +42,9 @@ pub enum Fault {
 pub struct TestPeerBuilder {
     ledger: Ledger,
     channel: String,
-    chaincode: String,
+    world: World,
+    decorations: BTreeMap<String, Vec<u8>>,
     params: ChaincodeAdditionalParams,
-    query_limit: usize,
     execute_timeout: Duration,
     clock_unix_ms: i64,
     twice: bool,
@@ -66,7 +68,7 @@ impl TestPeerBuilder {
     /// The chaincode name in proposals that name none; `chaincode` by default.
     #[must_use]
     pub fn chaincode(mut self, name: impl Into<String>) -> Self {
-        self.chaincode = name.into();
+        self.world.namespace = name.into();
         self
     }
 
@@ -89,7 +91,52 @@ impl TestPeerBuilder {
     /// Where scans stop silently, 100,000 entries by default (`totalQueryLimit`).
     #[must_use]
     pub fn query_limit(mut self, entries_max: usize) -> Self {
-        self.query_limit = entries_max;
+        self.world.query_limit = entries_max;
+        self
+    }
+
+    /// Declares a private collection; implicit ones of organisations need no declaration.
+    #[must_use]
+    pub fn collection(mut self, collection: PrivateCollection) -> Self {
+        self.world.collections.push(collection);
+        self
+    }
+
+    /// The MSP id of the peer's own organisation, which keeps only the collections it is a member of.
+    ///
+    /// A peer without one keeps them all.
+    #[must_use]
+    pub fn organization(mut self, msp_id: impl Into<String>) -> Self {
+        self.world.organization = Some(msp_id.into());
+        self
+    }
+
+    /// Answers rich queries with the entries for which `matches(query, key, value)` holds, in key order.
+    ///
+    /// Without it they are refused, as by a peer whose state database is LevelDB.
+    #[must_use]
+    pub fn rich_query(mut self, matches: impl Fn(&str, &str, &[u8]) -> bool + Send + Sync + 'static) -> Self {
+        self.world.rich_query = Some(RichQuery::new(matches));
+        self
+    }
+
+    /// Other chaincode that the one under test may call, on any channel.
+    ///
+    /// What it would read and write itself is not simulated; [`Outcome::calls`] tells what it was asked.
+    #[must_use]
+    pub fn other_chaincode(
+        mut self,
+        name: impl Into<String>,
+        answer: impl Fn(&ChaincodeCall) -> CallReply + Send + Sync + 'static,
+    ) -> Self {
+        self.world.callees.insert(name.into(), answer);
+        self
+    }
+
+    /// Adds a decoration, as a peer's decorators do, to the input of every transaction.
+    #[must_use]
+    pub fn decoration(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.decorations.insert(name.into(), value.into());
         self
     }
 
@@ -136,6 +183,7 @@ impl TestPeerBuilder {
         let (ended, _) = watch::channel(false);
         let shared = Arc::new(Shared {
             clock_unix_ms: AtomicI64::new(self.clock_unix_ms),
+            world: Arc::new(self.world.clone()),
             settings: self,
             outbound: Mutex::new(Some(outbound)),
             running: Mutex::default(),
@@ -170,14 +218,21 @@ impl TestPeer {
         TestPeerBuilder {
             ledger: Ledger::default(),
             channel: "channel".to_owned(),
-            chaincode: "chaincode".to_owned(),
+            world: World {
+                namespace: "chaincode".to_owned(),
+                query_limit: 100_000,
+                collections: Vec::new(),
+                organization: None,
+                rich_query: None,
+                callees: Callees::default(),
+            },
+            decorations: BTreeMap::new(),
             params: ChaincodeAdditionalParams {
                 use_write_batch: true,
                 max_size_write_batch: 1000,
                 use_get_multiple_keys: true,
                 max_size_get_multiple_keys: 1000,
             },
-            query_limit: 100_000,
             execute_timeout: Duration::from_secs(30),
             clock_unix_ms: 1_767_225_600_000,
             twice: false,
@@ -228,14 +283,20 @@ impl TestPeer {
             proposal,
             Defaults {
                 channel: &settings.channel,
-                chaincode: &settings.chaincode,
+                chaincode: &settings.world.namespace,
                 clock_unix_ms: self.clock_unix_ms(),
                 nonce: nonce(number),
+                decorations: &settings.decorations,
             },
         );
         let state = settings.ledger.snapshot(&signed.channel);
+        let subject = Subject {
+            channel: signed.channel.clone(),
+            creator_msp_id: signed.creator_msp_id.clone(),
+            init: signed.init,
+        };
         let simulate =
-            || Simulation::new(Arc::clone(&state), settings.chaincode.clone(), settings.query_limit);
+            || Simulation::new(Arc::clone(&state), Arc::clone(&self.shared.world), subject.clone());
         let first = self.shared.execute(&signed, simulate()).await?;
         if settings.twice {
             let second = self.shared.execute(&signed, simulate()).await?;
@@ -273,6 +334,7 @@ impl TestPeer {
                 tx_id: &outcome.tx_id,
                 timestamp_unix_ms: outcome.timestamp_unix_ms,
                 rwset: &outcome.rwset,
+                endorsers: outcome.endorsers.as_deref(),
             })
             .collect();
         self.shared.settings.ledger.commit(channel, &block)
@@ -317,6 +379,7 @@ type Key = (String, String);
 #[derive(Debug)]
 struct Shared {
     settings: TestPeerBuilder,
+    world: Arc<World>,
     /// `None` once the stream has ended: holding it would keep half of the stream open.
     outbound: Mutex<Option<mpsc::Sender<ChaincodeMessage>>>,
     running: Mutex<HashMap<Key, Running>>,
@@ -338,6 +401,7 @@ struct Running {
 struct Completed {
     message: ChaincodeMessage,
     rwset: ReadWriteSet,
+    calls: Vec<ChaincodeCall>,
     requests: Vec<&'static str>,
 }
 
@@ -370,7 +434,7 @@ impl Shared {
         };
         let executed = tokio::time::timeout(within, executed).await;
         lock(&self.running).remove(&key);
-        let Completed { message, rwset, requests } =
+        let Completed { message, rwset, calls, requests } =
             executed.map_err(|_| InvokeError::TimedOut(within))??;
         if message.r#type == i32::from(Type::Error) {
             return Err(InvokeError::ErrorMessage(String::from_utf8_lossy(&message.payload).into_owned()));
@@ -387,6 +451,8 @@ impl Shared {
                 .chaincode_event
                 .map(|event| Event { name: event.event_name, payload: event.payload }),
             rwset,
+            calls,
+            endorsers: None,
             requests,
         })
     }
@@ -422,9 +488,10 @@ impl Shared {
             }
             Type::Completed | Type::Error => {
                 if let Some(running) = lock(&self.running).remove(&key) {
-                    let rwset = running.simulation.into_rwset();
+                    let (rwset, calls) = running.simulation.into_results();
+                    let requests = running.requests;
                     // Whoever gave up waiting does not want it.
-                    let _ = running.completed.send(Completed { message, rwset, requests: running.requests });
+                    let _ = running.completed.send(Completed { message, rwset, calls, requests });
                 }
                 None
             }
