@@ -38,10 +38,12 @@
 //!
 //! | module or type | what it is for |
 //! |---|---|
-//! | [`Router`], [`Function`], [`Failure`] | a contract from functions: JSON in, JSON out, stable codes |
+//! | [`Router`], [`Function`], [`Failure`] | a contract from functions: JSON in, JSON out, stable codes; hooks before, after, for `Init` and unknown functions ([`Handle`]) |
 //! | [`Contract`], [`Response`], [`code`] | a contract from scratch: bytes in, bytes out |
 //! | [`Transaction`], [`LedgerError`] | the caller, the state, scans, the event |
 //! | [`composite_key`], [`split_composite_key`] | keys of many parts |
+//! | [`Collection`] | private data: values, hashes, purge, scans |
+//! | [`SignaturePolicy`], [`Role`] | endorsement policies of single keys |
 //! | [`ClientIdentity`] | MSP id and certificate of the caller |
 //! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping |
 //!
@@ -59,29 +61,34 @@
 //!   share no state, so one service may serve many peers.
 //!
 //! # What is absent
-//! Private data, key-level endorsement, rich queries, calls to other chaincode, and chaincode that
-//! dials its peer.
+//! Chaincode that dials its peer.
 
+mod call;
+mod collection;
 mod config;
 mod identity;
 mod key;
 mod ledger;
 mod metadata;
+mod policy;
 mod proposal;
 mod response;
 mod router;
 mod scan;
 mod service;
+mod state;
 mod stream;
 mod transaction;
 mod writes;
 
+pub use collection::Collection;
 pub use config::{Config, ConfigError, Limits, Tls, env};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};
 pub use ledger::LedgerError;
+pub use policy::{PolicyError, Role, SignaturePolicy};
 pub use response::{Failure, Response, code};
-pub use router::{BoxFuture, Call, Function, Kind, Router, RouterBuilder, RouterError};
+pub use router::{BoxFuture, Call, Function, Handle, Kind, Router, RouterBuilder, RouterError};
 pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
 pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
-pub use transaction::{Origin, Transaction};
+pub use transaction::{Origin, SignedProposal, Transaction};

@@ -47,6 +47,15 @@ pub trait Contract: Send + Sync + 'static {
         let _ = tx;
         async { Response::error(404, code::INIT_UNSUPPORTED) }
     }
+
+    /// The function that a transaction calls, for metrics; `None` if it is none of the contract's.
+    ///
+    /// Names come from callers, so only those of the contract's own functions may be answered: each
+    /// becomes a label that is kept for good.
+    fn function_label<'c>(&'c self, tx: &Transaction) -> Option<&'c str> {
+        let _ = tx;
+        None
+    }
 }
 
 /// Why a service could not start, or stopped.

@@ -17,7 +17,8 @@ use crate::ledger::{Line, Offer, Outbound, ReplySlot};
 use crate::proposal::ProposalFacts;
 use crate::response::{Failure, Response, code};
 use crate::service::{Contract, Shared};
-use crate::transaction::{Rules, Transaction};
+use crate::state::Rules;
+use crate::transaction::Transaction;
 
 /// Channel and transaction id: what Fabric tells transactions apart by.
 type Key = (String, String);
@@ -290,7 +291,7 @@ impl<C: Contract> Run<C> {
             message_bytes_max: limits.message_bytes,
             scan_entries_max: limits.scan_entries,
         };
-        ProposalFacts::decode(message.proposal.as_ref())
+        ProposalFacts::decode(message.proposal)
             .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
             .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
     }

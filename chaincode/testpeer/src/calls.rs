@@ -74,7 +74,10 @@ impl fmt::Debug for Callees {
 
 /// Whether an entry is a result of a rich query.
 #[derive(Clone)]
-pub(crate) struct RichQuery(Arc<dyn Fn(&str, &str, &[u8]) -> bool + Send + Sync>);
+pub(crate) struct RichQuery(Arc<Matches>);
+
+/// Query, key and value.
+type Matches = dyn Fn(&str, &str, &[u8]) -> bool + Send + Sync;
 
 impl RichQuery {
     pub(crate) fn new(matches: impl Fn(&str, &str, &[u8]) -> bool + Send + Sync + 'static) -> Self {
