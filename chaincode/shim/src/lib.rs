@@ -45,7 +45,9 @@
 //! | [`Collection`] | private data: values, hashes, purge, scans |
 //! | [`SignaturePolicy`], [`Role`] | endorsement policies of single keys |
 //! | [`ClientIdentity`] | MSP id and certificate of the caller |
-//! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping |
+//! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping, gRPC health |
+//! | [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
+//! | [`dial`], [`DialConfig`] | chaincode that dials its peer: launched by it, or in development mode |
 //!
 //! # What to rely on
 //! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
@@ -61,15 +63,17 @@
 //!   share no state, so one service may serve many peers.
 //!
 //! # What is absent
-//! Chaincode that dials its peer.
+//! CouchDB's query language is passed through unread. Pages of private data, which Fabric has not.
 
 mod call;
 mod collection;
 mod config;
+mod dial;
 mod identity;
 mod key;
 mod ledger;
 mod metadata;
+mod metrics;
 mod policy;
 mod proposal;
 mod response;
@@ -78,17 +82,21 @@ mod scan;
 mod service;
 mod state;
 mod stream;
+mod tls;
 mod transaction;
 mod writes;
 
 pub use collection::Collection;
 pub use config::{Config, ConfigError, Limits, Tls, env};
+pub use dial::{DialConfig, DialError, DialTls, dial};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};
 pub use ledger::LedgerError;
+pub use metrics::Metrics;
 pub use policy::{PolicyError, Role, SignaturePolicy};
 pub use response::{Failure, Response, code};
 pub use router::{BoxFuture, Call, Function, Handle, Kind, Router, RouterBuilder, RouterError};
 pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
 pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
+pub use tls::{Certificates, TlsError};
 pub use transaction::{Origin, SignedProposal, Transaction};

@@ -24,7 +24,7 @@
 //!
 //! | type | what it is for |
 //! |---|---|
-//! | [`TestPeer`], [`TestPeerBuilder`] | simulate, commit, set the clock, misbehave ([`Fault`]) |
+//! | [`TestPeer`], [`TestPeerBuilder`] | simulate, commit, set the clock, misbehave ([`Fault`]); wait for chaincode that dials ([`ListeningPeer`]) |
 //! | [`Proposal`], [`Creator`] | who asks what, when, on which channel |
 //! | [`Outcome`], [`ReadWriteSet`], [`Validity`] | what came of it, readable in a failed test |
 //! | [`Ledger`] | committed state, shared by several peers or kept across streams |
@@ -41,6 +41,7 @@ mod collection;
 mod creator;
 mod cursor;
 mod ledger;
+mod listen;
 mod outcome;
 mod peer;
 mod policy;
@@ -53,6 +54,7 @@ pub use calls::{CallReply, ChaincodeCall};
 pub use collection::PrivateCollection;
 pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
 pub use ledger::{Ledger, Validity};
+pub use listen::ListeningPeer;
 pub use outcome::{Event, InvokeError, Outcome, Submitted};
 pub use peer::{Fault, TestPeer, TestPeerBuilder};
 pub use proposal::Proposal;

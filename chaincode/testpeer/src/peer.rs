@@ -12,11 +12,12 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Streaming;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ServerTlsConfig};
 
 use crate::calls::{CallReply, Callees, ChaincodeCall, RichQuery};
 use crate::collection::PrivateCollection;
 use crate::ledger::{Candidate, Ledger, Validity};
+use crate::listen::{ListeningPeer, Serving};
 use crate::outcome::{Event, InvokeError, Outcome, Submitted};
 use crate::proposal::{Defaults, Proposal, Signed};
 use crate::rwset::ReadWriteSet;
@@ -166,7 +167,7 @@ impl TestPeerBuilder {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(self, address: SocketAddr) -> Result<TestPeer, ConnectError> {
-        self.take(Wire::connect(address).await?).await
+        self.take(Wire::connect(address).await?, None).await
     }
 
     /// Registers a chaincode service over a channel, for example one with TLS.
@@ -174,10 +175,30 @@ impl TestPeerBuilder {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect_over(self, channel: Channel) -> Result<TestPeer, ConnectError> {
-        self.take(Wire::over(channel).await?).await
+        self.take(Wire::over(channel).await?, None).await
     }
 
-    async fn take(self, mut wire: Wire) -> Result<TestPeer, ConnectError> {
+    /// Listens on a free port of the loopback interface for chaincode that dials its peer.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn listen(self) -> Result<ListeningPeer, ConnectError> {
+        ListeningPeer::bind(self, None).await
+    }
+
+    /// The same with TLS.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn listen_tls(self, tls: ServerTlsConfig) -> Result<ListeningPeer, ConnectError> {
+        ListeningPeer::bind(self, Some(tls)).await
+    }
+
+    pub(crate) async fn take(
+        self,
+        mut wire: Wire,
+        serving: Option<Serving>,
+    ) -> Result<TestPeer, ConnectError> {
         let package_id = wire.register(&self.params).await?;
         let (outbound, inbound) = wire.split();
         let (ended, _) = watch::channel(false);
@@ -193,7 +214,7 @@ impl TestPeerBuilder {
             ended,
         });
         let reader = tokio::spawn(Arc::clone(&shared).read(inbound));
-        Ok(TestPeer { package_id, shared, reader })
+        Ok(TestPeer { package_id, shared, reader, _serving: serving })
     }
 }
 
@@ -203,6 +224,8 @@ pub struct TestPeer {
     package_id: String,
     shared: Arc<Shared>,
     reader: JoinHandle<()>,
+    /// The server that its chaincode dialled.
+    _serving: Option<Serving>,
 }
 
 impl Drop for TestPeer {

@@ -13,4 +13,6 @@ mod hooks_of_a_router;
 #[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
+mod running_a_service;
+#[cfg(test)]
 mod support;
