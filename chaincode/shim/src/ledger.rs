@@ -417,4 +417,12 @@ mod tests {
         assert_eq!(offer, Offer { write_batch: Some(7), multi_get: Some(BATCH_RECORDS_DEFAULT) });
         assert_eq!(Offer::from_ready(&params(false, false).encode_to_vec()), Offer::default());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_offer_is_a_panic_or_a_batch_of_nothing(payload in proptest::prelude::any::<Vec<u8>>()) {
+            let offer = Offer::from_ready(&payload);
+            proptest::prop_assert!(offer.write_batch != Some(0) && offer.multi_get != Some(0));
+        }
+    }
 }

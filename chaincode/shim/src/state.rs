@@ -302,3 +302,97 @@ fn present(value: Vec<u8>) -> Option<Vec<u8>> {
 pub(crate) fn undecodable(request: Type) -> LedgerError {
     LedgerError::ReplyInvalid { request: request.as_str_name(), reason: "it does not decode" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::ledger::ReplySlot;
+    use hlf_protos::protos::{ChaincodeMessage, QueryResponse, QueryResponseMetadata, QueryResultBytes};
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+
+    /// Reads of every kind, each answered with the same bytes.
+    async fn read_all(payload: Vec<u8>) {
+        let (outbound, mut sent) = mpsc::channel(8);
+        let slot = Arc::new(ReplySlot::default());
+        let peer = Arc::clone(&slot);
+        tokio::spawn(async move {
+            while let Some(Ok(ask)) = sent.recv().await {
+                let reply =
+                    ChaincodeMessage { r#type: Type::Response.into(), payload: payload.clone(), ..ask };
+                peer.deliver(reply);
+            }
+        });
+        let line = Line::new(("c".into(), "t".into()), outbound, slot, Duration::from_secs(10), 1 << 20);
+        let offer = Offer { write_batch: Some(10), multi_get: Some(10) };
+        let rules = Rules { strict: true, message_bytes_max: 1 << 20, scan_entries_max: 10 };
+        let state = State::new(line, offer, rules);
+        let page = Page::first(2.try_into().unwrap());
+        let range = || KeyRange::simple("", "").unwrap();
+        let _ = state.value("", "k").await;
+        let values = state.values("prices", &["k", "l"]).await;
+        assert!(values.is_err() || values.unwrap().len() == 2);
+        let _ = state.hash("prices", "k").await;
+        let _ = state.policy("", "k").await;
+        for scan in [state.scan("", range()).await, state.query("", "{}").await].into_iter().flatten() {
+            // One that always promises more is cut off.
+            let _ = bounded(scan).await;
+        }
+        if let Ok(scan) = state.history("k").await {
+            let _ = bounded(scan).await;
+        }
+        let _ = state.page(range(), &page).await;
+        let _ = state.query_page("{}", &page).await;
+    }
+
+    async fn bounded<T: crate::scan::ScanItem>(mut scan: Scan<'_, T>) -> Result<(), LedgerError> {
+        for _ in 0..50 {
+            if scan.next().await?.is_none() {
+                return Ok(());
+            }
+        }
+        scan.close().await
+    }
+
+    /// Answers that nearly decode: real messages with some bytes changed, cut or added.
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+        let query = (prop::collection::vec(bytes(), 0..4), any::<bool>(), any::<String>(), bytes());
+        let query = query.prop_map(|(results, has_more, bookmark, tail)| {
+            let metadata = QueryResponseMetadata { fetched_records_count: -1, bookmark };
+            let mut metadata = metadata.encode_to_vec();
+            metadata.extend(tail);
+            let results = results.into_iter().map(|result_bytes| QueryResultBytes { result_bytes }).collect();
+            QueryResponse { results, has_more, id: "1".into(), metadata }.encode_to_vec()
+        });
+        let values = prop::collection::vec(bytes(), 0..4)
+            .prop_map(|values| GetStateMultipleResult { values }.encode_to_vec());
+        let metadata = (any::<String>(), bytes()).prop_map(|(metakey, value)| {
+            StateMetadataResult { entries: vec![StateMetadata { metakey, value }] }.encode_to_vec()
+        });
+        let whole = prop_oneof![query, values, metadata, bytes()];
+        (whole, any::<prop::sample::Index>(), any::<u8>(), any::<bool>()).prop_map(
+            |(mut whole, at, flip, cut)| {
+                if !whole.is_empty() {
+                    let at = at.index(whole.len());
+                    whole[at] ^= flip;
+                    if cut {
+                        whole.truncate(at);
+                    }
+                }
+                whole
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_a_peer_is_a_panic_or_a_hang(payload in answers()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(read_all(payload));
+        }
+    }
+}

@@ -152,3 +152,31 @@ fn certificates(part: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| TlsError::NotPem { part, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_panic(key in any::<Vec<u8>>(), certificate in any::<Vec<u8>>(), wrapped in any::<bool>()) {
+            let pem = |label: &str, bytes: Vec<u8>| match wrapped {
+                false => bytes,
+                true => format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", base64(&bytes)).into_bytes(),
+            };
+            let certificate = pem("CERTIFICATE", certificate);
+            let tls = Tls {
+                key_pem: pem("PRIVATE KEY", key),
+                client_ca_pem: Some(certificate.clone()),
+                certificate_pem: certificate,
+            };
+            prop_assert!(server_config(&tls).is_err());
+        }
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        use ::base64::Engine;
+        ::base64::engine::general_purpose::STANDARD.encode(bytes)
+    }
+}

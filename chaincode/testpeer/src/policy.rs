@@ -99,4 +99,11 @@ mod tests {
         assert!(!is_satisfied(&policy(1, &[3], &roles), &by(&["N"])), "no such principal");
         assert!(!is_satisfied(b"\xff", &by(&["N"])) && !is_satisfied(b"", &by(&["N"])));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_policy_is_a_panic(bytes in proptest::prelude::any::<Vec<u8>>()) {
+            let _ = is_satisfied(&bytes, &["N".to_owned()]);
+        }
+    }
 }

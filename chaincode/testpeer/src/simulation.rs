@@ -588,4 +588,18 @@ mod tests {
         init.subject.init = true;
         assert!(init.answer(Type::GetPrivateDataHash, &get).unwrap_err().contains("Init"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_request_is_a_panic(
+            requests in proptest::collection::vec((0..30_i32, proptest::prelude::any::<Vec<u8>>()), 1..8),
+        ) {
+            let mut simulation = simulation(3, 2);
+            for (kind, payload) in requests {
+                let _ = simulation.answer(Type::try_from(kind).unwrap_or(Type::Undefined), &payload);
+            }
+            let (rwset, _) = simulation.into_results();
+            let _ = (rwset.endorsed_bytes("shop"), rwset.to_string());
+        }
+    }
 }
