@@ -24,6 +24,8 @@ pub mod env {
     pub const CORE_CHAINCODE_ID_NAME: &str = "CORE_CHAINCODE_ID_NAME";
     /// The peer's chaincode address, for chaincode that dials its peer.
     pub const CORE_PEER_ADDRESS: &str = "CORE_PEER_ADDRESS";
+    /// The MSP id of the peer's own organisation.
+    pub const CORE_PEER_LOCALMSPID: &str = "CORE_PEER_LOCALMSPID";
     /// `true` or `false`, for chaincode that dials its peer.
     pub const CORE_PEER_TLS_ENABLED: &str = "CORE_PEER_TLS_ENABLED";
     /// Path of the certificates that sign the peer's, PEM.
@@ -38,6 +40,16 @@ pub mod env {
     pub const CORE_TLS_CLIENT_KEY_PATH: &str = "CORE_TLS_CLIENT_KEY_PATH";
     /// Where to serve `GET /metrics`, `host:port`; absent for no such endpoint. Of this crate, not of Fabric.
     pub const CHAINCODE_METRICS_ADDRESS: &str = "CHAINCODE_METRICS_ADDRESS";
+}
+
+/// The MSP id of the peer's own organisation, from `CORE_PEER_LOCALMSPID`; `None` if it is not set.
+///
+/// Peers set it for chaincode they launch; a service's operator may. It differs from peer to peer,
+/// so it may decide what to refuse, such as reads of another organisation's private data, and
+/// nothing that is endorsed.
+#[must_use]
+pub fn peer_msp_id() -> Option<String> {
+    std::env::var(env::CORE_PEER_LOCALMSPID).ok().filter(|msp_id| !msp_id.is_empty())
 }
 
 /// Where a service listens, as what it registers, and how it is protected.

@@ -1,5 +1,5 @@
 //! A Hyperledger Fabric chaincode shim: write a contract as ordinary async functions, run it as an
-//! external service that peers dial.
+//! external service that peers dial, or let the peer launch it.
 //!
 //! ```no_run
 //! use hlf_chaincode::{Config, Failure, Router, Service, Transaction, stop_signal};
@@ -57,6 +57,8 @@
 //!   one to a key wins; in batches where the peer takes them (Fabric 3.1), else one by one.
 //! - A read sees the state before the transaction, never its own writes. In strict mode
 //!   ([`Config::strict`]) reading a key that was written before is an error: use it in tests.
+//! - Peers refuse writes beside pages and scans of private data. Since writes wait, the shim refuses
+//!   the second of them at once, whichever it is.
 //! - A multi-get answered with fewer values than keys is an error, since peers answer so when their
 //!   database fails. Bookmarks are checked against their range, which peers don't do.
 //! - When a stream is lost, what waits on it fails at once and its transactions are dropped. Streams
@@ -87,7 +89,7 @@ mod transaction;
 mod writes;
 
 pub use collection::Collection;
-pub use config::{Config, ConfigError, Limits, Tls, env};
+pub use config::{Config, ConfigError, Limits, Tls, env, peer_msp_id};
 pub use dial::{DialConfig, DialError, DialTls, dial};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};

@@ -50,7 +50,8 @@ impl ListeningPeer {
         let support = ChaincodeSupportServer::new(Support { arrived })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let serving = server.serve_with_incoming(support, TcpIncoming::from(listener));
+        let serving =
+            server.serve_with_incoming(support, TcpIncoming::from(listener).with_nodelay(Some(true)));
         let serving = tokio::spawn(async move {
             // The test sees its streams end.
             let _ = serving.await;
