@@ -36,6 +36,7 @@
 //! Key-level endorsement is checked at commit against [`Outcome::endorsed_by`]. Absent: signatures,
 //! the chaincode's own endorsement policy, and what other chaincode would read and write.
 
+mod builder;
 mod calls;
 mod collection;
 mod creator;
@@ -50,13 +51,14 @@ mod rwset;
 mod simulation;
 mod wire;
 
+pub use builder::TestPeerBuilder;
 pub use calls::{CallReply, ChaincodeCall};
 pub use collection::PrivateCollection;
 pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
 pub use ledger::{Ledger, Validity};
 pub use listen::ListeningPeer;
 pub use outcome::{Event, InvokeError, Outcome, Submitted};
-pub use peer::{Fault, TestPeer, TestPeerBuilder};
+pub use peer::{Fault, TestPeer};
 pub use proposal::Proposal;
 pub use rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, Version};
 pub use wire::{ConnectError, Wire};

@@ -13,7 +13,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::peer::{TestPeer, TestPeerBuilder};
+use crate::builder::TestPeerBuilder;
+use crate::peer::TestPeer;
 use crate::wire::{ConnectError, MESSAGE_BYTES_MAX, OUTBOUND_MESSAGES, Wire};
 
 /// A peer that waits for its chaincode.
@@ -72,7 +73,7 @@ impl ListeningPeer {
     pub async fn accept(mut self) -> Result<TestPeer, ConnectError> {
         let wire = self.dialled.recv().await;
         let wire = wire.ok_or(ConnectError::NotRegistered("nobody dialled"))?;
-        self.builder.take(wire, Some(self.serving)).await
+        TestPeer::register(self.builder, wire, Some(self.serving)).await
     }
 }
 
