@@ -20,6 +20,36 @@ pub mod env {
     pub const CHAINCODE_TLS_CERT: &str = "CHAINCODE_TLS_CERT";
     /// Path of the certificates that sign the peers' client certificates, PEM; with it peers must present one.
     pub const CHAINCODE_CLIENT_CA_CERT: &str = "CHAINCODE_CLIENT_CA_CERT";
+    /// The package id, for chaincode that dials its peer.
+    pub const CORE_CHAINCODE_ID_NAME: &str = "CORE_CHAINCODE_ID_NAME";
+    /// The peer's chaincode address, for chaincode that dials its peer.
+    pub const CORE_PEER_ADDRESS: &str = "CORE_PEER_ADDRESS";
+    /// The MSP id of the peer's own organisation.
+    pub const CORE_PEER_LOCALMSPID: &str = "CORE_PEER_LOCALMSPID";
+    /// `true` or `false`, for chaincode that dials its peer.
+    pub const CORE_PEER_TLS_ENABLED: &str = "CORE_PEER_TLS_ENABLED";
+    /// Path of the certificates that sign the peer's, PEM.
+    pub const CORE_PEER_TLS_ROOTCERT_FILE: &str = "CORE_PEER_TLS_ROOTCERT_FILE";
+    /// Path of the chaincode's client certificate, PEM.
+    pub const CORE_TLS_CLIENT_CERT_FILE: &str = "CORE_TLS_CLIENT_CERT_FILE";
+    /// Path of the same in base64.
+    pub const CORE_TLS_CLIENT_CERT_PATH: &str = "CORE_TLS_CLIENT_CERT_PATH";
+    /// Path of the chaincode's client key, PEM.
+    pub const CORE_TLS_CLIENT_KEY_FILE: &str = "CORE_TLS_CLIENT_KEY_FILE";
+    /// Path of the same in base64.
+    pub const CORE_TLS_CLIENT_KEY_PATH: &str = "CORE_TLS_CLIENT_KEY_PATH";
+    /// Where to serve `GET /metrics`, `host:port`; absent for no such endpoint. Of this crate, not of Fabric.
+    pub const CHAINCODE_METRICS_ADDRESS: &str = "CHAINCODE_METRICS_ADDRESS";
+}
+
+/// The MSP id of the peer's own organisation, from `CORE_PEER_LOCALMSPID`; `None` if it is not set.
+///
+/// Peers set it for chaincode they launch; a service's operator may. It differs from peer to peer,
+/// so it may decide what to refuse, such as reads of another organisation's private data, and
+/// nothing that is endorsed.
+#[must_use]
+pub fn peer_msp_id() -> Option<String> {
+    std::env::var(env::CORE_PEER_LOCALMSPID).ok().filter(|msp_id| !msp_id.is_empty())
 }
 
 /// Where a service listens, as what it registers, and how it is protected.
@@ -31,6 +61,8 @@ pub struct Config {
     pub address: String,
     /// Keys and certificates, `None` for a plain service.
     pub tls: Option<Tls>,
+    /// Where Prometheus finds `GET /metrics`, `host:port`; `None` for no such endpoint.
+    pub metrics_address: Option<String>,
     /// Bounds on what the service takes in and waits for.
     pub limits: Limits,
     /// Report reads of keys that the same transaction wrote: for development and tests.
@@ -89,6 +121,7 @@ impl Config {
             package_id: package_id.into(),
             address: "127.0.0.1:0".to_owned(),
             tls: None,
+            metrics_address: None,
             limits: Limits::default(),
             strict: true,
         }
@@ -131,7 +164,11 @@ impl Config {
         )?;
         let address =
             required(env::CHAINCODE_SERVER_ADDRESS, "set it to `host:port`, for example `0.0.0.0:9999`")?;
-        check_address(&address)?;
+        check_address(env::CHAINCODE_SERVER_ADDRESS, &address)?;
+        let metrics_address = optional(env::CHAINCODE_METRICS_ADDRESS);
+        if let Some(address) = &metrics_address {
+            check_address(env::CHAINCODE_METRICS_ADDRESS, address)?;
+        }
         let tls = if tls_disabled(optional(env::CHAINCODE_TLS_DISABLED))? {
             None
         } else {
@@ -144,18 +181,18 @@ impl Config {
                 optional(env::CHAINCODE_CLIENT_CA_CERT).as_deref().map(Path::new),
             )?)
         };
-        Ok(Self { package_id, address, tls, limits: Limits::default(), strict: false })
+        Ok(Self { package_id, address, tls, metrics_address, limits: Limits::default(), strict: false })
     }
 }
 
-fn check_address(address: &str) -> Result<(), ConfigError> {
+fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
     let valid =
         address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if valid {
         return Ok(());
     }
     Err(ConfigError::Invalid {
-        key: env::CHAINCODE_SERVER_ADDRESS,
+        key,
         value: address.to_owned(),
         fix: "give `host:port` with a port of 0 to 65535, for example `0.0.0.0:9999`",
     })

@@ -113,6 +113,10 @@ impl KeyRange {
         Ok(Self { start, end })
     }
 
+    pub(crate) fn all_composite() -> Self {
+        Self { start: SEPARATOR.to_string(), end: String::from_iter([SEPARATOR, LAST]) }
+    }
+
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.start.as_str() <= key && (self.end.is_empty() || key < self.end.as_str())
     }

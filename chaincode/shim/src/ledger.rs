@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use crate::key::KeyError;
+use crate::policy::PolicyError;
 use crate::response::{Failure, code};
 
 /// Records in a batch if a peer offers batches and names no size.
@@ -90,6 +91,20 @@ pub enum LedgerError {
     /// A function that is declared evaluate-only wrote.
     #[error("function is declared evaluate-only and cannot write: register it with `submit`")]
     ReadOnly,
+    /// A private collection without a name, which would be the public state.
+    #[error("collection has no name: name one of the chaincode's definition, or an organisation")]
+    CollectionUnnamed,
+    /// Other chaincode whose name is empty or holds `/`, which separates chaincode and channel.
+    #[error("chaincode or channel to call has an empty name or one with `/`")]
+    CalleeInvalid,
+    /// Pages or scans of private data beside writes, which peers refuse.
+    #[error(
+        "transaction reads pages or scans private data and writes, which Fabric refuses: do it in two transactions"
+    )]
+    QueriedAndWrote,
+    /// Something that is no signature policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// In strict mode, a read that Fabric answers with the state before the transaction's own write.
     #[error(
         "key was written earlier in this transaction, and a read does not see that: keep the value instead"
@@ -111,6 +126,9 @@ impl From<LedgerError> for Failure {
             LedgerError::ValueEmpty | LedgerError::TooLarge { .. } | LedgerError::EventUnnamed => {
                 (500, code::WRITE_INVALID)
             }
+            LedgerError::CollectionUnnamed | LedgerError::CalleeInvalid => (500, code::NAME_INVALID),
+            LedgerError::QueriedAndWrote => (500, code::QUERIED_AND_WROTE),
+            LedgerError::Policy(_) => (500, code::POLICY_INVALID),
             LedgerError::ReadOnly => (500, code::EVALUATE_WROTE),
             LedgerError::ReadAfterWrite => (500, code::READ_AFTER_WRITE),
         };
@@ -398,5 +416,13 @@ mod tests {
         let offer = Offer::from_ready(&params(true, true).encode_to_vec());
         assert_eq!(offer, Offer { write_batch: Some(7), multi_get: Some(BATCH_RECORDS_DEFAULT) });
         assert_eq!(Offer::from_ready(&params(false, false).encode_to_vec()), Offer::default());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_offer_is_a_panic_or_a_batch_of_nothing(payload in proptest::prelude::any::<Vec<u8>>()) {
+            let offer = Offer::from_ready(&payload);
+            proptest::prop_assert!(offer.write_batch != Some(0) && offer.multi_get != Some(0));
+        }
     }
 }

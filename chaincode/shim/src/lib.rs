@@ -1,5 +1,5 @@
 //! A Hyperledger Fabric chaincode shim: write a contract as ordinary async functions, run it as an
-//! external service that peers dial.
+//! external service that peers dial, or let the peer launch it.
 //!
 //! ```no_run
 //! use hlf_chaincode::{Config, Failure, Router, Service, Transaction, stop_signal};
@@ -38,12 +38,16 @@
 //!
 //! | module or type | what it is for |
 //! |---|---|
-//! | [`Router`], [`Function`], [`Failure`] | a contract from functions: JSON in, JSON out, stable codes |
+//! | [`Router`], [`Function`], [`Failure`] | a contract from functions: JSON in, JSON out, stable codes; hooks before, after, for `Init` and unknown functions ([`Handle`]) |
 //! | [`Contract`], [`Response`], [`code`] | a contract from scratch: bytes in, bytes out |
 //! | [`Transaction`], [`LedgerError`] | the caller, the state, scans, the event |
 //! | [`composite_key`], [`split_composite_key`] | keys of many parts |
+//! | [`Collection`] | private data: values, hashes, purge, scans |
+//! | [`SignaturePolicy`], [`Role`] | endorsement policies of single keys |
 //! | [`ClientIdentity`] | MSP id and certificate of the caller |
-//! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping |
+//! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping, gRPC health |
+//! | [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
+//! | [`dial`], [`DialConfig`] | chaincode that dials its peer: launched by it, or in development mode |
 //!
 //! # What to rely on
 //! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
@@ -53,35 +57,48 @@
 //!   one to a key wins; in batches where the peer takes them (Fabric 3.1), else one by one.
 //! - A read sees the state before the transaction, never its own writes. In strict mode
 //!   ([`Config::strict`]) reading a key that was written before is an error: use it in tests.
+//! - Peers refuse writes beside pages and scans of private data. Since writes wait, the shim refuses
+//!   the second of them at once, whichever it is.
 //! - A multi-get answered with fewer values than keys is an error, since peers answer so when their
 //!   database fails. Bookmarks are checked against their range, which peers don't do.
 //! - When a stream is lost, what waits on it fails at once and its transactions are dropped. Streams
 //!   share no state, so one service may serve many peers.
 //!
 //! # What is absent
-//! Private data, key-level endorsement, rich queries, calls to other chaincode, and chaincode that
-//! dials its peer.
+//! CouchDB's query language is passed through unread. Pages of private data, which Fabric has not.
 
+mod call;
+mod collection;
 mod config;
+mod dial;
 mod identity;
 mod key;
 mod ledger;
 mod metadata;
+mod metrics;
+mod policy;
 mod proposal;
 mod response;
 mod router;
 mod scan;
 mod service;
+mod state;
 mod stream;
+mod tls;
 mod transaction;
 mod writes;
 
-pub use config::{Config, ConfigError, Limits, Tls, env};
+pub use collection::Collection;
+pub use config::{Config, ConfigError, Limits, Tls, env, peer_msp_id};
+pub use dial::{DialConfig, DialError, DialTls, dial};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};
 pub use ledger::LedgerError;
+pub use metrics::Metrics;
+pub use policy::{PolicyError, Role, SignaturePolicy};
 pub use response::{Failure, Response, code};
-pub use router::{BoxFuture, Call, Function, Kind, Router, RouterBuilder, RouterError};
+pub use router::{BoxFuture, Call, Function, Handle, Kind, Router, RouterBuilder, RouterError};
 pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
 pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
-pub use transaction::{Origin, Transaction};
+pub use tls::{Certificates, TlsError};
+pub use transaction::{Origin, SignedProposal, Transaction};

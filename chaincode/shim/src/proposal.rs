@@ -1,11 +1,14 @@
 //! The facts of a signed proposal, as the peer passes it with every transaction.
 
-use hlf_protos::common::{ChannelHeader, Header, SignatureHeader};
+use std::collections::BTreeMap;
+
+use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::protos::{
     ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal, SignedProposal,
 };
 use prost::Message;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Why a transaction could not be started.
@@ -17,6 +20,8 @@ pub(crate) enum ProposalError {
     Undecodable { part: &'static str, source: prost::DecodeError },
     #[error("the signed proposal has no {part}")]
     Absent { part: &'static str },
+    #[error("the signed proposal is of kind {kind}, which starts no transaction")]
+    KindInvalid { kind: i32 },
     #[error("the timestamp of the signed proposal is out of range")]
     TimestampOutOfRange,
     #[error("the arguments of the transaction do not decode")]
@@ -32,15 +37,22 @@ pub(crate) struct ProposalFacts {
     pub(crate) channel: String,
     pub(crate) chaincode: String,
     pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) transient: BTreeMap<String, Vec<u8>>,
+    pub(crate) binding: [u8; 32],
+    pub(crate) signed: SignedProposal,
 }
 
 impl ProposalFacts {
-    pub(crate) fn decode(signed: Option<&SignedProposal>) -> Result<Self, ProposalError> {
+    pub(crate) fn decode(signed: Option<SignedProposal>) -> Result<Self, ProposalError> {
         let signed = signed.ok_or(ProposalError::Missing)?;
         let proposal: Proposal = part("proposal", &signed.proposal_bytes)?;
         let header: Header = part("header", &proposal.header)?;
         let channel_header: ChannelHeader = part("channel header", &header.channel_header)?;
         let signature_header: SignatureHeader = part("signature header", &header.signature_header)?;
+        let kind = channel_header.r#type;
+        if ![HeaderType::EndorserTransaction, HeaderType::Config].map(i32::from).contains(&kind) {
+            return Err(ProposalError::KindInvalid { kind });
+        }
         let identity: SerializedIdentity = part("creator", &signature_header.creator)?;
         let extension: ChaincodeHeaderExtension = part("header extension", &channel_header.extension)?;
         let payload: ChaincodeProposalPayload = part("payload", &proposal.payload)?;
@@ -55,7 +67,11 @@ impl ProposalFacts {
         if signature_header.creator.is_empty() {
             return Err(ProposalError::Absent { part: "creator" });
         }
+        let epoch = channel_header.epoch.to_le_bytes();
+        let bound = [signature_header.nonce.as_slice(), &signature_header.creator, &epoch].concat();
         Ok(Self {
+            transient: payload.transient_map,
+            binding: Sha256::digest(bound).into(),
             timestamp_unix_ms: unix_ms(timestamp.seconds, timestamp.nanos)
                 .ok_or(ProposalError::TimestampOutOfRange)?,
             creator: signature_header.creator,
@@ -63,6 +79,7 @@ impl ProposalFacts {
             channel: channel_header.channel_id,
             chaincode: chaincode.name,
             args: input.args,
+            signed,
         })
     }
 }
@@ -98,21 +115,18 @@ mod tests {
         assert!(matches!(ProposalFacts::decode(None), Err(ProposalError::Missing)));
         let garbage = SignedProposal { proposal_bytes: vec![0xff; 9], signature: Vec::new() };
         assert!(matches!(
-            ProposalFacts::decode(Some(&garbage)),
+            ProposalFacts::decode(Some(garbage)),
             Err(ProposalError::Undecodable { part: "proposal", .. })
         ));
         let empty = SignedProposal::default();
-        assert!(matches!(
-            ProposalFacts::decode(Some(&empty)),
-            Err(ProposalError::Absent { part: "timestamp" })
-        ));
+        assert!(matches!(ProposalFacts::decode(Some(empty)), Err(ProposalError::KindInvalid { kind: 0 })));
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_are_a_panic(proposal_bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let signed = SignedProposal { proposal_bytes, signature: Vec::new() };
-            let _ = ProposalFacts::decode(Some(&signed));
+            let _ = ProposalFacts::decode(Some(signed));
         }
     }
 }

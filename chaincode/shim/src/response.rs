@@ -17,6 +17,12 @@ pub mod code {
     pub const ARGUMENT_INVALID: &str = "ARGUMENT_INVALID";
     /// Status 400: a bookmark lies outside the range it is used for.
     pub const BOOKMARK_INVALID: &str = "BOOKMARK_INVALID";
+    /// Status 500: a private collection or chaincode to be called has no usable name.
+    pub const NAME_INVALID: &str = "NAME_INVALID";
+    /// Status 500: a signature policy cannot be satisfied, or does not decode.
+    pub const POLICY_INVALID: &str = "POLICY_INVALID";
+    /// Status 500: a transaction that reads pages or scans private data wrote as well.
+    pub const QUERIED_AND_WROTE: &str = "QUERIED_AND_WROTE";
     /// Status 500: the contract panicked; nothing it wrote was sent.
     pub const CONTRACT_PANICKED: &str = "CONTRACT_PANICKED";
     /// Status 500: a function that is declared evaluate-only tried to write.
@@ -105,6 +111,11 @@ impl Response {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.status < FAILURE_STATUS_MIN
+    }
+
+    pub(crate) fn from_wire(response: protos::Response) -> Self {
+        let protos::Response { status, message, payload } = response;
+        Self { status, message: Cow::Owned(message), payload }
     }
 
     pub(crate) fn into_wire(self) -> protos::Response {

@@ -27,6 +27,8 @@ pub type BoxFuture<'t, T> = Pin<Box<dyn Future<Output = T> + Send + 't>>;
 type Invoke =
     dyn for<'t> Fn(&'t Transaction, &[Vec<u8>]) -> BoxFuture<'t, Result<Vec<u8>, Failure>> + Send + Sync;
 type Before = dyn Fn(&Transaction, &Call<'_>) -> Result<(), Failure> + Send + Sync;
+type After = dyn Fn(&Transaction, &Call<'_>, &mut Vec<u8>) -> Result<(), Failure> + Send + Sync;
+type Handler = dyn for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Response> + Send + Sync;
 type Schemas = fn(&mut SchemaGenerator) -> (Schema, Schema);
 
 /// Whether a function changes the ledger.
@@ -68,6 +70,22 @@ where
     }
 }
 
+/// What handles a whole transaction: `async fn(&Transaction) -> Response`, bytes in and out.
+pub trait Handle<'t>: Send + Sync {
+    /// Runs it.
+    fn handle(&self, tx: &'t Transaction) -> BoxFuture<'t, Response>;
+}
+
+impl<'t, F, Running> Handle<'t> for F
+where
+    F: Fn(&'t Transaction) -> Running + Send + Sync,
+    Running: Future<Output = Response> + Send + 't,
+{
+    fn handle(&self, tx: &'t Transaction) -> BoxFuture<'t, Response> {
+        Box::pin(self(tx))
+    }
+}
+
 /// A contract made of functions, see the [crate's example](crate).
 ///
 /// A call names a function by its first argument, `Function` or `contract:Function`.
@@ -78,6 +96,9 @@ pub struct Router {
     version: Cow<'static, str>,
     functions: BTreeMap<Cow<'static, str>, Registered>,
     before: Vec<Box<Before>>,
+    after: Vec<Box<After>>,
+    init: Option<Box<Handler>>,
+    unknown: Option<Box<Handler>>,
 }
 
 pub(crate) struct Registered {
@@ -98,6 +119,9 @@ impl Router {
                 version: version.into(),
                 functions: BTreeMap::new(),
                 before: Vec::new(),
+                after: Vec::new(),
+                init: None,
+                unknown: None,
             },
             refused: None,
         }
@@ -112,15 +136,26 @@ impl Router {
         metadata::describe(&self.name, &self.version, functions).to_string().into_bytes()
     }
 
-    async fn route(&self, tx: &Transaction) -> Result<Vec<u8>, Failure> {
-        let unknown = || Failure::new(404, code::FUNCTION_UNKNOWN);
-        let asked = tx.function().ok_or_else(unknown)?;
-        if asked == GET_METADATA {
-            return Ok(self.metadata());
+    async fn route(&self, tx: &Transaction) -> Response {
+        let asked = tx.function();
+        if asked == Some(GET_METADATA) {
+            return Response::ok(self.metadata());
         }
-        let name =
-            asked.strip_prefix(self.name.as_ref()).and_then(|rest| rest.strip_prefix(':')).unwrap_or(asked);
-        let (name, function) = self.functions.get_key_value(name).ok_or_else(unknown)?;
+        match (asked.and_then(|asked| self.find(asked)), &self.unknown) {
+            (Some((name, function)), _) => {
+                self.run(tx, name, function).await.map_or_else(report, Response::ok)
+            }
+            (None, Some(unknown)) => unknown(tx).await,
+            (None, None) => report(Failure::new(404, code::FUNCTION_UNKNOWN)),
+        }
+    }
+
+    fn find(&self, asked: &str) -> Option<(&str, &Registered)> {
+        let own = asked.strip_prefix(self.name.as_ref()).and_then(|rest| rest.strip_prefix(':'));
+        self.functions.get_key_value(own.unwrap_or(asked)).map(|(name, function)| (name.as_ref(), function))
+    }
+
+    async fn run(&self, tx: &Transaction, name: &str, function: &Registered) -> Result<Vec<u8>, Failure> {
         let call = Call { name, kind: function.kind };
         for before in &self.before {
             before(tx, &call)?;
@@ -128,16 +163,32 @@ impl Router {
         if function.kind == Kind::Evaluate {
             tx.forbid_writes();
         }
-        (function.invoke)(tx, tx.args()).await
+        let mut reply = (function.invoke)(tx, tx.args()).await?;
+        for after in &self.after {
+            after(tx, &call, &mut reply)?;
+        }
+        Ok(reply)
     }
 }
 
 impl Contract for Router {
     async fn invoke(&self, tx: &Transaction) -> Response {
-        match self.route(tx).await {
-            Ok(reply) => Response::ok(reply),
-            Err(failure) => report(failure),
+        self.route(tx).await
+    }
+
+    async fn init(&self, tx: &Transaction) -> Response {
+        match &self.init {
+            Some(init) => init(tx).await,
+            None => Response::error(404, code::INIT_UNSUPPORTED),
         }
+    }
+
+    fn function_label<'c>(&'c self, tx: &Transaction) -> Option<&'c str> {
+        let asked = tx.function()?;
+        if asked == GET_METADATA {
+            return Some(GET_METADATA);
+        }
+        self.find(asked).map(|(name, _)| name)
     }
 }
 
@@ -208,6 +259,45 @@ impl RouterBuilder {
         B: Fn(&Transaction, &Call<'_>) -> Result<(), Failure> + Send + Sync + 'static,
     {
         self.router.before.push(Box::new(check));
+        self
+    }
+
+    /// Adds a step that runs after every function that succeeded; it may change the reply or fail the call.
+    ///
+    /// Steps run in the order they were added, before anything is written. What they do is endorsed,
+    /// so unlike a check before they have to be the same on every peer.
+    #[must_use]
+    pub fn after<A>(mut self, step: A) -> Self
+    where
+        A: Fn(&Transaction, &Call<'_>, &mut Vec<u8>) -> Result<(), Failure> + Send + Sync + 'static,
+    {
+        self.router.after.push(Box::new(step));
+        self
+    }
+
+    /// What runs when the chaincode is initialised, as its definition demands with `--init-required`.
+    ///
+    /// Fabric sees to it that it runs first and once for each version. Without it the answer is
+    /// `INIT_UNSUPPORTED`. Private data is refused in it.
+    #[must_use]
+    pub fn init<H>(mut self, handler: H) -> Self
+    where
+        H: for<'t> Handle<'t> + 'static,
+    {
+        self.router.init = Some(Box::new(move |tx| handler.handle(tx)));
+        self
+    }
+
+    /// What runs for a function that is not registered, in place of the answer `FUNCTION_UNKNOWN`.
+    ///
+    /// Neither checks before nor steps after run for it. The function's name may be no text at all:
+    /// [`Transaction::function`] tells.
+    #[must_use]
+    pub fn unknown<H>(mut self, handler: H) -> Self
+    where
+        H: for<'t> Handle<'t> + 'static,
+    {
+        self.router.unknown = Some(Box::new(move |tx| handler.handle(tx)));
         self
     }
 

@@ -14,7 +14,7 @@ use prost::Message;
 use crate::key::KeyRange;
 use crate::ledger::{LedgerError, Line};
 use crate::proposal::unix_ms;
-use crate::transaction::undecodable;
+use crate::state::undecodable;
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Page {
         Self { size, bookmark: None }
     }
 
-    /// The page that starts at a bookmark, which a client may have sent: it is checked against the range.
+    /// The page that starts at a bookmark, which a client may have sent: that of a range is checked.
     ///
     /// An empty bookmark means the first page.
     #[must_use]
@@ -202,15 +202,20 @@ impl Page {
 /// One page of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryPage {
-    /// Entries in key order.
+    /// Entries in key order, or in that of the rich query.
     pub entries: Vec<Entry>,
-    /// Where the next page starts, `None` after the last entry.
+    /// Where the next page starts, `None` after the last entry of a range.
     pub bookmark: Option<String>,
 }
 
 impl EntryPage {
-    pub(crate) fn decode(payload: &[u8], range: &KeyRange) -> Result<Self, LedgerError> {
-        let invalid = || undecodable(Type::GetStateByRange);
+    /// A bookmark is checked against the range; those of rich queries mean something to the database only.
+    pub(crate) fn decode(
+        request: Type,
+        payload: &[u8],
+        range: Option<&KeyRange>,
+    ) -> Result<Self, LedgerError> {
+        let invalid = || undecodable(request);
         let response = QueryResponse::decode(payload).map_err(|_| invalid())?;
         let metadata = QueryResponseMetadata::decode(response.metadata.as_slice()).map_err(|_| invalid())?;
         let entries = response
@@ -219,9 +224,10 @@ impl EntryPage {
             .map(|result| <Entry as private::Decode>::decode(&result.result_bytes).ok_or_else(invalid))
             .collect::<Result<Vec<_>, _>>()?;
         let bookmark = Some(metadata.bookmark).filter(|bookmark| !bookmark.is_empty());
-        if bookmark.as_ref().is_some_and(|bookmark| !range.contains(bookmark)) {
+        let outside = |bookmark: &String| range.is_some_and(|range| !range.contains(bookmark));
+        if bookmark.as_ref().is_some_and(outside) {
             return Err(LedgerError::ReplyInvalid {
-                request: Type::GetStateByRange.as_str_name(),
+                request: request.as_str_name(),
                 reason: "its bookmark lies outside the range",
             });
         }

@@ -10,29 +10,36 @@ use hlf_protos::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Status, Streaming};
+use tonic_health::ServingStatus;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::config::{Config, Limits, Tls};
+use crate::config::{Config, Limits};
+use crate::metrics::Metrics;
 use crate::response::{Response, code};
+use crate::router::BoxFuture;
 use crate::stream::PeerStream;
+use crate::tls::{Certificates, TlsError};
 use crate::transaction::Transaction;
 
 /// HTTP/2 pings find a peer that is gone without having said so.
-const PING_EVERY_S: u64 = 60;
-const PING_WITHIN_S: u64 = 20;
+pub(crate) const PING_EVERY_S: u64 = 60;
+pub(crate) const PING_WITHIN_S: u64 = 20;
 /// A peer holds one stream on a connection; fixed windows spare the pings that adaptive ones need.
 const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-/// A client that connects and says nothing must not hold a socket.
-const HANDSHAKE_WITHIN_S: u64 = 20;
+/// Connections that have shaken hands and wait to be served.
+const ACCEPTED_CONNECTIONS: usize = 16;
+/// The name that health is asked for by, beside the empty one for the whole server.
+const HEALTH_SERVICE: &str = "protos.Chaincode";
 /// Messages that wait for a peer to take them; transactions wait when it is full.
-const OUTBOUND_MESSAGES: usize = 256;
+pub(crate) const OUTBOUND_MESSAGES: usize = 256;
 
 /// What a service runs: one call for each transaction.
 ///
@@ -47,6 +54,30 @@ pub trait Contract: Send + Sync + 'static {
         let _ = tx;
         async { Response::error(404, code::INIT_UNSUPPORTED) }
     }
+
+    /// The function that a transaction calls, for metrics; `None` if it is none of the contract's.
+    ///
+    /// Names come from callers, so only those of the contract's own functions may be answered: each
+    /// becomes a label that is kept for good.
+    fn function_label<'c>(&'c self, tx: &Transaction) -> Option<&'c str> {
+        let _ = tx;
+        None
+    }
+}
+
+/// One contract behind several services.
+impl<C: Contract> Contract for Arc<C> {
+    fn invoke(&self, tx: &Transaction) -> impl Future<Output = Response> + Send {
+        C::invoke(self, tx)
+    }
+
+    fn init(&self, tx: &Transaction) -> impl Future<Output = Response> + Send {
+        C::init(self, tx)
+    }
+
+    fn function_label<'c>(&'c self, tx: &Transaction) -> Option<&'c str> {
+        C::function_label(self, tx)
+    }
 }
 
 /// Why a service could not start, or stopped.
@@ -55,8 +86,8 @@ pub trait Contract: Send + Sync + 'static {
 pub enum ServeError {
     /// The TLS key and certificates do not make a server.
     #[error("TLS key and certificates are refused: check that the key belongs to the certificate")]
-    Tls(#[source] tonic::transport::Error),
-    /// The address cannot be listened on.
+    Tls(#[source] TlsError),
+    /// An address cannot be listened on.
     #[error("cannot listen on `{address}`: choose a free port of this machine")]
     Bind {
         /// The address of the configuration.
@@ -74,12 +105,24 @@ pub enum ServeError {
 pub struct Service<C> {
     contract: C,
     config: Config,
+    metrics: Metrics,
 }
 
 impl<C: Contract> Service<C> {
-    /// A service for one contract.
+    /// A service for one contract, registered as one package id.
+    ///
+    /// A peer that connects is not known before it is told the package id, so each id has a service
+    /// and an address of its own: several of them share a contract in an [`Arc`] and run side by
+    /// side in one process, each for any number of peers.
     pub fn new(config: Config, contract: C) -> Self {
-        Self { contract, config }
+        Self { contract, config, metrics: Metrics::default() }
+    }
+
+    /// Counts together with other services.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Checks keys and certificates, then binds the port.
@@ -87,50 +130,49 @@ impl<C: Contract> Service<C> {
     /// # Errors
     /// [`ServeError::Tls`] before anything is bound, [`ServeError::Bind`].
     pub async fn bind(self) -> Result<Listening<C>, ServeError> {
-        let Self { contract, config } = self;
-        let mut server = Server::builder()
+        let Self { contract, config, metrics } = self;
+        let certificates = Certificates::new(config.tls.as_ref()).map_err(ServeError::Tls)?;
+        let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(PING_EVERY_S)))
             .http2_keepalive_timeout(Some(Duration::from_secs(PING_WITHIN_S)))
             .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
             .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES));
-        if let Some(tls) = &config.tls {
-            server = server.tls_config(server_tls(tls)).map_err(ServeError::Tls)?;
-        }
-        let Config { package_id, address, limits, strict, .. } = config;
-        let bind = |source| ServeError::Bind { address: address.clone(), source };
-        let listener = TcpListener::bind(&address).await.map_err(bind)?;
-        let local_address = listener.local_addr().map_err(bind)?;
-
-        let message_bytes = limits.message_bytes;
-        let drain_within = limits.drain;
-        let shared = Arc::new(Shared {
-            streams: Semaphore::new(limits.streams),
-            turns: Semaphore::new(limits.transactions),
-            contract,
-            package_id,
-            strict,
-            limits,
-            draining: CancellationToken::new(),
-            ended: CancellationToken::new(),
-        });
+        let (listener, local_address) = bind(&config.address).await?;
+        let metrics_listener = match &config.metrics_address {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let message_bytes = config.limits.message_bytes;
+        let drain_within = config.limits.drain;
+        let shared = Arc::new(Shared::new(contract, config, metrics));
         let tracker = TaskTracker::new();
         let (draining, ended) = (shared.draining.clone(), shared.ended.clone());
+        let metrics = shared.metrics.clone();
         let connections = Connections { shared, tracker: tracker.clone() };
         let grpc = ChaincodeServer::new(connections)
             .max_decoding_message_size(message_bytes)
             .max_encoding_message_size(message_bytes);
-        Ok(Listening { server, grpc, listener, local_address, tracker, draining, ended, drain_within })
+        Ok(Listening {
+            server,
+            grpc,
+            listener,
+            local_address,
+            certificates,
+            metrics,
+            metrics_listener,
+            tracker,
+            draining,
+            ended,
+            drain_within,
+        })
     }
 }
 
-fn server_tls(tls: &Tls) -> ServerTlsConfig {
-    let config = ServerTlsConfig::new()
-        .identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem))
-        .timeout(Duration::from_secs(HANDSHAKE_WITHIN_S));
-    match &tls.client_ca_pem {
-        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
-        None => config,
-    }
+async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let refused = |source| ServeError::Bind { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let local_address = listener.local_addr().map_err(refused)?;
+    Ok((listener, local_address))
 }
 
 /// A service that has its port: peers may dial, and are answered once it [serves](Self::serve).
@@ -139,6 +181,9 @@ pub struct Listening<C> {
     grpc: ChaincodeServer<Connections<C>>,
     listener: TcpListener,
     local_address: SocketAddr,
+    certificates: Certificates,
+    metrics: Metrics,
+    metrics_listener: Option<(TcpListener, SocketAddr)>,
     tracker: TaskTracker,
     draining: CancellationToken,
     ended: CancellationToken,
@@ -152,28 +197,71 @@ impl<C: Contract> Listening<C> {
         self.local_address
     }
 
+    /// The address of the Prometheus endpoint, `GET /metrics`, if there is one.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The figures of this service.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// What replaces key and certificates while the service runs.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
     /// Serves peers until `shutdown` completes, then lets running transactions finish.
     ///
     /// New transactions are answered with `SERVICE_DRAINING` meanwhile. What still runs at the end
     /// of [`Limits::drain`] is cancelled: its peer sees the stream end and endorses nothing.
     ///
+    /// `grpc.health.v1.Health` on the same port says SERVING until then, under the empty name and
+    /// as `protos.Chaincode`; with mutual TLS it asks for a certificate as well.
+    ///
     /// # Errors
     /// [`ServeError::Transport`] if the listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<Drained, ServeError> {
-        let Self { server, grpc, listener, local_address, tracker, draining, ended, drain_within } = self;
+        let Self {
+            mut server, grpc, listener, local_address, tracker, draining, ended, drain_within, ..
+        } = self;
+        let (metrics, metrics_listener, certificates) =
+            (self.metrics, self.metrics_listener, self.certificates);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status(HEALTH_SERVICE, ServingStatus::Serving).await;
         // Whoever drops this future ends every stream as well.
         let end_guard = ended.clone().drop_guard();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        // Dropped with this future: nobody is left to serve.
+        let mut beside = JoinSet::new();
+        if let Some((listener, _)) = metrics_listener {
+            beside.spawn(async move {
+                if let Err(error) = axum::serve(listener, metrics.endpoint()).await {
+                    warn!(%error, "the metrics endpoint failed");
+                }
+            });
+        }
         info!(address = %local_address, "chaincode service is listening");
         let stopping = draining.clone();
-        let serving = server.serve_with_incoming_shutdown(grpc, incoming, async move {
-            stopping.cancelled().await;
-        });
-        tokio::pin!(serving);
+        let stopping = async move { stopping.cancelled().await };
+        let router = server.add_service(health_service).add_service(grpc);
+        let mut serving: BoxFuture<'_, _> = if certificates.is_plain() {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            Box::pin(router.serve_with_incoming_shutdown(incoming, stopping))
+        } else {
+            let (accepted, incoming) = mpsc::channel(ACCEPTED_CONNECTIONS);
+            beside.spawn(certificates.accept(listener, accepted));
+            Box::pin(router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping))
+        };
         tokio::select! {
             result = &mut serving => return result.map(|()| Drained { in_time: true }).map_err(ServeError::Transport),
             () = shutdown => info!("chaincode service is stopping"),
         }
+        health.set_service_status("", ServingStatus::NotServing).await;
+        health.set_service_status(HEALTH_SERVICE, ServingStatus::NotServing).await;
         draining.cancel();
         tracker.close();
         let drained = async {
@@ -233,6 +321,7 @@ pub(crate) struct Shared<C> {
     pub(crate) package_id: String,
     pub(crate) strict: bool,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
     /// Room for streams.
     pub(crate) streams: Semaphore,
     /// Room for transactions that run.
@@ -241,6 +330,23 @@ pub(crate) struct Shared<C> {
     pub(crate) draining: CancellationToken,
     /// No transactions at all.
     pub(crate) ended: CancellationToken,
+}
+
+impl<C> Shared<C> {
+    pub(crate) fn new(contract: C, config: Config, metrics: Metrics) -> Self {
+        let Config { package_id, limits, strict, .. } = config;
+        Self {
+            streams: Semaphore::new(limits.streams),
+            turns: Semaphore::new(limits.transactions),
+            contract,
+            package_id,
+            strict,
+            limits,
+            metrics,
+            draining: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        }
+    }
 }
 
 struct Connections<C> {

@@ -14,10 +14,12 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
 
 use crate::ledger::{Line, Offer, Outbound, ReplySlot};
+use crate::metrics::Sample;
 use crate::proposal::ProposalFacts;
 use crate::response::{Failure, Response, code};
 use crate::service::{Contract, Shared};
-use crate::transaction::{Rules, Transaction};
+use crate::state::Rules;
+use crate::transaction::Transaction;
 
 /// Channel and transaction id: what Fabric tells transactions apart by.
 type Key = (String, String);
@@ -28,6 +30,7 @@ pub(crate) struct PeerStream<C> {
     outbound: Outbound,
     running: Arc<Running>,
     tasks: JoinSet<()>,
+    announced: bool,
 }
 
 /// Why a stream ends, for the log.
@@ -44,7 +47,22 @@ enum End {
 
 impl<C: Contract> PeerStream<C> {
     pub(crate) fn new(shared: Arc<Shared<C>>, outbound: Outbound) -> Self {
-        Self { shared, outbound, running: Arc::default(), tasks: JoinSet::new() }
+        Self { shared, outbound, running: Arc::default(), tasks: JoinSet::new(), announced: false }
+    }
+
+    /// Sends REGISTER, unless it has been sent.
+    pub(crate) async fn announce(&mut self) {
+        if std::mem::replace(&mut self.announced, true) {
+            return;
+        }
+        let id = ChaincodeId { name: self.shared.package_id.clone(), ..ChaincodeId::default() };
+        let register = ChaincodeMessage {
+            r#type: Type::Register.into(),
+            payload: id.encode_to_vec(),
+            ..ChaincodeMessage::default()
+        };
+        // A stream that has ended already says so when it is read.
+        let _ = self.outbound.send(Ok(register)).await;
     }
 
     pub(crate) async fn run(mut self, inbound: Streaming<ChaincodeMessage>) {
@@ -54,6 +72,7 @@ impl<C: Contract> PeerStream<C> {
             let _ = self.outbound.send(Err(full)).await;
             return;
         };
+        let _open = shared.metrics.open_stream();
         let ended = shared.ended.clone();
         let end = tokio::select! {
             end = self.talk(inbound) => end,
@@ -109,13 +128,7 @@ impl<C: Contract> PeerStream<C> {
 
     /// REGISTER out, REGISTERED and READY in; nothing else is in order before.
     async fn register(&mut self, inbound: &mut Streaming<ChaincodeMessage>) -> Result<Offer, End> {
-        let id = ChaincodeId { name: self.shared.package_id.clone(), ..ChaincodeId::default() };
-        let register = ChaincodeMessage {
-            r#type: Type::Register.into(),
-            payload: id.encode_to_vec(),
-            ..ChaincodeMessage::default()
-        };
-        self.outbound.send(Ok(register)).await.map_err(|_| End::PeerLeft)?;
+        self.announce().await;
         let deadline = Instant::now() + self.shared.limits.registration;
         self.await_step(inbound, Type::Registered, deadline).await?;
         let ready = self.await_step(inbound, Type::Ready, deadline).await?;
@@ -234,10 +247,14 @@ struct Run<C> {
 
 impl<C: Contract> Run<C> {
     async fn run(self, message: ChaincodeMessage, slot: Arc<ReplySlot>) {
+        let mut sample = self.shared.metrics.begin();
         let deadline = Instant::now() + self.shared.limits.transaction;
-        let executed = timeout_at(deadline, Box::pin(self.execute(message, slot))).await;
+        let executed = timeout_at(deadline, Box::pin(self.execute(message, slot, &sample))).await;
         let (response, event) =
             executed.unwrap_or_else(|_| (Response::error(504, code::TRANSACTION_TIMED_OUT), None));
+        sample.ended(response.status());
+        // Counted before the peer hears of it.
+        drop(sample);
         Span::current().record("outcome", if response.is_ok() { "OK" } else { response.message() });
         // The peer may send the next transaction with this id as soon as it has this message.
         if self.running.leave(&self.key, self.number) {
@@ -249,6 +266,7 @@ impl<C: Contract> Run<C> {
         &self,
         message: ChaincodeMessage,
         slot: Arc<ReplySlot>,
+        sample: &Sample,
     ) -> (Response, Option<ChaincodeEvent>) {
         // The semaphore is never closed.
         let _turn = self.shared.turns.acquire().await;
@@ -257,6 +275,7 @@ impl<C: Contract> Run<C> {
             Ok(tx) => tx,
             Err(failure) => return (report(failure), None),
         };
+        sample.called(self.shared.contract.function_label(&tx));
         let span = Span::current();
         span.record("call", tx.call_label()).record("msp_id", tx.msp_id());
 
@@ -276,6 +295,7 @@ impl<C: Contract> Run<C> {
             response = report(error.into());
         }
         span.record("round_trips", tx.round_trips());
+        sample.asked(tx.round_trips());
         debug!("completed");
         let event = if response.is_ok() { tx.take_event() } else { None };
         (response, event)
@@ -290,7 +310,7 @@ impl<C: Contract> Run<C> {
             message_bytes_max: limits.message_bytes,
             scan_entries_max: limits.scan_entries,
         };
-        ProposalFacts::decode(message.proposal.as_ref())
+        ProposalFacts::decode(message.proposal)
             .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
             .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
     }

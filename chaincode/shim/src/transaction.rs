@@ -1,21 +1,25 @@
 //! One transaction as a contract sees it: who asks for what, and the state.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
-use hlf_protos::protos::chaincode_message::Type;
-use hlf_protos::protos::{
-    ChaincodeEvent, ChaincodeInput, DelState, GetHistoryForKey, GetState, GetStateByRange, GetStateMultiple,
-    GetStateMultipleResult, PutState, QueryMetadata, WriteBatchState,
-};
+use hlf_protos::protos::{ChaincodeEvent, ChaincodeInput};
 use prost::Message;
 
+use crate::call;
+use crate::collection::Collection;
 use crate::identity::{ClientIdentity, IdentityError};
-use crate::key::{KeyError, KeyRange};
+use crate::key::KeyRange;
 use crate::ledger::{LedgerError, Line, Offer};
+use crate::policy::SignaturePolicy;
 use crate::proposal::{ProposalError, ProposalFacts};
+use crate::response::Response;
 use crate::scan::{Entry, EntryPage, Modification, Page, Scan};
-use crate::writes::{Write, Writes, batches};
+use crate::state::{Rules, State};
+use crate::writes::Change;
+
+/// The name of the public state among collections.
+const PUBLIC: &str = "";
 
 /// How the transaction reached this chaincode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +40,20 @@ pub enum Origin {
 /// randomness, no order of hash maps.
 #[derive(Debug)]
 pub struct Transaction {
-    line: Line,
+    state: State,
     facts: ProposalFacts,
     args: Vec<Vec<u8>>,
-    offer: Offer,
-    rules: Rules,
-    read_only: AtomicBool,
-    writes: Mutex<Writes>,
+    decorations: BTreeMap<String, Vec<u8>>,
     event: Mutex<Option<(String, Vec<u8>)>>,
 }
 
-/// What a service demands of every transaction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) strict: bool,
-    pub(crate) message_bytes_max: usize,
-    pub(crate) scan_entries_max: u64,
+/// What the client signed, as the peer received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedProposal<'t> {
+    /// A serialised `protos.Proposal`, exactly the bytes that were signed.
+    pub proposal_bytes: &'t [u8],
+    /// The creator's signature over them, which the peer has verified.
+    pub signature: &'t [u8],
 }
 
 impl Transaction {
@@ -64,13 +66,10 @@ impl Transaction {
     ) -> Result<Self, ProposalError> {
         let input = ChaincodeInput::decode(input).map_err(|source| ProposalError::Arguments { source })?;
         Ok(Self {
-            line,
+            state: State::new(line, offer, rules),
             facts,
             args: input.args,
-            offer,
-            rules,
-            read_only: AtomicBool::new(false),
-            writes: Mutex::default(),
+            decorations: input.decorations,
             event: Mutex::default(),
         })
     }
@@ -78,13 +77,13 @@ impl Transaction {
     /// The transaction id: 64 lower-case hex characters.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.line.tx_id()
+        self.state.line().tx_id()
     }
 
     /// The channel whose state is read and written.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.line.channel()
+        self.state.line().channel()
     }
 
     /// The time the client put into the proposal, in Unix milliseconds: the client's word, the same on every peer.
@@ -135,10 +134,47 @@ impl Transaction {
         &self.facts.chaincode
     }
 
+    /// One entry of the proposal's transient data, `None` if it is absent.
+    ///
+    /// Transient data never reaches a block, and **the hash of the proposal that peers endorse does
+    /// not cover it**: two organisations may be given different values, and nothing on the ledger
+    /// tells what was passed. Use it for secrets and private values, not for what decides.
+    #[must_use]
+    pub fn transient(&self, name: &str) -> Option<&[u8]> {
+        self.facts.transient.get(name).map(Vec::as_slice)
+    }
+
+    /// All transient data by name; what [`transient`](Self::transient) says holds for each.
+    #[must_use]
+    pub fn transient_data(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.facts.transient
+    }
+
+    /// What the peer's decorators added to the input, by name. Peers may differ in it.
+    #[must_use]
+    pub fn decorations(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.decorations
+    }
+
+    /// SHA-256 of nonce, creator and epoch (little-endian, 8 bytes) of the signed headers.
+    ///
+    /// It ties what was signed elsewhere for this transaction to this proposal. Fabric's other shims give the same.
+    #[must_use]
+    pub fn binding(&self) -> [u8; 32] {
+        self.facts.binding
+    }
+
+    /// The signed proposal that started the transaction.
+    #[must_use]
+    pub fn signed_proposal(&self) -> SignedProposal<'_> {
+        let signed = &self.facts.signed;
+        SignedProposal { proposal_bytes: &signed.proposal_bytes, signature: &signed.signature }
+    }
+
     /// Whether the client made this very call, or other chaincode did.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        if self.facts.channel == self.line.channel() && self.facts.args == self.args {
+        if self.facts.channel == self.state.line().channel() && self.facts.args == self.args {
             Origin::Client
         } else {
             Origin::OtherChaincode
@@ -148,7 +184,7 @@ impl Transaction {
     /// Requests sent to the peer so far; each waited for one answer.
     #[must_use]
     pub fn round_trips(&self) -> u64 {
-        self.line.round_trips()
+        self.state.line().round_trips()
     }
 
     /// Reads one key; `None` if it is absent. One round trip.
@@ -156,10 +192,7 @@ impl Transaction {
     /// # Errors
     /// [`LedgerError`] if the peer fails or is lost, or in strict mode if the key was written before.
     pub async fn state(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.check_readable(key)?;
-        let get = GetState { key: key.to_owned(), ..GetState::default() };
-        let value = self.line.ask(Type::GetState, &get).await?;
-        Ok(present(value))
+        self.state.value(PUBLIC, key).await
     }
 
     /// Reads many keys and answers in their order; `None` for those absent.
@@ -171,31 +204,7 @@ impl Transaction {
     /// [`LedgerError`] as in [`state`](Self::state); [`LedgerError::ShortReply`] if the peer answers
     /// fewer values than keys, which it does when its database fails.
     pub async fn states<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
-        for key in keys {
-            self.check_readable(key.as_ref())?;
-        }
-        let mut values = Vec::with_capacity(keys.len());
-        let Some(size) = self.offer.multi_get else {
-            for key in keys {
-                values.push(self.state(key.as_ref()).await?);
-            }
-            return Ok(values);
-        };
-        for asked in keys.chunks(size) {
-            let get = GetStateMultiple {
-                keys: asked.iter().map(|key| key.as_ref().to_owned()).collect(),
-                ..GetStateMultiple::default()
-            };
-            let payload = self.line.ask(Type::GetStateMultiple, &get).await?;
-            let answered = GetStateMultipleResult::decode(payload.as_slice())
-                .map_err(|_| undecodable(Type::GetStateMultiple))?
-                .values;
-            if answered.len() != asked.len() {
-                return Err(LedgerError::ShortReply { asked: asked.len(), answered: answered.len() });
-            }
-            values.extend(answered.into_iter().map(present));
-        }
-        Ok(values)
+        self.state.values(PUBLIC, keys).await
     }
 
     /// [`states`](Self::states) for a fixed number of keys: `let [lot, owner] = tx.states_of([a, b]).await?;`
@@ -206,10 +215,7 @@ impl Transaction {
         &self,
         keys: [K; N],
     ) -> Result<[Option<Vec<u8>>; N], LedgerError> {
-        let values = self.states(&keys).await?;
-        values
-            .try_into()
-            .map_err(|values: Vec<_>| LedgerError::ShortReply { asked: N, answered: values.len() })
+        self.state.values_of(PUBLIC, keys).await
     }
 
     /// Writes one key once the contract has succeeded. No round trip of its own where the peer takes batches.
@@ -217,13 +223,10 @@ impl Transaction {
     /// The last write to a key wins. A read in the same transaction does not see it.
     ///
     /// # Errors
-    /// [`LedgerError`] for an empty key or value, for too many bytes, and in an evaluate-only function.
+    /// [`LedgerError`] for an empty key or value, for too many bytes, after a page was read, and in
+    /// an evaluate-only function.
     pub fn put(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Result<(), LedgerError> {
-        let value = value.into();
-        if value.is_empty() {
-            return Err(LedgerError::ValueEmpty);
-        }
-        self.write(Write { key: key.into(), value: Some(value) })
+        self.state.write(PUBLIC, key.into(), Change::Put(value.into()))
     }
 
     /// Deletes one key once the contract has succeeded; deleting an absent key is no error.
@@ -231,7 +234,7 @@ impl Transaction {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn delete(&self, key: impl Into<String>) -> Result<(), LedgerError> {
-        self.write(Write { key: key.into(), value: None })
+        self.state.write(PUBLIC, key.into(), Change::Delete)
     }
 
     /// Scans the simple keys from `start` up to, not including, `end`; empty means from the first, to the last.
@@ -244,15 +247,16 @@ impl Transaction {
     /// # Errors
     /// [`LedgerError`], also if a bound is a composite key.
     pub async fn range(&self, start: &str, end: &str) -> Result<Scan<'_, Entry>, LedgerError> {
-        self.scan(KeyRange::simple(start, end)?).await
+        self.state.scan(PUBLIC, KeyRange::simple(start, end)?).await
     }
 
     /// One page of [`range`](Self::range). Fabric refuses pages in a transaction that writes.
     ///
     /// # Errors
-    /// [`LedgerError`]; [`LedgerError::BookmarkInvalid`] for a bookmark outside the range.
+    /// [`LedgerError`]; [`LedgerError::BookmarkInvalid`] for a bookmark outside the range,
+    /// [`LedgerError::QueriedAndWrote`] if the transaction has written.
     pub async fn range_page(&self, start: &str, end: &str, page: &Page) -> Result<EntryPage, LedgerError> {
-        self.page(KeyRange::simple(start, end)?, page).await
+        self.state.page(KeyRange::simple(start, end)?, page).await
     }
 
     /// Scans the composite keys of a type whose first attributes are these.
@@ -264,7 +268,7 @@ impl Transaction {
         object_type: &str,
         attributes: &[A],
     ) -> Result<Scan<'_, Entry>, LedgerError> {
-        self.scan(KeyRange::partial_composite(object_type, attributes)?).await
+        self.state.scan(PUBLIC, KeyRange::partial_composite(object_type, attributes)?).await
     }
 
     /// One page of [`partial_composite`](Self::partial_composite). Fabric refuses pages in a transaction that writes.
@@ -277,7 +281,37 @@ impl Transaction {
         attributes: &[A],
         page: &Page,
     ) -> Result<EntryPage, LedgerError> {
-        self.page(KeyRange::partial_composite(object_type, attributes)?, page).await
+        self.state.page(KeyRange::partial_composite(object_type, attributes)?, page).await
+    }
+
+    /// One page of all composite keys, whatever their type. Fabric refuses pages in a transaction that writes.
+    ///
+    /// # Errors
+    /// As [`range_page`](Self::range_page).
+    pub async fn all_composite_page(&self, page: &Page) -> Result<EntryPage, LedgerError> {
+        self.state.page(KeyRange::all_composite(), page).await
+    }
+
+    /// Runs a rich query in the syntax of the peer's state database, such as a CouchDB selector.
+    ///
+    /// Results are not checked again at commit: entries that come to match are missed, unnoticed. A
+    /// peer on LevelDB refuses it. In strict mode it is an error after a write, which it would not see.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn query(&self, query: &str) -> Result<Scan<'_, Entry>, LedgerError> {
+        self.state.query(PUBLIC, query).await
+    }
+
+    /// One page of [`query`](Self::query). Fabric refuses pages in a transaction that writes.
+    ///
+    /// The bookmark is the database's own and unchecked. CouchDB gives one with every page: the last
+    /// page is the one that is not full.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn query_page(&self, query: &str, page: &Page) -> Result<EntryPage, LedgerError> {
+        self.state.query_page(query, page).await
     }
 
     /// The committed versions of a key, newest first. Needs the peer's history database.
@@ -287,12 +321,84 @@ impl Transaction {
     /// # Errors
     /// [`LedgerError`], also if the peer keeps no history.
     pub async fn history(&self, key: &str) -> Result<Scan<'_, Modification>, LedgerError> {
-        if key.is_empty() {
-            return Err(KeyError::Empty.into());
-        }
-        let ask = GetHistoryForKey { key: key.to_owned() };
-        let payload = self.line.ask(Type::GetHistoryForKey, &ask).await?;
-        Scan::open(&self.line, Type::GetHistoryForKey, &payload, self.rules.scan_entries_max)
+        self.state.history(key).await
+    }
+
+    /// A private collection, named as in the chaincode's definition.
+    ///
+    /// # Errors
+    /// [`LedgerError::CollectionUnnamed`] for an empty name, which would be the public state.
+    pub fn collection(&self, name: impl Into<String>) -> Result<Collection<'_>, LedgerError> {
+        Collection::new(&self.state, name)
+    }
+
+    /// The implicit collection of an organisation, which needs no definition: its own peers keep it.
+    ///
+    /// # Errors
+    /// [`LedgerError::CollectionUnnamed`] for an empty MSP id.
+    pub fn organization_collection(&self, msp_id: &str) -> Result<Collection<'_>, LedgerError> {
+        Collection::of_organization(&self.state, msp_id)
+    }
+
+    /// The endorsement policy of one key, `None` if the chaincode's holds.
+    ///
+    /// It comes as the bytes of a `common.SignaturePolicyEnvelope`, which may say more than
+    /// [`SignaturePolicy::from_bytes`] understands.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; in strict mode also if the policy was set before.
+    pub async fn validation_parameter(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.state.policy(PUBLIC, key).await
+    }
+
+    /// Gives one key an endorsement policy of its own, which **replaces** the chaincode's for that key.
+    ///
+    /// It holds from the next block on and is checked for later writes to the key and to its policy.
+    /// A key that does not exist, neither before nor by a write of this transaction, loses it.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and [`LedgerError::Policy`] if the policy has no encoding.
+    pub fn set_validation_parameter(
+        &self,
+        key: impl Into<String>,
+        policy: &SignaturePolicy,
+    ) -> Result<(), LedgerError> {
+        self.state.write(PUBLIC, key.into(), Change::Policy(policy.to_bytes()?))
+    }
+
+    /// Puts one key under the chaincode's policy again.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn clear_validation_parameter(&self, key: impl Into<String>) -> Result<(), LedgerError> {
+        self.state.write(PUBLIC, key.into(), Change::Policy(Vec::new()))
+    }
+
+    /// Calls other chaincode on this channel within this transaction. The function's name comes first.
+    ///
+    /// It sees the same creator and signed proposal. What it writes joins this transaction as soon as
+    /// it succeeds, also if this one goes on to ignore its reply. Its event is dropped. A failure of
+    /// it is a reply with a status of 400 or more.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] if there is no such chaincode, or it is not to be called.
+    pub async fn call<A: AsRef<[u8]>>(&self, chaincode: &str, args: &[A]) -> Result<Response, LedgerError> {
+        call::call(self.state.line(), chaincode, "", args).await
+    }
+
+    /// Calls other chaincode on another channel that the peer has joined: it can only read, its writes are dropped.
+    ///
+    /// Nothing of what it read is checked again at commit.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_on<A: AsRef<[u8]>>(
+        &self,
+        channel: &str,
+        chaincode: &str,
+        args: &[A],
+    ) -> Result<Response, LedgerError> {
+        call::call(self.state.line(), chaincode, channel, args).await
     }
 
     /// Sets the one event that this transaction emits when it commits; a second call replaces the first.
@@ -310,7 +416,7 @@ impl Transaction {
 
     /// From now on writes are errors.
     pub(crate) fn forbid_writes(&self) {
-        self.read_only.store(true, Ordering::Relaxed);
+        self.state.forbid_writes();
     }
 
     /// The function's name for logs: shortened, and only if it is text.
@@ -325,101 +431,6 @@ impl Transaction {
 
     /// Sends what the contract wrote, in its order.
     pub(crate) async fn flush(&self) -> Result<(), LedgerError> {
-        let writes = self.writes().take();
-        let Some(size) = self.offer.write_batch else {
-            for write in writes {
-                self.send_single(write).await?;
-            }
-            return Ok(());
-        };
-        // Room for what surrounds each value on the wire.
-        let bytes_max = self.rules.message_bytes_max / 2;
-        for batch in batches(writes, size, bytes_max) {
-            let rec = batch.into_iter().map(Write::into_record).collect();
-            self.line.ask(Type::WriteBatchState, &WriteBatchState { rec }).await?;
-        }
-        Ok(())
+        self.state.flush().await
     }
-
-    async fn send_single(&self, write: Write) -> Result<(), LedgerError> {
-        match write.value {
-            Some(value) => {
-                let put = PutState { key: write.key, value, ..PutState::default() };
-                self.line.ask(Type::PutState, &put).await?;
-            }
-            None => {
-                let delete = DelState { key: write.key, ..DelState::default() };
-                self.line.ask(Type::DelState, &delete).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, write: Write) -> Result<(), LedgerError> {
-        if self.read_only.load(Ordering::Relaxed) {
-            return Err(LedgerError::ReadOnly);
-        }
-        if write.key.is_empty() {
-            return Err(KeyError::Empty.into());
-        }
-        let bytes_max = self.rules.message_bytes_max / 2;
-        self.writes().push(write, bytes_max).map_err(|bytes| LedgerError::TooLarge { bytes, bytes_max })
-    }
-
-    fn check_readable(&self, key: &str) -> Result<(), LedgerError> {
-        if key.is_empty() {
-            return Err(KeyError::Empty.into());
-        }
-        if self.rules.strict && self.writes().contains(key) {
-            return Err(LedgerError::ReadAfterWrite);
-        }
-        Ok(())
-    }
-
-    fn check_range_readable(&self, range: &KeyRange) -> Result<(), LedgerError> {
-        if self.rules.strict && self.writes().first_within(range).is_some() {
-            return Err(LedgerError::ReadAfterWrite);
-        }
-        Ok(())
-    }
-
-    async fn scan(&self, range: KeyRange) -> Result<Scan<'_, Entry>, LedgerError> {
-        self.check_range_readable(&range)?;
-        let ask =
-            GetStateByRange { start_key: range.start, end_key: range.end, ..GetStateByRange::default() };
-        let payload = self.line.ask(Type::GetStateByRange, &ask).await?;
-        Scan::open(&self.line, Type::GetStateByRange, &payload, self.rules.scan_entries_max)
-    }
-
-    async fn page(&self, range: KeyRange, page: &Page) -> Result<EntryPage, LedgerError> {
-        self.check_range_readable(&range)?;
-        if page.bookmark().is_some_and(|bookmark| !range.contains(bookmark)) {
-            return Err(LedgerError::BookmarkInvalid);
-        }
-        let metadata = QueryMetadata {
-            page_size: page.size(),
-            bookmark: page.bookmark().unwrap_or_default().to_owned(),
-        };
-        let ask = GetStateByRange {
-            start_key: range.start.clone(),
-            end_key: range.end.clone(),
-            metadata: metadata.encode_to_vec(),
-            ..GetStateByRange::default()
-        };
-        let payload = self.line.ask(Type::GetStateByRange, &ask).await?;
-        EntryPage::decode(&payload, &range)
-    }
-
-    fn writes(&self) -> MutexGuard<'_, Writes> {
-        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Fabric tells an absent value from none by its length alone.
-fn present(value: Vec<u8>) -> Option<Vec<u8>> {
-    (!value.is_empty()).then_some(value)
-}
-
-pub(crate) fn undecodable(request: Type) -> LedgerError {
-    LedgerError::ReplyInvalid { request: request.as_str_name(), reason: "it does not decode" }
 }

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hlf_protos::protos::{WriteRecord, write_record};
+use hlf_protos::protos::{MetaDataKeys, StateMetadata, WriteRecord, write_record};
 
 use crate::key::KeyRange;
 
-/// Pending writes in the order the contract made them; the last write to a key replaces earlier ones.
+/// What a write changes: value and policy of a key are written apart from each other.
+type Target = (String, String, bool);
+
+/// Pending writes in the order the contract made them; the last write to a target replaces earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
     next: u64,
-    /// Position of the write that counts, by key.
-    position: HashMap<String, u64>,
+    /// Position of the write that counts.
+    position: HashMap<Target, u64>,
     /// Ordered by position, which makes what is sent deterministic.
     pending: BTreeMap<u64, Write>,
     bytes: usize,
@@ -19,36 +22,61 @@ pub(crate) struct Writes {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Write {
+    /// Empty for the public state.
+    pub(crate) collection: String,
     pub(crate) key: String,
-    /// `None` deletes the key.
-    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) change: Change,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    Put(Vec<u8>),
+    Delete,
+    /// Private data only.
+    Purge,
+    /// The key's endorsement policy; empty for none.
+    Policy(Vec<u8>),
+}
+
+/// The metadata name under which Fabric keeps a key's endorsement policy.
+pub(crate) fn policy_metakey() -> String {
+    MetaDataKeys::ValidationParameter.as_str_name().to_owned()
 }
 
 impl Write {
     fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+        let change = match &self.change {
+            Change::Put(bytes) | Change::Policy(bytes) => bytes.len(),
+            Change::Delete | Change::Purge => 0,
+        };
+        self.collection.len() + self.key.len() + change
+    }
+
+    fn target(&self) -> Target {
+        (self.collection.clone(), self.key.clone(), matches!(self.change, Change::Policy(_)))
     }
 
     pub(crate) fn into_record(self) -> WriteRecord {
-        let kind = match self.value {
-            Some(_) => write_record::Type::PutState,
-            None => write_record::Type::DelState,
+        let (kind, value, metadata) = match self.change {
+            Change::Put(value) => (write_record::Type::PutState, value, None),
+            Change::Delete => (write_record::Type::DelState, Vec::new(), None),
+            Change::Purge => (write_record::Type::PurgePrivateData, Vec::new(), None),
+            Change::Policy(value) => {
+                let metadata = StateMetadata { metakey: policy_metakey(), value };
+                (write_record::Type::PutStateMetadata, Vec::new(), Some(metadata))
+            }
         };
-        WriteRecord {
-            key: self.key,
-            value: self.value.unwrap_or_default(),
-            r#type: kind.into(),
-            ..WriteRecord::default()
-        }
+        WriteRecord { collection: self.collection, key: self.key, value, metadata, r#type: kind.into() }
     }
 }
 
 impl Writes {
     /// Adds a write unless all of them together would exceed `bytes_max`; answers what they would be.
     pub(crate) fn push(&mut self, write: Write, bytes_max: usize) -> Result<(), usize> {
+        let target = write.target();
         let replaced = self
             .position
-            .get(&write.key)
+            .get(&target)
             .and_then(|position| self.pending.get(position))
             .map_or(0, Write::bytes);
         let bytes = self.bytes - replaced + write.bytes();
@@ -56,7 +84,7 @@ impl Writes {
             return Err(bytes);
         }
         self.bytes = bytes;
-        if let Some(earlier) = self.position.insert(write.key.clone(), self.next) {
+        if let Some(earlier) = self.position.insert(target, self.next) {
             self.pending.remove(&earlier);
         }
         self.pending.insert(self.next, write);
@@ -64,12 +92,25 @@ impl Writes {
         Ok(())
     }
 
-    pub(crate) fn contains(&self, key: &str) -> bool {
-        self.position.contains_key(key)
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 
-    pub(crate) fn first_within(&self, range: &KeyRange) -> Option<&str> {
-        self.pending.values().map(|write| write.key.as_str()).find(|key| range.contains(key))
+    /// Whether a key's value was written.
+    pub(crate) fn contains(&self, collection: &str, key: &str) -> bool {
+        self.position.contains_key(&(collection.to_owned(), key.to_owned(), false))
+    }
+
+    /// Whether a key's policy was written.
+    pub(crate) fn contains_policy(&self, collection: &str, key: &str) -> bool {
+        self.position.contains_key(&(collection.to_owned(), key.to_owned(), true))
+    }
+
+    /// Whether a value within a range of the public state was written.
+    pub(crate) fn any_within(&self, range: &KeyRange) -> bool {
+        let mut written =
+            self.position.keys().filter(|(collection, _, policy)| collection.is_empty() && !policy);
+        written.any(|(_, key, _)| range.contains(key))
     }
 
     pub(crate) fn take(&mut self) -> Vec<Write> {
@@ -102,11 +143,11 @@ mod tests {
     use super::*;
 
     fn put(key: &str, value: &str) -> Write {
-        Write { key: key.into(), value: Some(value.into()) }
+        Write { collection: String::new(), key: key.into(), change: Change::Put(value.into()) }
     }
 
     fn delete(key: &str) -> Write {
-        Write { key: key.into(), value: None }
+        Write { collection: String::new(), key: key.into(), change: Change::Delete }
     }
 
     #[test]
@@ -115,9 +156,36 @@ mod tests {
         for write in [put("b", "1"), put("a", "1"), delete("b"), put("c", "1"), put("a", "2")] {
             writes.push(write, 100).unwrap();
         }
-        assert!(writes.contains("a") && !writes.contains("d"));
+        assert!(writes.contains("", "a") && !writes.contains("", "d") && !writes.contains("prices", "a"));
         assert_eq!(writes.take(), [delete("b"), put("c", "1"), put("a", "2")]);
         assert_eq!(writes.take(), []);
+    }
+
+    #[test]
+    fn value_and_policy_of_a_key_and_the_keys_of_collections_are_apart() {
+        let private = |change| Write { collection: "prices".into(), key: "a".into(), change };
+        let mut writes = Writes::default();
+        for write in [
+            put("a", "1"),
+            private(Change::Put(b"2".to_vec())),
+            Write { change: Change::Policy(b"p".to_vec()), ..put("a", "") },
+            private(Change::Purge),
+        ] {
+            writes.push(write, 100).unwrap();
+        }
+        assert!(writes.contains_policy("", "a") && !writes.contains_policy("prices", "a"));
+        let records: Vec<_> = writes.take().into_iter().map(Write::into_record).collect();
+        let kinds: Vec<_> =
+            records.iter().map(|record| (record.collection.as_str(), record.r#type())).collect();
+        assert_eq!(
+            kinds,
+            [
+                ("", write_record::Type::PutState),
+                ("", write_record::Type::PutStateMetadata),
+                ("prices", write_record::Type::PurgePrivateData)
+            ]
+        );
+        assert_eq!(records[1].metadata.as_ref().unwrap().metakey, "VALIDATION_PARAMETER");
     }
 
     #[test]
@@ -154,8 +222,9 @@ mod tests {
             let mut writes = Writes::default();
             let mut singly = BTreeMap::new();
             for (key, value) in made {
-                singly.insert(key.clone(), value.clone());
-                writes.push(Write { key, value: value.map(String::into_bytes) }, 1000).unwrap();
+                let change = value.map_or(Change::Delete, |value| Change::Put(value.into_bytes()));
+                singly.insert(key.clone(), change.clone());
+                writes.push(Write { collection: String::new(), key, change }, 1000).unwrap();
             }
             let cut = batches(writes.take(), count_max, 1000);
             proptest::prop_assert_eq!(cut.len(), singly.len().div_ceil(count_max));
@@ -163,8 +232,7 @@ mod tests {
             let sent: Vec<_> = cut.concat();
             proptest::prop_assert_eq!(sent.len(), singly.len(), "each key is written once");
             for write in sent {
-                let value = write.value.map(|bytes| String::from_utf8(bytes).unwrap());
-                proptest::prop_assert_eq!(singly.get(&write.key), Some(&value));
+                proptest::prop_assert_eq!(singly.get(&write.key), Some(&write.change));
             }
         }
     }

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::rwset::{RangeRead, ReadWriteSet, Version};
+use crate::policy;
+use crate::rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, Version, hash};
+
+/// The metadata name under which a key keeps its endorsement policy.
+const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
 
 /// What became of a transaction in its block, named as Fabric's validation codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub enum Validity {
     MvccReadConflict,
     /// A range it scanned reads otherwise by now.
     PhantomReadConflict,
+    /// Those who endorsed do not satisfy the policy of a key that it writes.
+    EndorsementPolicyFailure,
 }
 
 /// A value and where it was written.
@@ -22,7 +28,11 @@ pub enum Validity {
 pub(crate) struct Versioned {
     pub(crate) value: Vec<u8>,
     pub(crate) version: Version,
+    pub(crate) metadata: Metadata,
 }
+
+/// Keys in order, with their values.
+pub(crate) type Values = BTreeMap<String, Versioned>;
 
 /// One committed version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +45,9 @@ pub(crate) struct Modified {
 /// A channel's state as one block left it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) values: BTreeMap<String, Versioned>,
+    pub(crate) values: Values,
+    /// Private collections by name.
+    pub(crate) collections: BTreeMap<String, Values>,
     /// Oldest first.
     pub(crate) history: HashMap<String, Vec<Modified>>,
     height: u64,
@@ -47,6 +59,8 @@ pub(crate) struct Candidate<'c> {
     pub(crate) tx_id: &'c str,
     pub(crate) timestamp_unix_ms: i64,
     pub(crate) rwset: &'c ReadWriteSet,
+    /// MSP ids of those who endorsed; `None` if everybody did.
+    pub(crate) endorsers: Option<&'c [String]>,
 }
 
 /// The channels of one or more peers; clones share them.
@@ -60,6 +74,25 @@ impl Ledger {
     #[must_use]
     pub fn value(&self, channel: &str, key: &str) -> Option<Vec<u8>> {
         self.snapshot(channel).values.get(key).map(|found| found.value.clone())
+    }
+
+    /// The committed value of a key in a private collection, as its members keep it.
+    #[must_use]
+    pub fn private_value(&self, channel: &str, collection: &str, key: &str) -> Option<Vec<u8>> {
+        let state = self.snapshot(channel);
+        state.collections.get(collection)?.get(key).map(|found| found.value.clone())
+    }
+
+    /// The committed SHA-256 of a private value, as every member of the channel keeps it.
+    #[must_use]
+    pub fn private_hash(&self, channel: &str, collection: &str, key: &str) -> Option<Vec<u8>> {
+        self.private_value(channel, collection, key).map(|value| hash(&value))
+    }
+
+    /// The committed endorsement policy of a key: a `common.SignaturePolicyEnvelope`.
+    #[must_use]
+    pub fn validation_parameter(&self, channel: &str, key: &str) -> Option<Vec<u8>> {
+        policy_of(&self.snapshot(channel).values, key).map(<[u8]>::to_vec)
     }
 
     /// All committed keys of a channel, in order.
@@ -89,7 +122,7 @@ impl Ledger {
             .iter()
             .map(|candidate| {
                 let version = Version { block: number, tx: position.next().unwrap_or_default() };
-                let validity = state.validate(candidate.rwset);
+                let validity = state.validate(candidate);
                 if validity == Validity::Valid {
                     state.apply(candidate, version);
                 }
@@ -104,30 +137,41 @@ impl Ledger {
     }
 }
 
-impl State {
-    /// Entries of a range in key order.
-    pub(crate) fn range(&self, start: &str, end: Bound<&str>) -> impl Iterator<Item = (&String, &Versioned)> {
-        // An empty end means the last key; an inverted range is empty, where BTreeMap would panic.
-        let end = match end {
-            Bound::Excluded("") => Bound::Unbounded,
-            end => end,
-        };
-        let empty = match end {
-            Bound::Excluded(end) => start >= end,
-            Bound::Included(end) => start > end,
-            Bound::Unbounded => false,
-        };
-        let bounds = if empty {
-            (Bound::Included(start), Bound::Excluded(start))
-        } else {
-            (Bound::Included(start), end)
-        };
-        (!empty).then(|| self.values.range::<str, _>(bounds)).into_iter().flatten()
-    }
+/// Entries of a range in key order.
+pub(crate) fn range<'v>(
+    values: &'v Values,
+    start: &str,
+    end: Bound<&str>,
+) -> impl Iterator<Item = (&'v String, &'v Versioned)> {
+    // An empty end means the last key; an inverted range is empty, where BTreeMap would panic.
+    let end = match end {
+        Bound::Excluded("") => Bound::Unbounded,
+        end => end,
+    };
+    let empty = match end {
+        Bound::Excluded(end) => start >= end,
+        Bound::Included(end) => start > end,
+        Bound::Unbounded => false,
+    };
+    let bounds =
+        if empty { (Bound::Included(start), Bound::Excluded(start)) } else { (Bound::Included(start), end) };
+    (!empty).then(|| values.range::<str, _>(bounds)).into_iter().flatten()
+}
 
-    fn validate(&self, rwset: &ReadWriteSet) -> Validity {
-        let current = |key: &str| self.values.get(key).map(|found| found.version);
-        if rwset.reads.iter().any(|(key, version)| current(key) != *version) {
+impl State {
+    fn validate(&self, candidate: &Candidate<'_>) -> Validity {
+        let rwset = candidate.rwset;
+        // Fabric validates endorsements before versions.
+        if candidate.endorsers.is_some_and(|endorsers| !self.permits(rwset, endorsers)) {
+            return Validity::EndorsementPolicyFailure;
+        }
+        let nothing = Values::new();
+        let private = rwset.collections.iter().flat_map(|(name, set)| {
+            let values = self.collections.get(name).unwrap_or(&nothing);
+            set.reads.iter().map(move |read| (values, read))
+        });
+        let mut reads = rwset.reads.iter().map(|read| (&self.values, read)).chain(private);
+        if reads.any(|(values, (key, version))| values.get(key).map(|found| found.version) != *version) {
             return Validity::MvccReadConflict;
         }
         if rwset.ranges.iter().any(|range| !self.reads_the_same(range)) {
@@ -136,32 +180,76 @@ impl State {
         Validity::Valid
     }
 
-    fn reads_the_same(&self, range: &RangeRead) -> bool {
-        let end = if range.exhausted {
-            Bound::Excluded(range.end.as_str())
-        } else {
-            Bound::Included(range.end.as_str())
+    /// Whether the endorsers satisfy the policies of all keys that are written.
+    fn permits(&self, rwset: &ReadWriteSet, endorsers: &[String]) -> bool {
+        let permits = |values: &Values, key: &str| {
+            policy_of(values, key).is_none_or(|policy| policy::is_satisfied(policy, endorsers))
         };
-        self.range(&range.start, end)
+        let mut public = rwset.writes.keys().chain(rwset.metadata_writes.keys());
+        public.all(|key| permits(&self.values, key))
+            && rwset.collections.iter().all(|(name, set)| {
+                let mut keys = set.writes.keys().chain(set.metadata_writes.keys());
+                self.collections.get(name).is_none_or(|values| keys.all(|key| permits(values, key)))
+            })
+    }
+
+    fn reads_the_same(&self, read: &RangeRead) -> bool {
+        let end = if read.exhausted {
+            Bound::Excluded(read.end.as_str())
+        } else {
+            Bound::Included(read.end.as_str())
+        };
+        range(&self.values, &read.start, end)
             .map(|(key, found)| (key, found.version))
-            .eq(range.found.iter().map(|(key, version)| (key, *version)))
+            .eq(read.found.iter().map(|(key, version)| (key, *version)))
     }
 
     fn apply(&mut self, candidate: &Candidate<'_>, version: Version) {
-        for (key, value) in &candidate.rwset.writes {
-            match value {
-                Some(value) => {
-                    self.values.insert(key.clone(), Versioned { value: value.clone(), version });
-                }
-                None => {
-                    self.values.remove(key);
-                }
-            }
+        let rwset = candidate.rwset;
+        for (key, value) in &rwset.writes {
+            set(&mut self.values, key, value.as_deref(), version);
             self.history.entry(key.clone()).or_default().push(Modified {
                 tx_id: candidate.tx_id.to_owned(),
                 timestamp_unix_ms: candidate.timestamp_unix_ms,
                 value: value.clone(),
             });
+        }
+        mark(&mut self.values, &rwset.metadata_writes, version);
+        for (name, CollectionSet { writes, metadata_writes, .. }) in &rwset.collections {
+            let values = self.collections.entry(name.clone()).or_default();
+            for (key, change) in writes {
+                set(values, key, PrivateWrite::value(change), version);
+            }
+            mark(values, metadata_writes, version);
+        }
+    }
+}
+
+/// The endorsement policy of a key; an empty one is none.
+fn policy_of<'v>(values: &'v Values, key: &str) -> Option<&'v [u8]> {
+    let policy = values.get(key)?.metadata.get(VALIDATION_PARAMETER)?;
+    Some(policy.as_slice()).filter(|policy| !policy.is_empty())
+}
+
+/// A value keeps its key's metadata; a deletion takes it away.
+fn set(values: &mut Values, key: &str, value: Option<&[u8]>, version: Version) {
+    match value {
+        Some(value) => {
+            let metadata = values.remove(key).map(|earlier| earlier.metadata).unwrap_or_default();
+            values.insert(key.to_owned(), Versioned { value: value.to_vec(), version, metadata });
+        }
+        None => {
+            values.remove(key);
+        }
+    }
+}
+
+/// Metadata gives its key a new version; that of an absent key is dropped.
+fn mark(values: &mut Values, writes: &BTreeMap<String, Metadata>, version: Version) {
+    for (key, metadata) in writes {
+        if let Some(found) = values.get_mut(key) {
+            found.metadata = metadata.clone();
+            found.version = version;
         }
     }
 }
@@ -190,8 +278,10 @@ mod tests {
     }
 
     fn commit(ledger: &Ledger, sets: &[ReadWriteSet]) -> Vec<Validity> {
-        let block: Vec<_> =
-            sets.iter().map(|rwset| Candidate { tx_id: "tx", timestamp_unix_ms: 0, rwset }).collect();
+        let block: Vec<_> = sets
+            .iter()
+            .map(|rwset| Candidate { tx_id: "tx", timestamp_unix_ms: 0, rwset, endorsers: None })
+            .collect();
         ledger.commit("c", &block).1
     }
 

@@ -24,28 +24,41 @@
 //!
 //! | type | what it is for |
 //! |---|---|
-//! | [`TestPeer`], [`TestPeerBuilder`] | simulate, commit, set the clock, misbehave ([`Fault`]) |
+//! | [`TestPeer`], [`TestPeerBuilder`] | simulate, commit, set the clock, misbehave ([`Fault`]); wait for chaincode that dials ([`ListeningPeer`]) |
 //! | [`Proposal`], [`Creator`] | who asks what, when, on which channel |
 //! | [`Outcome`], [`ReadWriteSet`], [`Validity`] | what came of it, readable in a failed test |
 //! | [`Ledger`] | committed state, shared by several peers or kept across streams |
 //! | [`Wire`] | single messages, for scripts no real peer plays |
 //!
-//! Absent: private collections, key-level endorsement, rich queries, calls between chaincode, and
-//! any check of signatures or endorsement policies.
+//! | [`PrivateCollection`], [`CollectionSet`] | who keeps private data, and what a transaction did to it |
+//! | [`ChaincodeCall`], [`CallReply`] | other chaincode, played by the test |
+//!
+//! Key-level endorsement is checked at commit against [`Outcome::endorsed_by`]. Absent: signatures,
+//! the chaincode's own endorsement policy, and what other chaincode would read and write.
 
+mod builder;
+mod calls;
+mod collection;
 mod creator;
+mod cursor;
 mod ledger;
+mod listen;
 mod outcome;
 mod peer;
+mod policy;
 mod proposal;
 mod rwset;
 mod simulation;
 mod wire;
 
+pub use builder::TestPeerBuilder;
+pub use calls::{CallReply, ChaincodeCall};
+pub use collection::PrivateCollection;
 pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
 pub use ledger::{Ledger, Validity};
+pub use listen::ListeningPeer;
 pub use outcome::{Event, InvokeError, Outcome, Submitted};
-pub use peer::{Fault, TestPeer, TestPeerBuilder};
+pub use peer::{Fault, TestPeer};
 pub use proposal::Proposal;
-pub use rwset::{RangeRead, ReadWriteSet, Version};
+pub use rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, Version};
 pub use wire::{ConnectError, Wire};

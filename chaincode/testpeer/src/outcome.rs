@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::calls::ChaincodeCall;
 use crate::ledger::Validity;
 use crate::rwset::ReadWriteSet;
 
@@ -66,6 +67,10 @@ pub struct Outcome {
     pub event: Option<Event>,
     /// What it read and wrote.
     pub rwset: ReadWriteSet,
+    /// Calls to other chaincode, in order.
+    pub calls: Vec<ChaincodeCall>,
+    /// MSP ids of the organisations that endorsed it; `None` stands for all of them.
+    pub endorsers: Option<Vec<String>>,
     /// Requests it sent, in order, by their names in Fabric's `chaincode_shim.proto`.
     pub requests: Vec<&'static str>,
 }
@@ -75,6 +80,16 @@ impl Outcome {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.status < 400
+    }
+
+    /// The same outcome, endorsed by one peer of each of these organisations only.
+    ///
+    /// At commit, every key that it writes and that has an endorsement policy of its own is checked
+    /// against them. The policy of the chaincode itself is not looked at.
+    #[must_use]
+    pub fn endorsed_by<M: Into<String>>(mut self, msp_ids: impl IntoIterator<Item = M>) -> Self {
+        self.endorsers = Some(msp_ids.into_iter().map(Into::into).collect());
+        self
     }
 
     /// Requests that it sent and waited for.
@@ -96,7 +111,8 @@ impl Outcome {
             && self.message == other.message
             && self.payload == other.payload
             && self.event == other.event
-            && self.rwset.to_bytes() == other.rwset.to_bytes()
+            && self.calls == other.calls
+            && self.rwset.endorsed_bytes("") == other.rwset.endorsed_bytes("")
     }
 }
 

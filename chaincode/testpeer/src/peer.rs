@@ -1,24 +1,24 @@
 //! A peer in memory: proposals in, simulation results out, blocks on demand.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hlf_protos::protos::chaincode_message::Type;
-use hlf_protos::protos::{ChaincodeAdditionalParams, ChaincodeMessage, Response};
+use hlf_protos::protos::{ChaincodeMessage, Response};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
+use crate::builder::TestPeerBuilder;
+use crate::calls::ChaincodeCall;
 use crate::ledger::{Candidate, Ledger, Validity};
+use crate::listen::Serving;
 use crate::outcome::{Event, InvokeError, Outcome, Submitted};
 use crate::proposal::{Defaults, Proposal, Signed};
 use crate::rwset::ReadWriteSet;
-use crate::simulation::Simulation;
+use crate::simulation::{Simulation, Subject, World};
 use crate::wire::{ConnectError, Wire};
 
 /// What a peer that misbehaves does with the chaincode's requests.
@@ -35,126 +35,14 @@ pub enum Fault {
     DropStream,
 }
 
-/// How a peer behaves; the defaults are Fabric 3.1's.
-#[derive(Clone, Debug)]
-pub struct TestPeerBuilder {
-    ledger: Ledger,
-    channel: String,
-    chaincode: String,
-    params: ChaincodeAdditionalParams,
-    query_limit: usize,
-    execute_timeout: Duration,
-    clock_unix_ms: i64,
-    twice: bool,
-}
-
-impl TestPeerBuilder {
-    /// Shares the channels of another peer, or takes up those of one that is gone.
-    #[must_use]
-    pub fn ledger(mut self, ledger: Ledger) -> Self {
-        self.ledger = ledger;
-        self
-    }
-
-    /// The channel of proposals that name none; `channel` by default.
-    #[must_use]
-    pub fn channel(mut self, name: impl Into<String>) -> Self {
-        self.channel = name.into();
-        self
-    }
-
-    /// The chaincode name in proposals that name none; `chaincode` by default.
-    #[must_use]
-    pub fn chaincode(mut self, name: impl Into<String>) -> Self {
-        self.chaincode = name.into();
-        self
-    }
-
-    /// Most records in one write batch, 1,000 by default; `None` as on Fabric 2.5.
-    #[must_use]
-    pub fn write_batch(mut self, records_max: Option<u32>) -> Self {
-        self.params.use_write_batch = records_max.is_some();
-        self.params.max_size_write_batch = records_max.unwrap_or_default();
-        self
-    }
-
-    /// Most keys in one multi-get, 1,000 by default; `None` as on Fabric 2.5.
-    #[must_use]
-    pub fn multi_get(mut self, keys_max: Option<u32>) -> Self {
-        self.params.use_get_multiple_keys = keys_max.is_some();
-        self.params.max_size_get_multiple_keys = keys_max.unwrap_or_default();
-        self
-    }
-
-    /// Where scans stop silently, 100,000 entries by default (`totalQueryLimit`).
-    #[must_use]
-    pub fn query_limit(mut self, entries_max: usize) -> Self {
-        self.query_limit = entries_max;
-        self
-    }
-
-    /// How long a transaction may take, 30 s by default.
-    #[must_use]
-    pub fn execute_timeout(mut self, within: Duration) -> Self {
-        self.execute_timeout = within;
-        self
-    }
-
-    /// The clock that proposals without a timestamp take theirs from; 2026-01-01T00:00:00Z by default.
-    #[must_use]
-    pub fn clock_unix_ms(mut self, at: i64) -> Self {
-        self.clock_unix_ms = at;
-        self
-    }
-
-    /// Runs every transaction twice and compares replies, events and read-write sets byte for byte.
-    #[must_use]
-    pub fn run_twice(mut self) -> Self {
-        self.twice = true;
-        self
-    }
-
-    /// Dials a plain chaincode service and registers it.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect(self, address: SocketAddr) -> Result<TestPeer, ConnectError> {
-        self.take(Wire::connect(address).await?).await
-    }
-
-    /// Registers a chaincode service over a channel, for example one with TLS.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect_over(self, channel: Channel) -> Result<TestPeer, ConnectError> {
-        self.take(Wire::over(channel).await?).await
-    }
-
-    async fn take(self, mut wire: Wire) -> Result<TestPeer, ConnectError> {
-        let package_id = wire.register(&self.params).await?;
-        let (outbound, inbound) = wire.split();
-        let (ended, _) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            clock_unix_ms: AtomicI64::new(self.clock_unix_ms),
-            settings: self,
-            outbound: Mutex::new(Some(outbound)),
-            running: Mutex::default(),
-            fault: Mutex::default(),
-            nonces: AtomicU64::new(0),
-            keepalives: watch::channel(0).0,
-            ended,
-        });
-        let reader = tokio::spawn(Arc::clone(&shared).read(inbound));
-        Ok(TestPeer { package_id, shared, reader })
-    }
-}
-
 /// A peer with one chaincode service.
 #[derive(Debug)]
 pub struct TestPeer {
     package_id: String,
     shared: Arc<Shared>,
     reader: JoinHandle<()>,
+    /// The server that its chaincode dialled.
+    _serving: Option<Serving>,
 }
 
 impl Drop for TestPeer {
@@ -167,21 +55,31 @@ impl TestPeer {
     /// A peer with the defaults of Fabric 3.1.
     #[must_use]
     pub fn builder() -> TestPeerBuilder {
-        TestPeerBuilder {
-            ledger: Ledger::default(),
-            channel: "channel".to_owned(),
-            chaincode: "chaincode".to_owned(),
-            params: ChaincodeAdditionalParams {
-                use_write_batch: true,
-                max_size_write_batch: 1000,
-                use_get_multiple_keys: true,
-                max_size_get_multiple_keys: 1000,
-            },
-            query_limit: 100_000,
-            execute_timeout: Duration::from_secs(30),
-            clock_unix_ms: 1_767_225_600_000,
-            twice: false,
-        }
+        TestPeerBuilder::new()
+    }
+
+    /// Registers the chaincode at the other end of a stream.
+    pub(crate) async fn register(
+        settings: TestPeerBuilder,
+        mut wire: Wire,
+        serving: Option<Serving>,
+    ) -> Result<Self, ConnectError> {
+        let package_id = wire.register(&settings.params).await?;
+        let (outbound, inbound) = wire.split();
+        let (ended, _) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            clock_unix_ms: AtomicI64::new(settings.clock_unix_ms),
+            world: Arc::new(settings.world.clone()),
+            settings,
+            outbound: Mutex::new(Some(outbound)),
+            running: Mutex::default(),
+            fault: Mutex::default(),
+            nonces: AtomicU64::new(0),
+            keepalives: watch::channel(0).0,
+            ended,
+        });
+        let reader = tokio::spawn(Arc::clone(&shared).read(inbound));
+        Ok(Self { package_id, shared, reader, _serving: serving })
     }
 
     /// The package id that the service registered as.
@@ -228,14 +126,20 @@ impl TestPeer {
             proposal,
             Defaults {
                 channel: &settings.channel,
-                chaincode: &settings.chaincode,
+                chaincode: &settings.world.namespace,
                 clock_unix_ms: self.clock_unix_ms(),
                 nonce: nonce(number),
+                decorations: &settings.decorations,
             },
         );
         let state = settings.ledger.snapshot(&signed.channel);
+        let subject = Subject {
+            channel: signed.channel.clone(),
+            creator_msp_id: signed.creator_msp_id.clone(),
+            init: signed.init,
+        };
         let simulate =
-            || Simulation::new(Arc::clone(&state), settings.chaincode.clone(), settings.query_limit);
+            || Simulation::new(Arc::clone(&state), Arc::clone(&self.shared.world), subject.clone());
         let first = self.shared.execute(&signed, simulate()).await?;
         if settings.twice {
             let second = self.shared.execute(&signed, simulate()).await?;
@@ -273,6 +177,7 @@ impl TestPeer {
                 tx_id: &outcome.tx_id,
                 timestamp_unix_ms: outcome.timestamp_unix_ms,
                 rwset: &outcome.rwset,
+                endorsers: outcome.endorsers.as_deref(),
             })
             .collect();
         self.shared.settings.ledger.commit(channel, &block)
@@ -317,6 +222,7 @@ type Key = (String, String);
 #[derive(Debug)]
 struct Shared {
     settings: TestPeerBuilder,
+    world: Arc<World>,
     /// `None` once the stream has ended: holding it would keep half of the stream open.
     outbound: Mutex<Option<mpsc::Sender<ChaincodeMessage>>>,
     running: Mutex<HashMap<Key, Running>>,
@@ -338,6 +244,7 @@ struct Running {
 struct Completed {
     message: ChaincodeMessage,
     rwset: ReadWriteSet,
+    calls: Vec<ChaincodeCall>,
     requests: Vec<&'static str>,
 }
 
@@ -370,7 +277,7 @@ impl Shared {
         };
         let executed = tokio::time::timeout(within, executed).await;
         lock(&self.running).remove(&key);
-        let Completed { message, rwset, requests } =
+        let Completed { message, rwset, calls, requests } =
             executed.map_err(|_| InvokeError::TimedOut(within))??;
         if message.r#type == i32::from(Type::Error) {
             return Err(InvokeError::ErrorMessage(String::from_utf8_lossy(&message.payload).into_owned()));
@@ -387,6 +294,8 @@ impl Shared {
                 .chaincode_event
                 .map(|event| Event { name: event.event_name, payload: event.payload }),
             rwset,
+            calls,
+            endorsers: None,
             requests,
         })
     }
@@ -422,9 +331,10 @@ impl Shared {
             }
             Type::Completed | Type::Error => {
                 if let Some(running) = lock(&self.running).remove(&key) {
-                    let rwset = running.simulation.into_rwset();
+                    let (rwset, calls) = running.simulation.into_results();
+                    let requests = running.requests;
                     // Whoever gave up waiting does not want it.
-                    let _ = running.completed.send(Completed { message, rwset, requests: running.requests });
+                    let _ = running.completed.send(Completed { message, rwset, calls, requests });
                 }
                 None
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
+use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::protos::{
     ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
     ChaincodeSpec, Proposal as WireProposal, SignedProposal,
@@ -114,6 +115,7 @@ pub(crate) struct Defaults<'d> {
     pub(crate) chaincode: &'d str,
     pub(crate) clock_unix_ms: i64,
     pub(crate) nonce: Vec<u8>,
+    pub(crate) decorations: &'d BTreeMap<String, Vec<u8>>,
 }
 
 /// A proposal as it goes to the chaincode.
@@ -124,6 +126,8 @@ pub(crate) struct Signed {
     pub(crate) timestamp_unix_ms: i64,
     pub(crate) input: Vec<u8>,
     pub(crate) init: bool,
+    /// What the creator names, empty if it does not decode.
+    pub(crate) creator_msp_id: String,
     pub(crate) proposal: SignedProposal,
 }
 
@@ -144,6 +148,7 @@ impl Signed {
         };
         let passed = ChaincodeInput {
             args: proposal.passed_args.clone().unwrap_or_else(|| proposal.args.clone()),
+            decorations: defaults.decorations.clone(),
             ..input.clone()
         };
         let extension = ChaincodeHeaderExtension { chaincode_id: Some(chaincode.clone()) };
@@ -183,6 +188,9 @@ impl Signed {
             timestamp_unix_ms,
             input: passed.encode_to_vec(),
             init: proposal.init,
+            creator_msp_id: SerializedIdentity::decode(proposal.creator.as_slice())
+                .map(|identity| identity.mspid)
+                .unwrap_or_default(),
             // Peers check signatures before they ask the chaincode; this one is not looked at.
             proposal: SignedProposal { proposal_bytes, signature: Vec::new() },
         }
@@ -203,8 +211,14 @@ mod tests {
 
     #[test]
     fn the_transaction_id_follows_from_nonce_and_creator_and_the_header_says_what_was_asked() {
-        let defaults =
-            |number| Defaults { channel: "c", chaincode: "shop", clock_unix_ms: -1, nonce: vec![number] };
+        let decorations = BTreeMap::new();
+        let defaults = |number| Defaults {
+            channel: "c",
+            chaincode: "shop",
+            clock_unix_ms: -1,
+            nonce: vec![number],
+            decorations: &decorations,
+        };
         let proposal = Proposal::new("creator", "Fn").arg("1").channel("trade");
         let signed = Signed::new(&proposal, defaults(7));
         assert_eq!(signed.tx_id, hex::encode(Sha256::digest(b"\x07creator")));

@@ -6,67 +6,74 @@ use std::sync::Arc;
 
 use hlf_protos::protos::chaincode_message::Type;
 use hlf_protos::protos::{
-    DelState, GetHistoryForKey, GetState, GetStateByRange, GetStateMultiple, GetStateMultipleResult,
-    PutState, QueryMetadata, QueryResponse, QueryResponseMetadata, QueryResultBytes, QueryStateClose,
-    QueryStateNext, WriteBatchState, write_record,
+    ChaincodeMessage, ChaincodeSpec, DelState, GetHistoryForKey, GetQueryResult, GetState, GetStateByRange,
+    GetStateMetadata, GetStateMultiple, GetStateMultipleResult, PutState, PutStateMetadata, QueryMetadata,
+    QueryResponse, QueryStateClose, QueryStateNext, StateMetadata, StateMetadataResult, WriteBatchState,
+    write_record,
 };
 use hlf_protos::queryresult::{KeyModification, Kv};
 use prost::Message;
 
-use crate::ledger::State;
+use crate::calls::{Callees, ChaincodeCall, RichQuery};
+use crate::collection::PrivateCollection;
+use crate::cursor::{Cursor, Item, Trace};
+use crate::ledger::{State, Values, Versioned, range};
 use crate::proposal::timestamp;
-use crate::rwset::{RangeRead, ReadWriteSet, Version};
+use crate::rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, hash};
 
-/// Results that a peer sends at once in a scan without pages.
-const RESULTS_AT_ONCE: usize = 100;
+/// What all simulations of a peer have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) namespace: String,
+    pub(crate) query_limit: usize,
+    /// Declared private collections.
+    pub(crate) collections: Vec<PrivateCollection>,
+    /// The MSP id of the peer's organisation; `None` keeps every collection.
+    pub(crate) organization: Option<String>,
+    pub(crate) rich_query: Option<RichQuery>,
+    pub(crate) callees: Callees,
+}
+
+/// Whom and what a simulation is for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subject {
+    pub(crate) channel: String,
+    pub(crate) creator_msp_id: String,
+    pub(crate) init: bool,
+}
 
 /// A simulation on the state as of its start.
 #[derive(Debug)]
 pub(crate) struct Simulation {
     state: Arc<State>,
-    namespace: String,
-    query_limit: usize,
+    world: Arc<World>,
+    subject: Subject,
     rwset: ReadWriteSet,
+    calls: Vec<ChaincodeCall>,
     wrote: bool,
-    paged: bool,
+    /// Pages were read or private data was scanned, after which no write is taken.
+    queried: bool,
     cursors: BTreeMap<String, Cursor>,
     cursors_opened: u64,
 }
 
-/// An open scan.
-#[derive(Debug)]
-struct Cursor {
-    items: VecDeque<Item>,
-    /// Which range of the read-write set it fills, and where that ends.
-    range: Option<(usize, String)>,
-    /// Read from the state and not yet sent.
-    held: Option<QueryResultBytes>,
-    returned: usize,
-}
-
-#[derive(Debug)]
-struct Item {
-    key: String,
-    version: Option<Version>,
-    bytes: Vec<u8>,
-}
-
 impl Simulation {
-    pub(crate) fn new(state: Arc<State>, namespace: String, query_limit: usize) -> Self {
+    pub(crate) fn new(state: Arc<State>, world: Arc<World>, subject: Subject) -> Self {
         Self {
             state,
-            namespace,
-            query_limit,
+            world,
+            subject,
             rwset: ReadWriteSet::default(),
+            calls: Vec::new(),
             wrote: false,
-            paged: false,
+            queried: false,
             cursors: BTreeMap::new(),
             cursors_opened: 0,
         }
     }
 
-    pub(crate) fn into_rwset(self) -> ReadWriteSet {
-        self.rwset
+    pub(crate) fn into_results(self) -> (ReadWriteSet, Vec<ChaincodeCall>) {
+        (self.rwset, self.calls)
     }
 
     /// Answers one request with the payload of RESPONSE, or with the words of ERROR.
@@ -74,28 +81,45 @@ impl Simulation {
         match kind {
             Type::GetState => {
                 let ask: GetState = decode(payload)?;
-                public(&ask.collection)?;
-                Ok(self.read(&ask.key))
+                self.read(&ask.collection, &ask.key)
             }
             Type::GetStateMultiple => {
                 let ask: GetStateMultiple = decode(payload)?;
-                public(&ask.collection)?;
-                let values = ask.keys.iter().map(|key| self.read(key)).collect();
-                Ok(GetStateMultipleResult { values }.encode_to_vec())
+                let values: Result<_, _> =
+                    ask.keys.iter().map(|key| self.read(&ask.collection, key)).collect();
+                Ok(GetStateMultipleResult { values: values? }.encode_to_vec())
+            }
+            Type::GetPrivateDataHash => {
+                let ask: GetState = decode(payload)?;
+                self.private(&ask.collection)?;
+                let found = self.trace_private(&ask.collection, &ask.key);
+                Ok(found.map(|found| hash(&found.value)).unwrap_or_default())
             }
             Type::PutState => {
                 let ask: PutState = decode(payload)?;
-                public(&ask.collection)?;
-                self.write(ask.key, Some(ask.value))
+                self.write(&ask.collection, ask.key, PrivateWrite::Put(ask.value))
             }
             Type::DelState => {
                 let ask: DelState = decode(payload)?;
-                public(&ask.collection)?;
-                self.write(ask.key, None)
+                self.write(&ask.collection, ask.key, PrivateWrite::Delete)
+            }
+            Type::PurgePrivateData => {
+                let ask: DelState = decode(payload)?;
+                self.write(&ask.collection, ask.key, PrivateWrite::Purge)
+            }
+            Type::GetStateMetadata => {
+                let ask: GetStateMetadata = decode(payload)?;
+                self.metadata(&ask.collection, &ask.key)
+            }
+            Type::PutStateMetadata => {
+                let ask: PutStateMetadata = decode(payload)?;
+                self.mark(&ask.collection, ask.key, ask.metadata)
             }
             Type::WriteBatchState => self.write_batch(decode(payload)?),
             Type::GetStateByRange => self.scan(&decode(payload)?),
-            Type::GetHistoryForKey => self.history(&decode(payload)?),
+            Type::GetQueryResult => self.query(&decode(payload)?),
+            Type::GetHistoryForKey => Ok(self.history(&decode(payload)?)),
+            Type::InvokeChaincode => self.call(decode(payload)?),
             Type::QueryStateNext => {
                 let ask: QueryStateNext = decode(payload)?;
                 self.fetch(&ask.id)
@@ -109,65 +133,142 @@ impl Simulation {
         }
     }
 
-    fn read(&mut self, key: &str) -> Vec<u8> {
-        let found = self.state.values.get(key);
-        self.rwset.reads.insert(key.to_owned(), found.map(|found| found.version));
-        found.map(|found| found.value.clone()).unwrap_or_default()
+    fn read(&mut self, collection: &str, key: &str) -> Result<Vec<u8>, String> {
+        if collection.is_empty() {
+            let found = self.state.values.get(key);
+            self.rwset.reads.insert(key.to_owned(), found.map(|found| found.version));
+            return Ok(found.map(|found| found.value.clone()).unwrap_or_default());
+        }
+        let kept = self.readable(collection)?;
+        if !kept && self.values(collection).is_some_and(|values| values.contains_key(key)) {
+            return Err("private data matching public hash version is not available".to_owned());
+        }
+        let found = self.trace_private(collection, key);
+        Ok(found.map(|found| found.value).unwrap_or_default())
     }
 
-    fn write(&mut self, key: String, value: Option<Vec<u8>>) -> Result<Vec<u8>, String> {
-        if self.paged {
-            return Err("a transaction that has read pages cannot write".to_owned());
-        }
-        if key.is_empty() {
-            return Err("a key cannot be empty".to_owned());
-        }
-        self.wrote = true;
+    fn metadata(&mut self, collection: &str, key: &str) -> Result<Vec<u8>, String> {
+        let metadata = if collection.is_empty() {
+            let found = self.state.values.get(key);
+            self.rwset.reads.insert(key.to_owned(), found.map(|found| found.version));
+            found.map(|found| found.metadata.clone())
+        } else {
+            self.readable(collection)?;
+            self.trace_private(collection, key).map(|found| found.metadata)
+        };
+        let entries = metadata.unwrap_or_default();
+        let entries = entries.into_iter().map(|(metakey, value)| StateMetadata { metakey, value }).collect();
+        Ok(StateMetadataResult { entries }.encode_to_vec())
+    }
+
+    fn write(&mut self, collection: &str, key: String, change: PrivateWrite) -> Result<Vec<u8>, String> {
+        self.writable(collection, &key)?;
         // A value without bytes is a deletion.
-        self.rwset.writes.insert(key, value.filter(|value| !value.is_empty()));
+        let change = match change {
+            PrivateWrite::Put(value) if value.is_empty() => PrivateWrite::Delete,
+            change => change,
+        };
+        if !collection.is_empty() {
+            self.private_set(collection).writes.insert(key, change);
+            return Ok(Vec::new());
+        }
+        let value = match change {
+            PrivateWrite::Put(value) => Some(value),
+            PrivateWrite::Delete => None,
+            PrivateWrite::Purge => return Err("only applicable for private data".to_owned()),
+        };
+        self.rwset.writes.insert(key, value);
+        Ok(Vec::new())
+    }
+
+    fn mark(
+        &mut self,
+        collection: &str,
+        key: String,
+        metadata: Option<StateMetadata>,
+    ) -> Result<Vec<u8>, String> {
+        self.writable(collection, &key)?;
+        let StateMetadata { metakey, value } = metadata.unwrap_or_default();
+        let metadata = Metadata::from([(metakey, value)]);
+        if collection.is_empty() {
+            self.rwset.metadata_writes.insert(key, metadata);
+        } else {
+            self.private_set(collection).metadata_writes.insert(key, metadata);
+        }
         Ok(Vec::new())
     }
 
     fn write_batch(&mut self, batch: WriteBatchState) -> Result<Vec<u8>, String> {
         for record in batch.rec {
-            public(&record.collection)?;
+            let collection = record.collection.as_str();
             match write_record::Type::try_from(record.r#type) {
-                Ok(write_record::Type::PutState) => self.write(record.key, Some(record.value))?,
-                Ok(write_record::Type::DelState) => self.write(record.key, None)?,
-                _ => return Err("this peer takes puts and deletions in a batch".to_owned()),
+                Ok(write_record::Type::PutState) => {
+                    self.write(collection, record.key, PrivateWrite::Put(record.value))?
+                }
+                Ok(write_record::Type::DelState) => {
+                    self.write(collection, record.key, PrivateWrite::Delete)?
+                }
+                Ok(write_record::Type::PurgePrivateData) => {
+                    self.write(collection, record.key, PrivateWrite::Purge)?
+                }
+                Ok(write_record::Type::PutStateMetadata) => {
+                    self.mark(collection, record.key, record.metadata)?
+                }
+                _ => return Err("unknown operation type".to_owned()),
             };
         }
         Ok(Vec::new())
     }
 
     fn scan(&mut self, ask: &GetStateByRange) -> Result<Vec<u8>, String> {
-        public(&ask.collection)?;
-        let page: QueryMetadata = decode(&ask.metadata)?;
-        let paged = page.page_size != 0 || !page.bookmark.is_empty();
-        if paged && self.wrote {
-            return Err("a transaction that has written cannot read pages".to_owned());
+        if !ask.collection.is_empty() {
+            self.private_query(&ask.collection)?;
+            let found = self.kept_values(&ask.collection).into_iter();
+            let items = found
+                .flat_map(|values| range(values, &ask.start_key, Bound::Excluded(&ask.end_key)))
+                .map(|(key, found)| self.item(key, found))
+                .collect();
+            return self.open(items, Trace::Nothing, None);
         }
-        self.paged |= paged;
+        let page: QueryMetadata = decode(&ask.metadata)?;
+        let page = self.paged(page)?;
         // As real peers do, take any bookmark in place of the start.
-        let start = if page.bookmark.is_empty() { &ask.start_key } else { &page.bookmark };
-        let items = self
-            .state
-            .range(start, Bound::Excluded(&ask.end_key))
-            .map(|(key, found)| Item {
-                key: key.clone(),
-                version: Some(found.version),
-                bytes: Kv { namespace: self.namespace.clone(), key: key.clone(), value: found.value.clone() }
-                    .encode_to_vec(),
-            })
+        let start = match &page {
+            Some(page) if !page.bookmark.is_empty() => &page.bookmark,
+            _ => &ask.start_key,
+        };
+        let items = range(&self.state.values, start, Bound::Excluded(&ask.end_key))
+            .map(|(key, found)| self.item(key, found))
             .collect();
-        let range =
+        let read =
             RangeRead { start: start.clone(), end: ask.end_key.clone(), exhausted: false, found: Vec::new() };
-        self.rwset.ranges.push(range);
-        let id = self.open(items, Some((self.rwset.ranges.len() - 1, ask.end_key.clone())));
-        if paged { self.page(&id, usize::try_from(page.page_size).unwrap_or(0)) } else { self.fetch(&id) }
+        self.rwset.ranges.push(read);
+        let trace = Trace::Range { index: self.rwset.ranges.len() - 1, end: ask.end_key.clone() };
+        self.open(items, trace, page)
     }
 
-    fn history(&mut self, ask: &GetHistoryForKey) -> Result<Vec<u8>, String> {
+    fn query(&mut self, ask: &GetQueryResult) -> Result<Vec<u8>, String> {
+        let private = !ask.collection.is_empty();
+        let page = if private {
+            self.private_query(&ask.collection)?;
+            None
+        } else {
+            self.paged(decode(&ask.metadata)?)?
+        };
+        let rich =
+            self.world.rich_query.clone().ok_or("ExecuteQuery not supported for leveldb".to_owned())?;
+        let values = if private { self.kept_values(&ask.collection) } else { Some(&self.state.values) };
+        let bookmark = page.as_ref().map(|page| page.bookmark.as_str()).unwrap_or_default();
+        let items = values
+            .into_iter()
+            .flatten()
+            .filter(|(key, found)| key.as_str() >= bookmark && rich.matches(&ask.query, key, &found.value))
+            .map(|(key, found)| self.item(key, found))
+            .collect();
+        self.open(items, if private { Trace::Nothing } else { Trace::Keys }, page)
+    }
+
+    fn history(&mut self, ask: &GetHistoryForKey) -> Vec<u8> {
         let versions = self.state.history.get(&ask.key).map(Vec::as_slice).unwrap_or_default();
         let items = versions
             .iter()
@@ -184,74 +285,151 @@ impl Simulation {
                 .encode_to_vec(),
             })
             .collect();
-        let id = self.open(items, None);
-        self.fetch(&id)
+        self.begin(Cursor::new(items, Trace::Nothing))
     }
 
-    fn open(&mut self, items: VecDeque<Item>, range: Option<(usize, String)>) -> String {
+    fn call(&mut self, spec: ChaincodeSpec) -> Result<Vec<u8>, String> {
+        let name = spec.chaincode_id.unwrap_or_default().name;
+        let (chaincode, channel) = match name.split_once('/') {
+            Some((chaincode, channel)) => (chaincode, channel),
+            None => (name.as_str(), self.subject.channel.as_str()),
+        };
+        let call = ChaincodeCall {
+            channel: channel.to_owned(),
+            chaincode: chaincode.to_owned(),
+            args: spec.input.unwrap_or_default().args,
+        };
+        let reply = self.world.callees.answer(&call);
+        let reply = reply.ok_or_else(|| format!("chaincode {chaincode} not found on channel {channel}"))?;
+        self.calls.push(call);
+        Ok(ChaincodeMessage {
+            r#type: Type::Completed.into(),
+            payload: reply.into_wire().encode_to_vec(),
+            ..ChaincodeMessage::default()
+        }
+        .encode_to_vec())
+    }
+
+    fn open(
+        &mut self,
+        items: VecDeque<Item>,
+        trace: Trace,
+        page: Option<QueryMetadata>,
+    ) -> Result<Vec<u8>, String> {
+        let cursor = Cursor::new(items, trace);
+        let Some(page) = page else { return Ok(self.begin(cursor)) };
+        let limit = self.world.query_limit;
+        let limit = match usize::try_from(page.page_size) {
+            Ok(0) | Err(_) => limit,
+            Ok(size) => limit.min(size),
+        };
+        self.cursors_opened += 1;
+        Ok(cursor.page(&self.cursors_opened.to_string(), limit, &mut self.rwset).encode_to_vec())
+    }
+
+    fn begin(&mut self, cursor: Cursor) -> Vec<u8> {
         self.cursors_opened += 1;
         let id = self.cursors_opened.to_string();
-        self.cursors.insert(id.clone(), Cursor { items, range, held: None, returned: 0 });
-        id
+        self.results(&id, cursor)
     }
 
-    /// The next results of a scan without pages.
     fn fetch(&mut self, id: &str) -> Result<Vec<u8>, String> {
-        let mut cursor = self.cursors.remove(id).ok_or("this scan is not open")?;
-        let mut results: Vec<_> = cursor.held.take().into_iter().collect();
-        let mut has_more = false;
-        while cursor.returned < self.query_limit {
-            let Some(result) = cursor.advance(&mut self.rwset) else { break };
-            cursor.returned += 1;
-            if results.len() == RESULTS_AT_ONCE {
-                cursor.held = Some(result);
-                has_more = true;
-                break;
-            }
-            results.push(result);
-        }
-        if has_more {
+        let cursor = self.cursors.remove(id).ok_or("query iterator not found")?;
+        Ok(self.results(id, cursor))
+    }
+
+    fn results(&mut self, id: &str, mut cursor: Cursor) -> Vec<u8> {
+        let response = cursor.fetch(id, self.world.query_limit, &mut self.rwset);
+        if response.has_more {
             self.cursors.insert(id.to_owned(), cursor);
         }
-        Ok(QueryResponse { results, has_more, id: id.to_owned(), metadata: Vec::new() }.encode_to_vec())
+        response.encode_to_vec()
     }
 
-    fn page(&mut self, id: &str, size: usize) -> Result<Vec<u8>, String> {
-        let mut cursor = self.cursors.remove(id).ok_or("this scan is not open")?;
-        let limit = if size == 0 { self.query_limit } else { size.min(self.query_limit) };
-        let mut results = Vec::new();
-        while results.len() < limit {
-            let Some(result) = cursor.advance(&mut self.rwset) else { break };
-            results.push(result);
+    fn item(&self, key: &str, found: &Versioned) -> Item {
+        let namespace = self.world.namespace.clone();
+        Item {
+            key: key.to_owned(),
+            version: Some(found.version),
+            bytes: Kv { namespace, key: key.to_owned(), value: found.value.clone() }.encode_to_vec(),
         }
-        let metadata = QueryResponseMetadata {
-            fetched_records_count: i32::try_from(results.len()).unwrap_or(i32::MAX),
-            bookmark: cursor.items.pop_front().map(|next| next.key).unwrap_or_default(),
-        };
-        let metadata = metadata.encode_to_vec();
-        Ok(QueryResponse { results, has_more: false, id: id.to_owned(), metadata }.encode_to_vec())
     }
-}
 
-impl Cursor {
-    /// Reads one result and writes it down; at the end, that the range has been read to its end.
-    fn advance(&mut self, rwset: &mut ReadWriteSet) -> Option<QueryResultBytes> {
-        let item = self.items.pop_front();
-        if let Some((index, end)) = &self.range
-            && let Some(range) = rwset.ranges.get_mut(*index)
-        {
-            match &item {
-                Some(item) => {
-                    range.end = item.key.clone();
-                    range.found.extend(item.version.map(|version| (item.key.clone(), version)));
-                }
-                None => {
-                    range.end = end.clone();
-                    range.exhausted = true;
-                }
-            }
+    /// Which page is asked for; none after a write.
+    fn paged(&mut self, page: QueryMetadata) -> Result<Option<QueryMetadata>, String> {
+        if page.page_size == 0 && page.bookmark.is_empty() {
+            return Ok(None);
         }
-        item.map(|item| QueryResultBytes { result_bytes: item.bytes })
+        if self.wrote {
+            return Err("paginated queries are supported only in a read-only transaction".to_owned());
+        }
+        self.queried = true;
+        Ok(Some(page))
+    }
+
+    fn private_query(&mut self, collection: &str) -> Result<(), String> {
+        self.readable(collection)?;
+        if self.wrote {
+            return Err("queries on private data are supported only in a read-only transaction".to_owned());
+        }
+        self.queried = true;
+        Ok(())
+    }
+
+    fn values(&self, collection: &str) -> Option<&Values> {
+        self.state.collections.get(collection)
+    }
+
+    /// What a query of private data sees: a peer that keeps only hashes finds nothing, silently.
+    fn kept_values(&self, collection: &str) -> Option<&Values> {
+        self.values(collection).filter(|_| self.readable(collection) == Ok(true))
+    }
+
+    fn trace_private(&mut self, collection: &str, key: &str) -> Option<Versioned> {
+        let found = self.values(collection).and_then(|values| values.get(key)).cloned();
+        let version = found.as_ref().map(|found| found.version);
+        self.private_set(collection).reads.insert(key.to_owned(), version);
+        found
+    }
+
+    fn private_set(&mut self, collection: &str) -> &mut CollectionSet {
+        self.rwset.collections.entry(collection.to_owned()).or_default()
+    }
+
+    /// The declaration of a private collection.
+    fn private(&self, name: &str) -> Result<PrivateCollection, String> {
+        if self.subject.init {
+            return Err("private data APIs are not allowed in chaincode Init()".to_owned());
+        }
+        let declared = self.world.collections.iter().find(|collection| collection.name() == name).cloned();
+        declared
+            .or_else(|| PrivateCollection::implicit(name))
+            .ok_or_else(|| format!("collection {name} could not be found"))
+    }
+
+    /// Whether this peer keeps the collection's values; an error if the creator may not read them.
+    fn readable(&self, name: &str) -> Result<bool, String> {
+        let collection = self.private(name)?;
+        if !collection.may_read(&self.subject.creator_msp_id) {
+            return Err(format!("tx creator does not have read access permission on collection {name}"));
+        }
+        Ok(self.world.organization.as_ref().is_none_or(|own| collection.has_member(own)))
+    }
+
+    fn writable(&mut self, collection: &str, key: &str) -> Result<(), String> {
+        if !collection.is_empty() && !self.private(collection)?.may_write(&self.subject.creator_msp_id) {
+            return Err(format!(
+                "tx creator does not have write access permission on collection {collection}"
+            ));
+        }
+        if self.queried {
+            return Err("a transaction that has read pages or queried private data cannot write".to_owned());
+        }
+        if key.is_empty() {
+            return Err("a key cannot be empty".to_owned());
+        }
+        self.wrote = true;
+        Ok(())
     }
 }
 
@@ -259,21 +437,31 @@ fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, String> {
     M::decode(payload).map_err(|error| format!("a request does not decode: {error}"))
 }
 
-fn public(collection: &str) -> Result<(), String> {
-    if collection.is_empty() { Ok(()) } else { Err("this peer keeps no private collections".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::{Candidate, Ledger};
+    use crate::rwset::Version;
+    use hlf_protos::protos::QueryResponseMetadata;
 
     fn simulation(keys: usize, query_limit: usize) -> Simulation {
         let ledger = Ledger::default();
         let writes = (0..keys).map(|n| (format!("k{n:03}"), Some(b"v".to_vec()))).collect();
         let rwset = ReadWriteSet { writes, ..ReadWriteSet::default() };
-        ledger.commit("c", &[Candidate { tx_id: "t", timestamp_unix_ms: 0, rwset: &rwset }]);
-        Simulation::new(ledger.snapshot("c"), "shop".into(), query_limit)
+        let candidate = Candidate { tx_id: "t", timestamp_unix_ms: 0, rwset: &rwset, endorsers: None };
+        ledger.commit("c", &[candidate]);
+        Simulation::new(ledger.snapshot("c"), Arc::new(world(query_limit)), Subject::default())
+    }
+
+    fn world(query_limit: usize) -> World {
+        World {
+            namespace: "shop".into(),
+            query_limit,
+            collections: vec![PrivateCollection::new("prices").members(["N"]).member_only_write()],
+            organization: Some("N".into()),
+            rich_query: None,
+            callees: Callees::default(),
+        }
     }
 
     fn put(simulation: &mut Simulation, key: &str, value: &str) -> Result<Vec<u8>, String> {
@@ -359,7 +547,7 @@ mod tests {
         let payload = simulation.answer(Type::GetStateMultiple, &get.encode_to_vec()).unwrap();
         let values = GetStateMultipleResult::decode(payload.as_slice()).unwrap().values;
         assert_eq!(values, [b"".to_vec(), b"v".to_vec()]);
-        let rwset = simulation.into_rwset();
+        let (rwset, _) = simulation.into_results();
         assert_eq!(rwset.writes["k000"], None);
         assert_eq!(rwset.reads["new"], None);
         assert_eq!(rwset.reads["k000"], Some(Version { block: 1, tx: 0 }));
@@ -368,13 +556,50 @@ mod tests {
     #[test]
     fn what_this_peer_lacks_is_refused() {
         let mut simulation = simulation(1, 1000);
-        for kind in
-            [Type::GetQueryResult, Type::InvokeChaincode, Type::PurgePrivateData, Type::PutStateMetadata]
-        {
-            assert!(simulation.answer(kind, b"").unwrap_err().contains(kind.as_str_name()));
+        let mut refused =
+            |kind: Type, ask: &dyn Fn() -> Vec<u8>| simulation.answer(kind, &ask()).unwrap_err();
+        let get = |collection: &str| GetState { key: "k".into(), collection: collection.into() };
+        assert!(refused(Type::GetState, &|| get("absent").encode_to_vec()).contains("could not be found"));
+        assert!(refused(Type::GetQueryResult, &Vec::new).contains("not supported for leveldb"));
+        assert!(refused(Type::InvokeChaincode, &Vec::new).contains("not found"));
+        assert!(refused(Type::Ready, &Vec::new).contains("READY"));
+        assert!(refused(Type::GetState, &|| vec![0xff]).contains("does not decode"));
+        let put = PutState { key: "k".into(), value: b"v".to_vec(), collection: "prices".into() };
+        assert!(refused(Type::PutState, &|| put.encode_to_vec()).contains("write access"));
+        let purge = DelState { key: "k".into(), ..DelState::default() };
+        assert!(refused(Type::PurgePrivateData, &|| purge.encode_to_vec()).contains("private data"));
+    }
+
+    #[test]
+    fn a_peer_that_keeps_only_hashes_tells_the_hash_and_not_the_value() {
+        let mut member = simulation(0, 1000);
+        member.subject.creator_msp_id = "N".into();
+        let put = PutState { key: "k".into(), value: b"v".to_vec(), collection: "prices".into() };
+        member.answer(Type::PutState, &put.encode_to_vec()).unwrap();
+        let (rwset, _) = member.into_results();
+        let ledger = Ledger::default();
+        ledger.commit("c", &[Candidate { tx_id: "t", timestamp_unix_ms: 0, rwset: &rwset, endorsers: None }]);
+        let outside = World { organization: Some("S".into()), ..world(1000) };
+        let mut outside = Simulation::new(ledger.snapshot("c"), Arc::new(outside), Subject::default());
+        let get = GetState { key: "k".into(), collection: "prices".into() }.encode_to_vec();
+        assert!(outside.answer(Type::GetState, &get).unwrap_err().contains("not available"));
+        assert_eq!(outside.answer(Type::GetPrivateDataHash, &get).unwrap(), hash(b"v"));
+        let mut init = simulation(0, 1000);
+        init.subject.init = true;
+        assert!(init.answer(Type::GetPrivateDataHash, &get).unwrap_err().contains("Init"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_request_is_a_panic(
+            requests in proptest::collection::vec((0..30_i32, proptest::prelude::any::<Vec<u8>>()), 1..8),
+        ) {
+            let mut simulation = simulation(3, 2);
+            for (kind, payload) in requests {
+                let _ = simulation.answer(Type::try_from(kind).unwrap_or(Type::Undefined), &payload);
+            }
+            let (rwset, _) = simulation.into_results();
+            let _ = (rwset.endorsed_bytes("shop"), rwset.to_string());
         }
-        let private = GetState { key: "k".into(), collection: "c".into() };
-        assert!(simulation.answer(Type::GetState, &private.encode_to_vec()).is_err());
-        assert!(simulation.answer(Type::GetState, &[0xff]).is_err());
     }
 }

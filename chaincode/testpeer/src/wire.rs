@@ -13,8 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 /// Fabric's own limit on messages.
-const MESSAGE_BYTES_MAX: usize = 100 * 1024 * 1024;
-const OUTBOUND_MESSAGES: usize = 1024;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 100 * 1024 * 1024;
+pub(crate) const OUTBOUND_MESSAGES: usize = 1024;
 
 /// Why a peer and a chaincode service did not come together.
 #[derive(Debug, Error)]
@@ -23,6 +23,9 @@ pub enum ConnectError {
     /// Nobody listens there, or TLS failed.
     #[error("cannot connect to the chaincode service: check that it listens and that TLS settings agree")]
     Transport(#[from] tonic::transport::Error),
+    /// No port is free to listen on.
+    #[error("cannot listen on the loopback interface")]
+    Bind(#[source] std::io::Error),
     /// The service refused or ended the stream.
     #[error("the chaincode service refused the stream")]
     Refused(#[from] Status),
@@ -39,6 +42,13 @@ pub struct Wire {
 }
 
 impl Wire {
+    pub(crate) fn new(
+        outbound: mpsc::Sender<ChaincodeMessage>,
+        inbound: Streaming<ChaincodeMessage>,
+    ) -> Self {
+        Self { outbound, inbound }
+    }
+
     /// Dials a plain service.
     ///
     /// # Errors

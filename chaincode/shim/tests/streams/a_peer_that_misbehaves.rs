@@ -20,7 +20,7 @@ fn config(change: impl FnOnce(&mut Limits)) -> Config {
 
 /// A transaction's message with everything a peer would put into it.
 fn transaction(tx_id: &str, function: &str) -> ChaincodeMessage {
-    use hlf_protos::common::{ChannelHeader, Header, SignatureHeader};
+    use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
     use hlf_protos::protos::{
         ChaincodeHeaderExtension, ChaincodeId, ChaincodeInvocationSpec, ChaincodeProposalPayload,
         ChaincodeSpec, Proposal, SignedProposal,
@@ -30,6 +30,7 @@ fn transaction(tx_id: &str, function: &str) -> ChaincodeMessage {
     let spec = ChaincodeSpec { input: Some(input.clone()), ..Default::default() };
     let header = Header {
         channel_header: ChannelHeader {
+            r#type: HeaderType::EndorserTransaction.into(),
             timestamp: Some(prost_types::Timestamp::default()),
             channel_id: "c".into(),
             extension: ChaincodeHeaderExtension { chaincode_id: Some(chaincode) }.encode_to_vec(),

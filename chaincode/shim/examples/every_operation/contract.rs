@@ -1,0 +1,200 @@
+//! The operations, one line of the reply for each, bytes as hex.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::num::NonZeroU16;
+
+use hlf_chaincode::{
+    Contract, Entry, EntryPage, Failure, Page, Response, Scan, SignaturePolicy, Transaction, composite_key,
+    split_composite_key,
+};
+use serde::Deserialize;
+
+/// One operation; what it takes from the other fields follows from `op`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Operation {
+    op: String,
+    collection: String,
+    key: String,
+    value: String,
+    keys: Vec<String>,
+    size: u16,
+}
+
+/// The contract.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EveryOperation;
+
+impl Contract for EveryOperation {
+    async fn invoke(&self, tx: &Transaction) -> Response {
+        match run_all(tx).await {
+            Ok(lines) => Response::ok(lines.join("\n")),
+            Err(message) => Response::error(500, message),
+        }
+    }
+
+    async fn init(&self, tx: &Transaction) -> Response {
+        match tx.put("initialised", "yes") {
+            Ok(()) => Response::ok(""),
+            Err(error) => Failure::from(error).into(),
+        }
+    }
+}
+
+async fn run_all(tx: &Transaction) -> Result<Vec<String>, String> {
+    let [operations] = tx.args() else {
+        return Err("ARGUMENTS".to_owned());
+    };
+    let operations: Vec<Operation> =
+        serde_json::from_slice(operations).map_err(|_| "ARGUMENTS".to_owned())?;
+    let mut lines = Vec::new();
+    for operation in operations {
+        if operation.op == "fail" {
+            return Err(operation.value);
+        }
+        let done = if operation.collection.is_empty() {
+            Box::pin(public(tx, &operation)).await
+        } else {
+            Box::pin(private(tx, &operation)).await
+        };
+        lines.push(done.map_err(|_| format!("FAILED {}", operation.op))?);
+    }
+    Ok(lines)
+}
+
+async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
+    let key = o.key.as_str();
+    Ok(match o.op.as_str() {
+        "put" => done(tx.put(key, o.value.as_str())?),
+        "delete" => done(tx.delete(key)?),
+        "get" => hex(&tx.state(key).await?.unwrap_or_default()),
+        "get_many" => hexes(tx.states(&o.keys).await?),
+        "set_policy" => done(tx.set_validation_parameter(key, &all_of(&o.keys))?),
+        "clear_policy" => done(tx.clear_validation_parameter(key)?),
+        "policy" => hex(&tx.validation_parameter(key).await?.unwrap_or_default()),
+        "range" => entries(tx.range(key, &o.value).await?).await?,
+        "range_page" => next(tx.range_page("", "", &page(o)?).await?),
+        "partial" => entries(tx.partial_composite(key, &o.keys).await?).await?,
+        "partial_page" => next(tx.partial_composite_page(key, &o.keys, &page(o)?).await?),
+        "composite_page" => next(tx.all_composite_page(&page(o)?).await?),
+        "query" => entries(tx.query(&o.value).await?).await?,
+        "query_page" => next(tx.query_page(key, &page(o)?).await?),
+        "history" => history(tx, key).await?,
+        "composite" => {
+            let joined = composite_key(key, &o.keys)?;
+            let (object_type, attributes) = split_composite_key(&joined)?;
+            format!("{} {object_type} {}", hex(joined.as_bytes()), attributes.join(","))
+        }
+        "call" => {
+            let reply = match o.value.as_str() {
+                "" => tx.call(key, &o.keys).await?,
+                channel => tx.call_on(channel, key, &o.keys).await?,
+            };
+            format!("{} {} {}", reply.status(), reply.message(), hex(reply.payload()))
+        }
+        "event" => done(tx.set_event(key, o.value.as_str())?),
+        "facts" => facts(tx)?,
+        _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
+    })
+}
+
+async fn private(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
+    let collection = tx.collection(&o.collection)?;
+    let key = o.key.as_str();
+    Ok(match o.op.as_str() {
+        "put" => done(collection.put(key, o.value.as_str())?),
+        "delete" => done(collection.delete(key)?),
+        "purge" => done(collection.purge(key)?),
+        "get" => hex(&collection.state(key).await?.unwrap_or_default()),
+        "get_many" => hexes(collection.states(&o.keys).await?),
+        "hash" => collection.hash(key).await?.map(|hash| hex(&hash)).unwrap_or_default(),
+        "set_policy" => done(collection.set_validation_parameter(key, &all_of(&o.keys))?),
+        "clear_policy" => done(collection.clear_validation_parameter(key)?),
+        "policy" => hex(&collection.validation_parameter(key).await?.unwrap_or_default()),
+        "range" => entries(collection.range(key, &o.value).await?).await?,
+        "partial" => entries(collection.partial_composite(key, &o.keys).await?).await?,
+        "query" => entries(collection.query(&o.value).await?).await?,
+        _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
+    })
+}
+
+/// The Go shim's policies name every organisation once, in order, and need all of them.
+fn all_of(msp_ids: &[String]) -> SignaturePolicy {
+    let mut msp_ids: Vec<_> = msp_ids.iter().collect();
+    msp_ids.sort();
+    msp_ids.dedup();
+    SignaturePolicy::and(msp_ids.into_iter().map(SignaturePolicy::peer))
+}
+
+fn facts(tx: &Transaction) -> Result<String, Failure> {
+    let identity = tx.client_identity()?;
+    Ok(format!(
+        "{} {} {} {} {} {} {} {} {} {} {} {}",
+        tx.id(),
+        tx.channel(),
+        tx.timestamp_unix_ms(),
+        hex(tx.creator()),
+        hex(&tx.binding()),
+        pairs(tx.transient_data()),
+        pairs(tx.decorations()),
+        hex(tx.signed_proposal().proposal_bytes),
+        identity.msp_id(),
+        identity.attribute("role").unwrap_or_default(),
+        identity.common_name().unwrap_or_default(),
+        identity.organizational_units().join(","),
+    ))
+}
+
+async fn entries(mut scan: Scan<'_, Entry>) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    while let Some(entry) = scan.next().await? {
+        text.push(pair(&entry));
+    }
+    Ok(text.join(","))
+}
+
+async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
+    let versions = tx.history(key).await?.collect().await?;
+    let versions = versions.into_iter().map(|version| {
+        let at = version.timestamp_unix_ms.unwrap_or_default();
+        let deleted = version.value.is_none();
+        format!("{}:{at}:{deleted}:{}", version.tx_id, hex(&version.value.unwrap_or_default()))
+    });
+    Ok(versions.collect::<Vec<_>>().join(","))
+}
+
+fn page(o: &Operation) -> Result<Page, Failure> {
+    let size = NonZeroU16::new(o.size).ok_or(Failure::new(400, "SIZE_ZERO"))?;
+    Ok(Page::at(size, o.value.as_str()))
+}
+
+fn next(page: EntryPage) -> String {
+    let text: Vec<_> = page.entries.iter().map(pair).collect();
+    format!("{} next {}", text.join(","), hex(page.bookmark.unwrap_or_default().as_bytes()))
+}
+
+fn pair(entry: &Entry) -> String {
+    format!("{}:{}", hex(entry.key.as_bytes()), hex(&entry.value))
+}
+
+fn pairs(values: &BTreeMap<String, Vec<u8>>) -> String {
+    values.iter().map(|(name, value)| format!("{name}:{}", hex(value))).collect::<Vec<_>>().join(",")
+}
+
+fn hexes(values: Vec<Option<Vec<u8>>>) -> String {
+    values.into_iter().map(|value| hex(&value.unwrap_or_default())).collect::<Vec<_>>().join(",")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn done((): ()) -> String {
+    String::new()
+}

@@ -1,0 +1,302 @@
+//! Chaincode that dials its peer: one that the peer launches, or one in development mode.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hlf_protos::protos::chaincode_support_client::ChaincodeSupportClient;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tracing::{info, warn};
+
+use crate::config::{Config, ConfigError, Limits, env};
+use crate::metrics::Metrics;
+use crate::service::{Contract, Drained, OUTBOUND_MESSAGES, PING_EVERY_S, PING_WITHIN_S, Shared};
+use crate::stream::PeerStream;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// The argument that a peer's launcher passes, with one dash or two.
+const ADDRESS_ARGUMENT: &str = "peer.address";
+
+/// Which peer to dial, as what to register, and how the connection is protected.
+#[derive(Clone, Debug)]
+pub struct DialConfig {
+    /// The package id, or `name:version` in development mode.
+    pub package_id: String,
+    /// The address at which the peer serves chaincode, `host:port`.
+    pub peer_address: String,
+    /// The connection's keys and certificates, `None` without TLS.
+    pub tls: Option<DialTls>,
+    /// Bounds on what is taken in and waited for.
+    pub limits: Limits,
+    /// Report reads of keys that the same transaction wrote: for development and tests.
+    pub strict: bool,
+}
+
+/// Keys and certificates of the connection to a peer, PEM.
+#[derive(Clone)]
+pub struct DialTls {
+    /// Who signs the peer's certificate.
+    pub root_pem: Vec<u8>,
+    /// The chaincode's own certificate.
+    pub certificate_pem: Vec<u8>,
+    /// Its private key.
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for DialTls {
+    /// Keys do not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DialTls").finish_non_exhaustive()
+    }
+}
+
+/// Why a dialled stream could not be opened, or ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Nobody answers at the address, or TLS failed.
+    #[error("cannot connect to the peer at `{address}`: check its chaincode address and TLS settings")]
+    Connect {
+        /// The peer's address.
+        address: String,
+        /// What the transport says.
+        source: tonic::transport::Error,
+    },
+    /// The peer refused the stream.
+    #[error("the peer refused the chaincode's stream")]
+    Refused(#[source] Box<Status>),
+    /// The stream ended: who launched the chaincode starts it again.
+    #[error("the stream to the peer has ended: start the chaincode again once the peer is back")]
+    StreamLost,
+}
+
+impl DialConfig {
+    /// Reads the environment and the argument `-peer.address`, as Fabric's launchers set them.
+    ///
+    /// `CORE_CHAINCODE_ID_NAME`, `CORE_PEER_ADDRESS` unless the argument is there, and
+    /// `CORE_PEER_TLS_ENABLED`. With TLS also `CORE_PEER_TLS_ROOTCERT_FILE`, and
+    /// `CORE_TLS_CLIENT_KEY_FILE` and `CORE_TLS_CLIENT_CERT_FILE` (PEM), or the same with `_PATH`
+    /// (base64 of PEM).
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first key that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(|key| std::env::var(key).ok(), std::env::args().skip(1))
+    }
+
+    /// Reads the same keys and arguments from anywhere.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn from_lookup(
+        lookup: impl Fn(&str) -> Option<String>,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Self, ConfigError> {
+        let optional = |key: &'static str| lookup(key).filter(|value| !value.is_empty());
+        let required = |key, fix| optional(key).ok_or(ConfigError::Missing { key, fix });
+        let package_id = required(
+            env::CORE_CHAINCODE_ID_NAME,
+            "set it to the package id, or to `name:version` in development mode",
+        )?;
+        let peer_address = match address_argument(arguments) {
+            Some(address) => address,
+            None => required(env::CORE_PEER_ADDRESS, "set it to the peer's chaincode address, `host:port`")?,
+        };
+        let fix = "give `true` or `false`";
+        let tls = match required(env::CORE_PEER_TLS_ENABLED, fix)?.as_str() {
+            // What Go takes for a truth value, as the other shims read it.
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(DialTls {
+                root_pem: read(env::CORE_PEER_TLS_ROOTCERT_FILE, &optional)?,
+                certificate_pem: pem_or_base64(
+                    env::CORE_TLS_CLIENT_CERT_FILE,
+                    env::CORE_TLS_CLIENT_CERT_PATH,
+                    &optional,
+                )?,
+                key_pem: pem_or_base64(
+                    env::CORE_TLS_CLIENT_KEY_FILE,
+                    env::CORE_TLS_CLIENT_KEY_PATH,
+                    &optional,
+                )?,
+            }),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => None,
+            other => {
+                let value = other.to_owned();
+                return Err(ConfigError::Invalid { key: env::CORE_PEER_TLS_ENABLED, value, fix });
+            }
+        };
+        Ok(Self { package_id, peer_address, tls, limits: Limits::default(), strict: false })
+    }
+}
+
+/// `-peer.address=A`, `--peer.address A` and their like.
+fn address_argument(arguments: impl IntoIterator<Item = String>) -> Option<String> {
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let name = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'));
+        match name.and_then(|name| name.strip_prefix(ADDRESS_ARGUMENT)) {
+            Some("") => return arguments.next().filter(|address| !address.is_empty()),
+            Some(value) => match value.strip_prefix('=') {
+                Some(address) if !address.is_empty() => return Some(address.to_owned()),
+                _ => {}
+            },
+            None => {}
+        }
+    }
+    None
+}
+
+type Lookup<'l> = dyn Fn(&'static str) -> Option<String> + 'l;
+
+fn read(key: &'static str, lookup: &Lookup<'_>) -> Result<Vec<u8>, ConfigError> {
+    let fix = "set it to the path of a PEM file, or set `CORE_PEER_TLS_ENABLED` to `false`";
+    let path = PathBuf::from(lookup(key).ok_or(ConfigError::Missing { key, fix })?);
+    std::fs::read(&path).map_err(|source| ConfigError::Unreadable { key, path, source })
+}
+
+fn pem_or_base64(
+    pem: &'static str,
+    base64: &'static str,
+    lookup: &Lookup<'_>,
+) -> Result<Vec<u8>, ConfigError> {
+    if lookup(pem).is_some() || lookup(base64).is_none() {
+        return read(pem, lookup);
+    }
+    let text = read(base64, lookup)?;
+    STANDARD.decode(text.trim_ascii()).map_err(|_| ConfigError::NotPem {
+        key: base64,
+        path: PathBuf::from(lookup(base64).unwrap_or_default()),
+        block: "base64 of a PEM file",
+    })
+}
+
+/// Dials a peer, registers a contract and runs its transactions until `shutdown` completes.
+///
+/// When it does, running transactions finish within [`Limits::drain`].
+///
+/// # Errors
+/// [`DialError`]; a stream that is lost is one: the process is to end, so that whoever launched it
+/// can tell and start it again.
+pub async fn dial<C: Contract>(
+    config: DialConfig,
+    contract: C,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Drained, DialError> {
+    let DialConfig { package_id, peer_address, tls, limits, strict } = config;
+    let refused = |source| DialError::Connect { address: peer_address.clone(), source };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{peer_address}"))
+        .map_err(refused)?
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(PING_EVERY_S))
+        .keep_alive_timeout(Duration::from_secs(PING_WITHIN_S))
+        .keep_alive_while_idle(true);
+    if let Some(tls) = &tls {
+        let config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&tls.root_pem))
+            .identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem));
+        endpoint = endpoint.tls_config(config).map_err(refused)?;
+    }
+    let channel = endpoint.connect().await.map_err(refused)?;
+
+    let (message_bytes, drain_within) = (limits.message_bytes, limits.drain);
+    let config = Config {
+        package_id,
+        address: peer_address.clone(),
+        tls: None,
+        metrics_address: None,
+        limits,
+        strict,
+    };
+    let shared = Arc::new(Shared::new(contract, config, Metrics::default()));
+    let (draining, ended) = (shared.draining.clone(), shared.ended.clone());
+    let _end_guard = ended.clone().drop_guard();
+    let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
+    let mut stream = PeerStream::new(shared, outbound);
+    // A peer answers nothing at all, not even headers, before it has this.
+    stream.announce().await;
+    let messages = ReceiverStream::new(messages).map_while(Result::ok);
+    let inbound = ChaincodeSupportClient::new(channel)
+        .max_decoding_message_size(message_bytes)
+        .max_encoding_message_size(message_bytes)
+        .register(messages)
+        .await
+        .map_err(|status| DialError::Refused(Box::new(status)))?
+        .into_inner();
+    info!(peer = peer_address, "the chaincode has dialled its peer");
+
+    let running = stream.run(inbound);
+    tokio::pin!(running);
+    tokio::select! {
+        _ = &mut running => return Err(DialError::StreamLost),
+        () = shutdown => info!("the chaincode is stopping"),
+    }
+    draining.cancel();
+    let in_time = tokio::time::timeout(drain_within, &mut running).await.is_ok();
+    if !in_time {
+        warn!(within_ms = drain_within.as_millis(), "transactions were still running and are cancelled");
+    }
+    Ok(Drained { in_time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_is_taken_in_all_its_forms() {
+        let of =
+            |arguments: &[&str]| address_argument(arguments.iter().map(|argument| (*argument).to_owned()));
+        assert_eq!(of(&["-peer.address", "h:1"]).as_deref(), Some("h:1"));
+        assert_eq!(of(&["x", "--peer.address=h:2"]).as_deref(), Some("h:2"));
+        for none in
+            [&["peer.address", "h:1"][..], &["-peer.address"], &["-peer.address="], &["-peer.addressed=1"]]
+        {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn the_environment_of_a_launched_chaincode_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let all = [
+            (env::CORE_CHAINCODE_ID_NAME, "shop:1".to_owned()),
+            (env::CORE_PEER_ADDRESS, "peer:7052".to_owned()),
+            (env::CORE_PEER_TLS_ENABLED, "true".to_owned()),
+            (env::CORE_PEER_TLS_ROOTCERT_FILE, file("root", "root")),
+            (env::CORE_TLS_CLIENT_CERT_FILE, file("cert", "cert")),
+            (env::CORE_TLS_CLIENT_KEY_PATH, file("key", "a2V5\n")),
+        ];
+        let read = |without: &str, arguments: &[&str]| {
+            let lookup = |key: &str| {
+                all.iter().find(|(name, _)| *name == key && key != without).map(|(_, value)| value.clone())
+            };
+            DialConfig::from_lookup(lookup, arguments.iter().map(|argument| (*argument).to_owned()))
+        };
+        let config = read("", &["-peer.address", "other:7052"]).unwrap();
+        let tls = config.tls.unwrap();
+        assert_eq!(config.peer_address, "other:7052");
+        assert_eq!(
+            (tls.root_pem, tls.certificate_pem, tls.key_pem),
+            (b"root".to_vec(), b"cert".to_vec(), b"key".to_vec())
+        );
+        assert_eq!(read("", &[]).unwrap().peer_address, "peer:7052");
+        for (missing, _) in &all {
+            assert!(matches!(read(missing, &[]), Err(ConfigError::Missing { .. })), "{missing}");
+        }
+    }
+}

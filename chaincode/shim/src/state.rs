@@ -1,0 +1,398 @@
+//! Reads and pending writes of one transaction, in the public state and in private collections alike.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hlf_protos::protos::chaincode_message::Type;
+use hlf_protos::protos::{
+    DelState, GetHistoryForKey, GetQueryResult, GetState, GetStateByRange, GetStateMetadata,
+    GetStateMultiple, GetStateMultipleResult, PutState, PutStateMetadata, QueryMetadata, StateMetadata,
+    StateMetadataResult, WriteBatchState,
+};
+use prost::Message;
+
+use crate::key::{KeyError, KeyRange};
+use crate::ledger::{LedgerError, Line, Offer};
+use crate::scan::{Entry, EntryPage, Modification, Page, Scan};
+use crate::writes::{Change, Write, Writes, batches, policy_metakey};
+
+/// What a service demands of every transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) strict: bool,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) scan_entries_max: u64,
+}
+
+/// A transaction's view of the ledger. A collection's name is empty for the public state.
+#[derive(Debug)]
+pub(crate) struct State {
+    line: Line,
+    offer: Offer,
+    rules: Rules,
+    read_only: AtomicBool,
+    /// Pages were read or private data was scanned, after which peers take no writes.
+    queried: AtomicBool,
+    writes: Mutex<Writes>,
+}
+
+impl State {
+    pub(crate) fn new(line: Line, offer: Offer, rules: Rules) -> Self {
+        Self {
+            line,
+            offer,
+            rules,
+            read_only: AtomicBool::new(false),
+            queried: AtomicBool::new(false),
+            writes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// From now on writes are errors.
+    pub(crate) fn forbid_writes(&self) {
+        self.read_only.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn value(&self, collection: &str, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.check_readable(collection, key)?;
+        let get = GetState { key: key.to_owned(), collection: collection.to_owned() };
+        Ok(present(self.line.ask(Type::GetState, &get).await?))
+    }
+
+    pub(crate) async fn values<K: AsRef<str>>(
+        &self,
+        collection: &str,
+        keys: &[K],
+    ) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
+        for key in keys {
+            self.check_readable(collection, key.as_ref())?;
+        }
+        let mut values = Vec::with_capacity(keys.len());
+        let Some(size) = self.offer.multi_get else {
+            for key in keys {
+                values.push(self.value(collection, key.as_ref()).await?);
+            }
+            return Ok(values);
+        };
+        for asked in keys.chunks(size) {
+            let get = GetStateMultiple {
+                keys: asked.iter().map(|key| key.as_ref().to_owned()).collect(),
+                collection: collection.to_owned(),
+            };
+            let payload = self.line.ask(Type::GetStateMultiple, &get).await?;
+            let answered = GetStateMultipleResult::decode(payload.as_slice())
+                .map_err(|_| undecodable(Type::GetStateMultiple))?
+                .values;
+            if answered.len() != asked.len() {
+                return Err(LedgerError::ShortReply { asked: asked.len(), answered: answered.len() });
+            }
+            values.extend(answered.into_iter().map(present));
+        }
+        Ok(values)
+    }
+
+    pub(crate) async fn values_of<K: AsRef<str>, const N: usize>(
+        &self,
+        collection: &str,
+        keys: [K; N],
+    ) -> Result<[Option<Vec<u8>>; N], LedgerError> {
+        let values = self.values(collection, &keys).await?;
+        values
+            .try_into()
+            .map_err(|values: Vec<_>| LedgerError::ShortReply { asked: N, answered: values.len() })
+    }
+
+    pub(crate) async fn hash(&self, collection: &str, key: &str) -> Result<Option<[u8; 32]>, LedgerError> {
+        self.check_readable(collection, key)?;
+        let get = GetState { key: key.to_owned(), collection: collection.to_owned() };
+        match present(self.line.ask(Type::GetPrivateDataHash, &get).await?) {
+            None => Ok(None),
+            Some(hash) => hash.try_into().map(Some).map_err(|_| LedgerError::ReplyInvalid {
+                request: Type::GetPrivateDataHash.as_str_name(),
+                reason: "it is no hash of 32 bytes",
+            }),
+        }
+    }
+
+    /// The key's endorsement policy, as bytes.
+    pub(crate) async fn policy(&self, collection: &str, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        check_key(key)?;
+        if self.rules.strict && self.writes().contains_policy(collection, key) {
+            return Err(LedgerError::ReadAfterWrite);
+        }
+        let get = GetStateMetadata { key: key.to_owned(), collection: collection.to_owned() };
+        let payload = self.line.ask(Type::GetStateMetadata, &get).await?;
+        let metadata = StateMetadataResult::decode(payload.as_slice())
+            .map_err(|_| undecodable(Type::GetStateMetadata))?;
+        let metakey = policy_metakey();
+        let policy = metadata.entries.into_iter().find(|entry| entry.metakey == metakey);
+        Ok(policy.and_then(|entry| present(entry.value)))
+    }
+
+    pub(crate) async fn scan(
+        &self,
+        collection: &str,
+        range: KeyRange,
+    ) -> Result<Scan<'_, Entry>, LedgerError> {
+        self.check_range_readable(collection, &range)?;
+        let ask = GetStateByRange {
+            start_key: range.start,
+            end_key: range.end,
+            collection: collection.to_owned(),
+            ..GetStateByRange::default()
+        };
+        let payload = self.line.ask(Type::GetStateByRange, &ask).await?;
+        Scan::open(&self.line, Type::GetStateByRange, &payload, self.rules.scan_entries_max)
+    }
+
+    pub(crate) async fn page(&self, range: KeyRange, page: &Page) -> Result<EntryPage, LedgerError> {
+        self.begin_query()?;
+        if page.bookmark().is_some_and(|bookmark| !range.contains(bookmark)) {
+            return Err(LedgerError::BookmarkInvalid);
+        }
+        let ask = GetStateByRange {
+            start_key: range.start.clone(),
+            end_key: range.end.clone(),
+            metadata: page_metadata(page),
+            ..GetStateByRange::default()
+        };
+        let payload = self.line.ask(Type::GetStateByRange, &ask).await?;
+        EntryPage::decode(Type::GetStateByRange, &payload, Some(&range))
+    }
+
+    pub(crate) async fn query(&self, collection: &str, query: &str) -> Result<Scan<'_, Entry>, LedgerError> {
+        if !collection.is_empty() {
+            self.begin_query()?;
+        } else if self.rules.strict && !self.writes().is_empty() {
+            return Err(LedgerError::ReadAfterWrite);
+        }
+        let ask = GetQueryResult {
+            query: query.to_owned(),
+            collection: collection.to_owned(),
+            ..GetQueryResult::default()
+        };
+        let payload = self.line.ask(Type::GetQueryResult, &ask).await?;
+        Scan::open(&self.line, Type::GetQueryResult, &payload, self.rules.scan_entries_max)
+    }
+
+    pub(crate) async fn query_page(&self, query: &str, page: &Page) -> Result<EntryPage, LedgerError> {
+        self.begin_query()?;
+        let ask = GetQueryResult {
+            query: query.to_owned(),
+            metadata: page_metadata(page),
+            ..GetQueryResult::default()
+        };
+        let payload = self.line.ask(Type::GetQueryResult, &ask).await?;
+        EntryPage::decode(Type::GetQueryResult, &payload, None)
+    }
+
+    pub(crate) async fn history(&self, key: &str) -> Result<Scan<'_, Modification>, LedgerError> {
+        check_key(key)?;
+        let ask = GetHistoryForKey { key: key.to_owned() };
+        let payload = self.line.ask(Type::GetHistoryForKey, &ask).await?;
+        Scan::open(&self.line, Type::GetHistoryForKey, &payload, self.rules.scan_entries_max)
+    }
+
+    /// Keeps a write until the contract has succeeded.
+    pub(crate) fn write(&self, collection: &str, key: String, change: Change) -> Result<(), LedgerError> {
+        if self.read_only.load(Ordering::Relaxed) {
+            return Err(LedgerError::ReadOnly);
+        }
+        if self.queried.load(Ordering::Relaxed) {
+            return Err(LedgerError::QueriedAndWrote);
+        }
+        check_key(&key)?;
+        if matches!(&change, Change::Put(value) if value.is_empty()) {
+            return Err(LedgerError::ValueEmpty);
+        }
+        let bytes_max = self.rules.message_bytes_max / 2;
+        let write = Write { collection: collection.to_owned(), key, change };
+        self.writes().push(write, bytes_max).map_err(|bytes| LedgerError::TooLarge { bytes, bytes_max })
+    }
+
+    /// Sends what the contract wrote, in its order.
+    pub(crate) async fn flush(&self) -> Result<(), LedgerError> {
+        let writes = self.writes().take();
+        let Some(size) = self.offer.write_batch else {
+            for write in writes {
+                self.send_single(write).await?;
+            }
+            return Ok(());
+        };
+        // Room for what surrounds each value on the wire.
+        let bytes_max = self.rules.message_bytes_max / 2;
+        for batch in batches(writes, size, bytes_max) {
+            let rec = batch.into_iter().map(Write::into_record).collect();
+            self.line.ask(Type::WriteBatchState, &WriteBatchState { rec }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_single(&self, Write { collection, key, change }: Write) -> Result<(), LedgerError> {
+        match change {
+            Change::Put(value) => {
+                self.line.ask(Type::PutState, &PutState { key, value, collection }).await?;
+            }
+            Change::Delete => {
+                self.line.ask(Type::DelState, &DelState { key, collection }).await?;
+            }
+            Change::Purge => {
+                self.line.ask(Type::PurgePrivateData, &DelState { key, collection }).await?;
+            }
+            Change::Policy(value) => {
+                let metadata = Some(StateMetadata { metakey: policy_metakey(), value });
+                let put = PutStateMetadata { key, collection, metadata };
+                self.line.ask(Type::PutStateMetadata, &put).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_readable(&self, collection: &str, key: &str) -> Result<(), LedgerError> {
+        check_key(key)?;
+        if self.rules.strict && self.writes().contains(collection, key) {
+            return Err(LedgerError::ReadAfterWrite);
+        }
+        Ok(())
+    }
+
+    fn check_range_readable(&self, collection: &str, range: &KeyRange) -> Result<(), LedgerError> {
+        if !collection.is_empty() {
+            return self.begin_query();
+        }
+        if self.rules.strict && self.writes().any_within(range) {
+            return Err(LedgerError::ReadAfterWrite);
+        }
+        Ok(())
+    }
+
+    /// Notes a query that peers refuse beside writes, and refuses it as well: the peer would only
+    /// hear of the writes, which wait, once the contract has returned.
+    fn begin_query(&self) -> Result<(), LedgerError> {
+        if !self.writes().is_empty() {
+            return Err(LedgerError::QueriedAndWrote);
+        }
+        self.queried.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_key(key: &str) -> Result<(), LedgerError> {
+    if key.is_empty() { Err(KeyError::Empty.into()) } else { Ok(()) }
+}
+
+fn page_metadata(page: &Page) -> Vec<u8> {
+    let bookmark = page.bookmark().unwrap_or_default().to_owned();
+    QueryMetadata { page_size: page.size(), bookmark }.encode_to_vec()
+}
+
+/// Fabric tells an absent value from none by its length alone.
+fn present(value: Vec<u8>) -> Option<Vec<u8>> {
+    (!value.is_empty()).then_some(value)
+}
+
+pub(crate) fn undecodable(request: Type) -> LedgerError {
+    LedgerError::ReplyInvalid { request: request.as_str_name(), reason: "it does not decode" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::ledger::ReplySlot;
+    use hlf_protos::protos::{ChaincodeMessage, QueryResponse, QueryResponseMetadata, QueryResultBytes};
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+
+    /// Reads of every kind, each answered with the same bytes.
+    async fn read_all(payload: Vec<u8>) {
+        let (outbound, mut sent) = mpsc::channel(8);
+        let slot = Arc::new(ReplySlot::default());
+        let peer = Arc::clone(&slot);
+        tokio::spawn(async move {
+            while let Some(Ok(ask)) = sent.recv().await {
+                let reply =
+                    ChaincodeMessage { r#type: Type::Response.into(), payload: payload.clone(), ..ask };
+                peer.deliver(reply);
+            }
+        });
+        let line = Line::new(("c".into(), "t".into()), outbound, slot, Duration::from_secs(10), 1 << 20);
+        let offer = Offer { write_batch: Some(10), multi_get: Some(10) };
+        let rules = Rules { strict: true, message_bytes_max: 1 << 20, scan_entries_max: 10 };
+        let state = State::new(line, offer, rules);
+        let page = Page::first(2.try_into().unwrap());
+        let range = || KeyRange::simple("", "").unwrap();
+        let _ = state.value("", "k").await;
+        let values = state.values("prices", &["k", "l"]).await;
+        assert!(values.is_err() || values.unwrap().len() == 2);
+        let _ = state.hash("prices", "k").await;
+        let _ = state.policy("", "k").await;
+        for scan in [state.scan("", range()).await, state.query("", "{}").await].into_iter().flatten() {
+            // One that always promises more is cut off.
+            let _ = bounded(scan).await;
+        }
+        if let Ok(scan) = state.history("k").await {
+            let _ = bounded(scan).await;
+        }
+        let _ = state.page(range(), &page).await;
+        let _ = state.query_page("{}", &page).await;
+    }
+
+    async fn bounded<T: crate::scan::ScanItem>(mut scan: Scan<'_, T>) -> Result<(), LedgerError> {
+        for _ in 0..50 {
+            if scan.next().await?.is_none() {
+                return Ok(());
+            }
+        }
+        scan.close().await
+    }
+
+    /// Answers that nearly decode: real messages with some bytes changed, cut or added.
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+        let query = (prop::collection::vec(bytes(), 0..4), any::<bool>(), any::<String>(), bytes());
+        let query = query.prop_map(|(results, has_more, bookmark, tail)| {
+            let metadata = QueryResponseMetadata { fetched_records_count: -1, bookmark };
+            let mut metadata = metadata.encode_to_vec();
+            metadata.extend(tail);
+            let results = results.into_iter().map(|result_bytes| QueryResultBytes { result_bytes }).collect();
+            QueryResponse { results, has_more, id: "1".into(), metadata }.encode_to_vec()
+        });
+        let values = prop::collection::vec(bytes(), 0..4)
+            .prop_map(|values| GetStateMultipleResult { values }.encode_to_vec());
+        let metadata = (any::<String>(), bytes()).prop_map(|(metakey, value)| {
+            StateMetadataResult { entries: vec![StateMetadata { metakey, value }] }.encode_to_vec()
+        });
+        let whole = prop_oneof![query, values, metadata, bytes()];
+        (whole, any::<prop::sample::Index>(), any::<u8>(), any::<bool>()).prop_map(
+            |(mut whole, at, flip, cut)| {
+                if !whole.is_empty() {
+                    let at = at.index(whole.len());
+                    whole[at] ^= flip;
+                    if cut {
+                        whole.truncate(at);
+                    }
+                }
+                whole
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_a_peer_is_a_panic_or_a_hang(payload in answers()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(read_all(payload));
+        }
+    }
+}

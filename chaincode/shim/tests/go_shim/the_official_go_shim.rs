@@ -1,0 +1,213 @@
+//! The same logic on the official Go shim and on this one, driven by one peer: replies, events and
+//! read-write sets are the same bytes.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hlf_chaincode::{DialConfig, Limits, composite_key, dial};
+use hlf_testpeer::{
+    CallReply, Creator, ListeningPeer, Outcome, PrivateCollection, Proposal, TestPeer, TestPeerBuilder,
+};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+
+use crate::every_operation::EveryOperation;
+
+/// Long enough for any machine; a build that is cached takes a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Builds the Go chaincode into the user's cache folder, which Go leaves alone if nothing has changed.
+async fn go_chaincode() -> &'static Path {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT
+        .get_or_init(|| async {
+            let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/go/every-operation");
+            let cache = std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+            let folder = cache.expect("set HOME or XDG_CACHE_HOME: the Go chaincode is built there");
+            let program = folder.join("hlf-chaincode/every-operation");
+            let built = Command::new("go")
+                .args(["build", "-mod=readonly", "-o"])
+                .arg(&program)
+                .arg(".")
+                .current_dir(&module)
+                .stdin(Stdio::null())
+                .output()
+                .await
+                .expect("this test needs Go 1.24 or later on the PATH: install it from https://go.dev/dl");
+            let words = String::from_utf8_lossy(&built.stderr);
+            assert!(built.status.success(), "`go build` failed in {}:\n{words}", module.display());
+            program
+        })
+        .await
+}
+
+async fn accept(listening: ListeningPeer) -> TestPeer {
+    let accepted = tokio::time::timeout(DEADLINE, listening.accept()).await;
+    accepted.expect("the chaincode did not dial in time").unwrap()
+}
+
+async fn on_go(builder: TestPeerBuilder) -> (TestPeer, Child) {
+    let listening = builder.listen().await.unwrap();
+    let chaincode = Command::new(go_chaincode().await)
+        .arg("-peer.address")
+        .arg(listening.address().to_string())
+        .env("CORE_CHAINCODE_ID_NAME", "every:1")
+        .env("CORE_PEER_TLS_ENABLED", "false")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    (accept(listening).await, chaincode)
+}
+
+async fn on_ours(builder: TestPeerBuilder) -> TestPeer {
+    let listening = builder.listen().await.unwrap();
+    let config = DialConfig {
+        package_id: "every:1".into(),
+        peer_address: listening.address().to_string(),
+        tls: None,
+        limits: Limits::default(),
+        strict: false,
+    };
+    tokio::spawn(dial(config, EveryOperation, std::future::pending()));
+    accept(listening).await
+}
+
+fn builder(batching: bool) -> TestPeerBuilder {
+    let sizes = batching.then_some(100);
+    TestPeer::builder()
+        .chaincode("every")
+        .write_batch(sizes)
+        .multi_get(sizes)
+        .collection(PrivateCollection::new("prices").members(["NorthMSP", "SouthMSP"]))
+        .decoration("site", "one")
+        .rich_query(|query, _, value| value == query.as_bytes())
+        .other_chaincode("tokens", |call| match call.args.first().map(Vec::as_slice) {
+            Some(b"Pay") => CallReply::ok(format!("{} {}", call.channel, call.args.len())),
+            _ => CallReply::error(404, "UNKNOWN"),
+        })
+}
+
+/// Each becomes a block on both sides, so that later ones read what earlier ones wrote.
+fn scripts() -> Vec<Value> {
+    let lot = |parts: &[&str]| composite_key("lot", parts).unwrap();
+    let many: Vec<_> =
+        (0..250).map(|n| json!({"op": "put", "key": format!("m{n:03}"), "value": "many"})).collect();
+    let mut scripts = vec![json!(many)];
+    for collection in ["", "prices", "_implicit_org_NorthMSP"] {
+        let with = |mut operations: Value| {
+            for operation in operations.as_array_mut().unwrap() {
+                operation["collection"] = json!(collection);
+            }
+            operations
+        };
+        scripts.extend([
+            with(json!([
+                {"op": "put", "key": "b", "value": "1"}, {"op": "put", "key": "a", "value": "1"},
+                {"op": "delete", "key": "b"}, {"op": "put", "key": "c", "value": "ü\u{0}"},
+                {"op": "put", "key": "a", "value": "2"}, {"op": "delete", "key": "absent"},
+                {"op": "put", "key": lot(&["north", "7"]), "value": "x"},
+                {"op": "put", "key": lot(&["north", ""]), "value": "y"},
+                {"op": "put", "key": lot(&["south", "1"]), "value": "z"},
+                {"op": "set_policy", "key": "a", "keys": ["SouthMSP", "NorthMSP"]},
+            ])),
+            with(json!([
+                {"op": "get", "key": "a"}, {"op": "get", "key": "absent"},
+                {"op": "get_many", "keys": ["c", "absent", "a", "b"]},
+                {"op": "policy", "key": "a"}, {"op": "policy", "key": "c"}, {"op": "policy", "key": "absent"},
+                {"op": "put", "key": "d", "value": "after reading"},
+            ])),
+            with(json!([
+                {"op": "range"}, {"op": "range", "key": "a", "value": "c"}, {"op": "range", "key": "z", "value": "a"},
+                {"op": "partial", "key": "lot", "keys": ["north"]}, {"op": "partial", "key": "lot"},
+                {"op": "partial", "key": "none"}, {"op": "query", "value": "2"}, {"op": "query", "value": "nothing"},
+            ])),
+            with(json!([{"op": "clear_policy", "key": "a"}, {"op": "delete", "key": "c"}])),
+            with(json!([{"op": "policy", "key": "a"}, {"op": "get", "key": "c"}])),
+        ]);
+        if !collection.is_empty() {
+            scripts.extend([
+                with(json!([{"op": "hash", "key": "a"}, {"op": "hash", "key": "absent"}])),
+                with(json!([{"op": "purge", "key": "a"}, {"op": "purge", "key": "absent"}])),
+                with(json!([{"op": "hash", "key": "a"}, {"op": "get", "key": "a"}])),
+            ]);
+        }
+    }
+    scripts.extend([
+        json!([{"op": "put", "key": "a", "value": "3"}, {"op": "event", "key": "changed", "value": "a"},
+               {"op": "event", "key": "changed", "value": "a again"}]),
+        json!([{"op": "history", "key": "a"}, {"op": "history", "key": "b"}, {"op": "history", "key": "absent"}]),
+        json!([{"op": "range_page", "size": 100}, {"op": "range_page", "size": 7, "value": "m200"},
+               {"op": "partial_page", "key": "lot", "keys": ["north"], "size": 1},
+               {"op": "partial_page", "key": "lot", "size": 10}, {"op": "composite_page", "size": 2},
+               {"op": "query_page", "key": "many", "size": 3}]),
+        json!([{"op": "composite", "key": "lot", "keys": ["north", "", "ü"]}, {"op": "composite", "key": "lot"}]),
+        json!([{"op": "call", "key": "tokens", "keys": ["Pay", "7"]},
+               {"op": "call", "key": "tokens", "keys": ["Pay"], "value": "other"},
+               {"op": "call", "key": "tokens", "keys": ["Steal"]}, {"op": "put", "key": "paid", "value": "1"}]),
+        json!([{"op": "facts"}]),
+        json!([{"op": "get", "key": "a"}, {"op": "fail", "value": "NO"}]),
+        json!([{"op": "event"}]),
+        json!([{"op": "put", "value": "a key without characters"}]),
+        json!([{"op": "get", "key": "k", "collection": "absent"}]),
+        json!("no list"),
+    ]);
+    scripts
+}
+
+fn compare(script: &Value, go: &Outcome, ours: &Outcome) {
+    let said = || format!("{script}\nGo:\n{go}ours:\n{ours}");
+    assert_eq!(go.status, ours.status, "{}", said());
+    assert_eq!(go.message, ours.message, "{}", said());
+    assert_eq!(go.payload, ours.payload, "{}", said());
+    assert_eq!(go.event, ours.event, "{}", said());
+    assert_eq!(go.calls, ours.calls, "{}", said());
+    if go.is_ok() {
+        assert_eq!(go.rwset.endorsed_bytes("every"), ours.rwset.endorsed_bytes("every"), "{}", said());
+    }
+}
+
+async fn drive(batching: bool) {
+    let (go, _chaincode) = on_go(builder(batching)).await;
+    let ours = on_ours(builder(batching)).await;
+    assert_eq!((go.package_id(), ours.package_id()), ("every:1", "every:1"));
+    let clerk = Creator::builder("NorthMSP")
+        .common_name("clerk")
+        .organizational_unit("client")
+        .attribute("role", "clerk")
+        .build()
+        .unwrap()
+        .serialized();
+    let init = Proposal::new(clerk.clone(), "Init").init();
+    compare(
+        &json!("init"),
+        &go.submit(&init).await.unwrap().outcome,
+        &ours.submit(&init).await.unwrap().outcome,
+    );
+    let mut succeeded = 0;
+    for script in scripts() {
+        let proposal = Proposal::new(clerk.clone(), "Run")
+            .json(&script)
+            .unwrap()
+            .transient("price", "7")
+            .transient("a", "");
+        let (go, ours) = (go.submit(&proposal).await.unwrap(), ours.submit(&proposal).await.unwrap());
+        compare(&script, &go.outcome, &ours.outcome);
+        assert_eq!((go.validity, go.block), (ours.validity, ours.block), "{script}");
+        succeeded += usize::from(go.is_valid());
+    }
+    assert_eq!(succeeded, scripts().len() - 5, "all but the last five succeed");
+}
+
+#[tokio::test]
+async fn endorses_the_same_bytes_with_batches() {
+    drive(true).await;
+}
+
+#[tokio::test]
+async fn endorses_the_same_bytes_without_batches() {
+    drive(false).await;
+}
