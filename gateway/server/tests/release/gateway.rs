@@ -308,6 +308,7 @@ impl Gateway for InMemoryGateway {
             Validity::Valid => TxValidationCode::Valid,
             Validity::MvccReadConflict => TxValidationCode::MvccReadConflict,
             Validity::PhantomReadConflict => TxValidationCode::PhantomReadConflict,
+            Validity::EndorsementPolicyFailure => TxValidationCode::EndorsementPolicyFailure,
         };
         while (state.blocks.len() as u64) < number {
             // Blocks before the first transaction: the channel's configuration.
