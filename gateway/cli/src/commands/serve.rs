@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use caretrail_model::role::Role;
+use caretrail_records::hospital::PendingSubject;
 use caretrail_server::{Config, Limits, Server};
 use clap::Args;
 use hlf_network::network::Network;
@@ -59,7 +60,12 @@ impl Serve {
         let custody = session.custody()?;
         for settled in session.records.settle_pending(&custody).await? {
             if !settled.on_channel {
-                app.printer.say(format!("still without an outcome: {:?}", settled.pending.tx_id));
+                let what = match &settled.pending.subject {
+                    PendingSubject::Patient(patient) => format!("the registration of patient {patient}"),
+                    PendingSubject::Version(version) => version.id.to_string(),
+                };
+                let tx_id = settled.pending.tx_id.map_or("never sent".to_owned(), |tx_id| tx_id.to_string());
+                app.printer.say(format!("{what} is not on the channel yet; its transaction: {tx_id}"));
             }
         }
         let server = Server::bind(config, session.records, custody).await?;
