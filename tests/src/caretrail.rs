@@ -134,7 +134,24 @@ impl Caretrail {
     /// # Panics
     /// When it does not end in time.
     pub async fn run_as(&self, identity: &str, line: &str) -> Ran {
-        self.run(&format!("{line} --identity {identity}")).await
+        let ran = self.run(&format!("{line} --identity {identity}")).await;
+        self.settle(identity, &ran).await;
+        ran
+    }
+
+    /// Waits until the other hospital's peer holds what a line committed, so that the next line may read there:
+    /// a commit is told by the peer of whoever submitted, and another may be a block behind.
+    async fn settle(&self, identity: &str, ran: &Ran) {
+        let other = match identity.split_once('/') {
+            Some(("north", _)) => "south/service",
+            Some(("south", _)) => "north/service",
+            _ => return,
+        };
+        let Ok(told) = serde_json::from_str::<Value>(&ran.stdout) else { return };
+        if let (Some(tx_id), Some(_)) = (told["tx_id"].as_str(), told["block"].as_u64()) {
+            // A peer that is down in this act holds nothing; the act says what it expects of it.
+            self.run(&format!("tx status {tx_id} --identity {other}")).await;
+        }
     }
 
     /// Runs a line that was made ready.

@@ -118,6 +118,10 @@ impl Story {
                 for (hospital, admin) in [("North", &self.north_admin), ("South", &self.south_admin)] {
                     let approved = admin.records.submit(&approve).await?;
                     self.teller.committed(&format!("{hospital}'s admin approves it"), &approved)?;
+                    // Each hospital reads from its own peer, which may be a block behind the other's.
+                    for admin in [&self.north_admin, &self.south_admin] {
+                        admin.records.outcome(&approved.tx_id).await?;
+                    }
                 }
             }
             Err(error) => return Err(error.into()),
@@ -179,6 +183,7 @@ impl Story {
         let record = added.reply.record;
         self.teller
             .committed(&format!("Ada adds a FHIR bundle of {bytes} bytes as record {record}"), &added)?;
+        self.ben.records.outcome(&added.tx_id).await?;
         let version = self.ada.records.record_version(record, None).await?;
         self.teller.ledger(&format!(
             "commitment {}, sealed blob of {} bytes, digest {}",
@@ -233,6 +238,7 @@ impl Story {
             let own = added.reply.record;
             self.teller
                 .committed(&format!("Ada adds {} ({bytes} bytes) as record {own}", file.display()), &added)?;
+            self.ben.records.outcome(&added.tx_id).await?;
             let own_permit = self.request(patient, own, Effect::Permit).await?;
             self.release(patient, own, own_permit, &file, "your file").await?;
         }
