@@ -2,7 +2,7 @@
 CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 
-.PHONY: build demo down status test lint deny clean
+.PHONY: build demo down status test lint deny
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
