@@ -212,10 +212,22 @@ pub struct Search {
     pub cache_dir: PathBuf,
 }
 
+/// Where built programs are kept unless somebody says otherwise, shared by every network of this user:
+/// `HLF_NETWORK_CACHE`, or `hlf-network` in `XDG_CACHE_HOME` or `~/.cache`. `None` when the environment names none.
+pub fn default_cache_dir() -> Option<PathBuf> {
+    folder_in("HLF_NETWORK_CACHE")
+        .or_else(|| folder_in("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
+        .or_else(|| folder_in("HOME").map(|home| home.join(".cache/hlf-network")))
+}
+
+/// A folder that a variable of the environment names.
+fn folder_in(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 impl Search {
     /// A search as the process's own environment describes it.
     pub fn from_environment(version: Version, cache_dir: impl Into<PathBuf>) -> Self {
-        let folder_in = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             version,
             folder: None,

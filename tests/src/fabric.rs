@@ -1,10 +1,8 @@
 //! Fabric's own programs, there before anything waits for a network.
 
-use std::path::PathBuf;
-
 use caretrail_records::failure::chain;
 use hlf_network::Event;
-use hlf_network::fabric::{Binaries, Search};
+use hlf_network::fabric::{Binaries, Search, default_cache_dir};
 use hlf_network::spec::Consortium;
 
 use crate::caretrail::Caretrail;
@@ -19,7 +17,8 @@ pub async fn programs(consortium: &Consortium) -> Binaries {
             eprintln!("{event:?}");
         }
     };
-    let search = Search::from_environment(consortium.fabric, cache());
+    let cache = default_cache_dir().expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE");
+    let search = Search::from_environment(consortium.fabric, cache);
     search.find(&say).await.unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
@@ -42,13 +41,4 @@ pub async fn spec_option(caretrail: &Caretrail) -> String {
     programs(&other).await;
     caretrail.write("consortium.toml", spec.as_bytes());
     " --spec consortium.toml".to_owned()
-}
-
-/// Where the network keeps the programs that it builds.
-fn cache() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    of("HLF_NETWORK_CACHE")
-        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
-        .expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE")
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hlf_network::Event;
 use hlf_network::builder::BuilderProgram;
-use hlf_network::fabric::Search;
+use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::Options;
 use hlf_network::process::MARKER;
 use hlf_network::spec::{Consortium, DEFAULT};
@@ -21,11 +21,7 @@ pub(crate) fn document() -> String {
 }
 
 pub(crate) fn cache_dir() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    of("HLF_NETWORK_CACHE")
-        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
-        .expect("HOME or HLF_NETWORK_CACHE must be set")
+    default_cache_dir().expect("HOME or HLF_NETWORK_CACHE must be set")
 }
 
 /// An error with everything that caused it.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hlf_network::builder::BuilderProgram;
-use hlf_network::fabric::Search;
+use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::Consortium;
 
@@ -66,7 +66,9 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
         Some(program) => std::path::absolute(program)?,
         None => beside(&own, CHAINCODE)?,
     };
-    let mut binaries = Search::from_environment(network.spec().fabric, cache_folder()?);
+    let cache = default_cache_dir()
+        .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")?;
+    let mut binaries = Search::from_environment(network.spec().fabric, cache);
     if let Some(folder) = &up.fabric_bin {
         binaries.folder = Some(folder.clone());
     }
@@ -102,13 +104,4 @@ fn beside(own: &Path, name: &str) -> anyhow::Result<PathBuf> {
         program.display()
     ))
     .into())
-}
-
-/// Where built programs are kept: shared by every network of this user.
-fn cache_folder() -> anyhow::Result<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    of("HLF_NETWORK_CACHE")
-        .or_else(|| of("XDG_CACHE_HOME").map(|home| home.join("hlf-network")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/hlf-network")))
-        .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")
 }
