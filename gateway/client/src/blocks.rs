@@ -13,9 +13,9 @@ use hlf_protos::protos::deliver_response::Type as Delivered;
 use hlf_protos::protos::{DeliverResponse, FilteredBlock};
 
 use crate::block_range::{BlockRange, Seek};
-use crate::gateway::Session;
 use crate::proposal_builder::now;
 use crate::responses::Responses;
+use crate::session::Session;
 use crate::{CallFailure, SignError};
 
 /// Why a block stream could not be opened or ended early.

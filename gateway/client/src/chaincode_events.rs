@@ -10,8 +10,8 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::ChaincodeEvent;
 
 use crate::block_range::position;
-use crate::gateway::Session;
 use crate::responses::Responses;
+use crate::session::Session;
 use crate::{CallFailure, SignError};
 
 /// Where a stream of chaincode events starts.

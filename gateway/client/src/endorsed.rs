@@ -13,8 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 use tracing::{Instrument as _, Span};
 
-use crate::deadlines::{bounded, request};
-use crate::gateway::Session;
+use crate::session::Session;
 use crate::{CallFailure, PeerError, Proposal, SignError, Submitted};
 
 /// A transaction with the endorsements that its policy wants: signed once, when it is first submitted.
@@ -149,11 +148,10 @@ impl Endorsed {
                 signature: signature.clone(),
             }),
         };
-        let limit = self.session.deadlines.submit;
-        let mut client = self.session.gateway();
-        bounded(limit, client.submit(request(message, limit)))
+        self.session
+            .submit(message)
             .await
-            .map_err(|status| SubmitError::Unknown { tx_id: self.tx_id.clone(), source: status.into() })?;
+            .map_err(|source| SubmitError::Unknown { tx_id: self.tx_id.clone(), source })?;
         Ok(Submitted::assumed(self))
     }
 }

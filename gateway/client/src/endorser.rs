@@ -3,12 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hlf_protos::protos::endorser_client::EndorserClient;
 use hlf_protos::protos::{ProposalResponse, SignedProposal};
-use tonic::transport::Channel;
 
-use crate::deadlines::{bounded, request};
-use crate::gateway::Session;
+use crate::session::Session;
 use crate::{
     CallFailure, ChaincodeResponse, ConnectError, Credentials, Deadlines, Endpoint, ProposalBuilder,
     ProposalError, SignError,
@@ -65,7 +62,7 @@ impl Endorser {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect(deadlines.connect).await?;
-        Ok(Self { session: Session::new(channel, endpoint, credentials, deadlines)? })
+        Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
     }
 
     pub(crate) fn new(session: Arc<Session>) -> Self {
@@ -92,17 +89,7 @@ impl Endorser {
     /// Sends a signed proposal, such as one of [`crate::Proposal::signed`], and returns the whole answer
     /// whatever its status.
     pub async fn process(&self, proposal: SignedProposal) -> Result<ProposalResponse, EndorserError> {
-        let limit = self.session.deadlines.endorse;
-        let mut client = self.client();
-        let response = bounded(limit, client.process_proposal(request(proposal, limit)))
-            .await
-            .map_err(|status| EndorserError::Failed(status.into()))?;
-        Ok(response.into_inner())
-    }
-
-    fn client(&self) -> EndorserClient<Channel> {
-        EndorserClient::new(self.session.channel.clone())
-            .max_decoding_message_size(crate::gateway::RECEIVED_BYTES_MAX)
+        self.session.process_proposal(proposal).await.map_err(EndorserError::Failed)
     }
 }
 

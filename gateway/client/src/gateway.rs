@@ -3,18 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hlf_protos::gateway::gateway_client::GatewayClient;
-use hlf_protos::protos::deliver_client::DeliverClient;
-use tonic::transport::Channel;
-
+use crate::session::Session;
 use crate::submitted::{self, CommitStatus, CommitStatusError};
 use crate::{
     BlockRange, BlockStream, ConnectError, Contract, Credentials, Deadlines, DeliverError, Endorser,
-    Endpoint, FilteredBlockStream, SignError,
+    Endpoint, FilteredBlockStream,
 };
-
-/// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
-pub(crate) const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// The gateway of one peer, used by one identity.
 ///
@@ -22,15 +16,6 @@ pub(crate) const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Gateway {
     session: Arc<Session>,
-}
-
-/// What every stage needs: the connection, and who signs.
-pub(crate) struct Session {
-    pub(crate) channel: Channel,
-    pub(crate) credentials: Credentials,
-    pub(crate) creator: Vec<u8>,
-    pub(crate) client_certificate_hash: Vec<u8>,
-    pub(crate) deadlines: Deadlines,
 }
 
 impl Gateway {
@@ -41,7 +26,7 @@ impl Gateway {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect(deadlines.connect).await?;
-        Ok(Self { session: Session::new(channel, endpoint, credentials, deadlines)? })
+        Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
     }
 
     /// Makes a gateway that connects when it is first used; must be called within a Tokio runtime.
@@ -51,20 +36,13 @@ impl Gateway {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect_lazy(deadlines.connect)?;
-        Ok(Self { session: Session::new(channel, endpoint, credentials, deadlines)? })
+        Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
     }
 
     /// The same connection, used by another identity.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        let session = Session {
-            channel: self.session.channel.clone(),
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: self.session.client_certificate_hash.clone(),
-            deadlines: self.session.deadlines,
-        };
-        Self { session: Arc::new(session) }
+        Self { session: Arc::new(self.session.with_credentials(credentials)) }
     }
 
     /// The identity that signs.
@@ -132,38 +110,5 @@ impl fmt::Debug for Gateway {
             .debug_struct("Gateway")
             .field("credentials", &self.session.credentials)
             .finish_non_exhaustive()
-    }
-}
-
-impl Session {
-    pub(crate) fn new(
-        channel: Channel,
-        endpoint: &Endpoint,
-        credentials: Credentials,
-        deadlines: Deadlines,
-    ) -> Result<Arc<Self>, ConnectError> {
-        Ok(Arc::new(Self {
-            channel,
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: endpoint.client_certificate_hash()?,
-            deadlines,
-        }))
-    }
-
-    pub(crate) fn gateway(&self) -> GatewayClient<Channel> {
-        GatewayClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
-    }
-
-    pub(crate) fn deliver(&self) -> DeliverClient<Channel> {
-        DeliverClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
-    }
-
-    pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.credentials.sign(message).await
-    }
-
-    pub(crate) fn msp_id(&self) -> &str {
-        &self.credentials.identity().msp_id
     }
 }

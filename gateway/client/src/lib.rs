@@ -68,6 +68,7 @@ mod msp_folder;
 mod proposal;
 mod proposal_builder;
 mod responses;
+mod session;
 mod signer;
 mod submitted;
 

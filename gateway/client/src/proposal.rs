@@ -11,8 +11,7 @@ use tokio::sync::OnceCell;
 use tonic::Status;
 use tracing::{Instrument as _, Span};
 
-use crate::deadlines::{bounded, request};
-use crate::gateway::Session;
+use crate::session::Session;
 use crate::{CallFailure, ChaincodeResponse, Endorsed, PeerError, SignError};
 
 /// A call of a chaincode's function with its transaction id: signed once, when it is first sent.
@@ -123,12 +122,7 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             target_organizations: self.endorsing_organizations.clone(),
         };
-        let limit = self.session.deadlines.evaluate;
-        let mut client = self.session.gateway();
-        let response = bounded(limit, client.evaluate(request(message, limit)))
-            .await
-            .map_err(|status| failed(status.into()))?;
-        match response.into_inner().result {
+        match self.session.evaluate(message).await.map_err(failed)?.result {
             Some(result) => Ok(result.payload),
             None => Err(failed(Status::internal("the gateway's answer holds no result").into())),
         }
@@ -154,12 +148,12 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             endorsing_organizations: self.endorsing_organizations.clone(),
         };
-        let limit = self.session.deadlines.endorse;
-        let mut client = self.session.gateway();
-        let response = bounded(limit, client.endorse(request(message, limit)))
+        let response = self
+            .session
+            .endorse(message)
             .await
-            .map_err(|status| EndorseError::Failed { tx_id: self.tx_id.clone(), source: status.into() })?;
-        Endorsed::of(self, response.into_inner().prepared_transaction.unwrap_or_default().payload)
+            .map_err(|source| EndorseError::Failed { tx_id: self.tx_id.clone(), source })?;
+        Endorsed::of(self, response.prepared_transaction.unwrap_or_default().payload)
             .map_err(|reason| EndorseError::Mismatch { tx_id: self.tx_id.clone(), reason })
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use tracing::field;
 
 use crate::Proposal;
-use crate::gateway::Session;
+use crate::session::Session;
 
 /// Bytes of the nonce that makes a transaction's id unique.
 const NONCE_BYTES: usize = 24;

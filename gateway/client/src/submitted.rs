@@ -9,8 +9,7 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
 use tracing::{Instrument as _, Span};
 
-use crate::deadlines::{bounded, request};
-use crate::gateway::Session;
+use crate::session::Session;
 use crate::{CallFailure, Endorsed, SignError};
 
 /// How long a peer that is down or busy is left alone before it is asked again, at first and at last.
@@ -190,10 +189,8 @@ async fn asked(
     let mut pause = FIRST_PAUSE;
     loop {
         let limit = until.saturating_duration_since(Instant::now());
-        let mut client = session.gateway();
-        let failure = match bounded(limit, client.commit_status(request(signed.clone(), limit))).await {
+        let failure = match session.commit_status(signed.clone(), limit).await {
             Ok(response) => {
-                let response = response.into_inner();
                 let code = TxValidationCode::try_from(response.result)
                     .unwrap_or(TxValidationCode::InvalidOtherReason);
                 return Ok(CommitStatus {
@@ -202,7 +199,7 @@ async fn asked(
                     block_number: response.block_number,
                 });
             }
-            Err(status) => CallFailure::from(status),
+            Err(failure) => failure,
         };
         if !failure.is_retryable() || Instant::now() + pause >= until {
             return Err(CommitStatusError::Unknown { tx_id: tx_id.to_owned(), source: failure });
