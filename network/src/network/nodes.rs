@@ -38,6 +38,7 @@ impl Stand<'_> {
                 services.push(peer::prepare(
                     organization,
                     peer,
+                    &spec.peer,
                     layout,
                     ports,
                     &self.binaries,

@@ -398,6 +398,14 @@ mod tests {
     }
 
     #[test]
+    fn peers_take_batches_unless_they_shall_not() {
+        assert!(Consortium::parse(DEFAULT).unwrap().peer.chaincode_batches);
+        let spec = Consortium::parse(&format!("{DEFAULT}\n[peer]\nchaincode_batches = false")).unwrap();
+        assert!(!spec.peer.chaincode_batches);
+        assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);
+    }
+
+    #[test]
     fn every_wrong_value_is_named_by_its_field() {
         for (from, to, field) in [
             (r#"fabric = "3.1.1""#, r#"fabric = "2.4.0""#, "fabric"),
