@@ -80,7 +80,7 @@ pub(crate) async fn the_official_client_drives_our_chaincode<const EDITION: usiz
     let names: Vec<_> = functions.iter().map(|function| function["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Describe", "RoundTripsOfThreeReads"], "{}", driven.metadata);
     assert_eq!(driven.typed, json!({ "key": "go", "bytes": null }));
-    assert_eq!(driven.typed_refused.status, "UNKNOWN");
+    assert_eq!(driven.typed_refused.status, "Unknown");
     assert!(driven.typed_refused.message.contains("400"), "{:?}", driven.typed_refused);
 
     // In one call, in stages, and signed elsewhere.
@@ -100,10 +100,10 @@ pub(crate) async fn the_official_client_drives_our_chaincode<const EDITION: usiz
     // The chaincode's own code reaches the caller.
     let own = |message: &str| Detail { msp_id: "SouthMSP".to_owned(), message: message.to_owned() };
     let Refused { status, message, .. } = &driven.evaluate_refused;
-    assert_eq!(status, "UNKNOWN");
+    assert_eq!(status, "Unknown");
     assert!(message.ends_with("chaincode response 500, GO_REFUSED"), "{message}");
     let Refused { status, details, .. } = driven.submit_refused;
-    assert_eq!(status, "ABORTED");
+    assert_eq!(status, "Aborted");
     assert!(details.unwrap().contains(&own("chaincode response 500, GO_REFUSED")));
 
     // One organisation is not enough, whatever the client asks for.

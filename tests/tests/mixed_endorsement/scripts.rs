@@ -502,9 +502,14 @@ fn calls() -> Vec<Step> {
         .replies([reply(200, "", &format!("{}\n", entries(&[("c/a", "1")]))), nothing()]),
         // Its failure is a reply.
         Step::submit(json!([
-            call("", json!([put("c/a", "2"), { "op": "fail", "value": "NO" }])),
+            call("", json!([get("c/a"), { "op": "fail", "value": "NO" }])),
             put("c/c", "1")
         ]))
+        .replies([reply(500, "NO", ""), nothing()]),
+        Step::differ_in_writes_of_a_failed(
+            CALLEE,
+            json!([call("", json!([put("c/a", "2"), { "op": "fail", "value": "NO" }])), put("c/c", "2")]),
+        )
         .replies([reply(500, "NO", ""), nothing()]),
         // It has the first one's caller, proposal and transient data.
         Step::submit(json!([call("", json!([{ "op": "facts" }, { "op": "transient" }])), put("c/d", "1")]))
@@ -555,6 +560,8 @@ fn pages() -> Vec<Step> {
             Reply::Like(|line| line.contains(" next 00")),
             Reply::Like(|line| line.ends_with(" next ") && count(line) >= 5),
         ]),
+        // Fabric reads on from any bookmark.
+        Step::refuse_by_ours(json!([partial(2, "!0")]), "FAILED partial_page"),
         // A transaction that writes nothing may be ordered with them.
         Step::submit(json!([range(2, "")])).replies([page(&[("!0", "p"), ("!1", "p")], "!2")]),
     ]
@@ -594,7 +601,8 @@ fn failures() -> Vec<Step> {
         Step::refuse(absent("policy"), "FAILED policy"),
         Step::refuse(absent("range"), "FAILED range"),
         Step::refuse_in_own_words(absent("put")),
-        Step::refuse_in_own_words(json!([put("x", "")])),
+        // Fabric takes an empty value for a deletion.
+        Step::refuse_by_ours(json!([put("x", "")]), "FAILED put"),
         Step::evaluate(json!([get("x")])).replies([nothing()]),
     ]
 }
