@@ -1,5 +1,6 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
+mod channels;
 mod claim;
 mod deploy;
 mod environment;

@@ -338,6 +338,14 @@ impl Consortium {
         Ok(())
     }
 
+    /// The same consortium with another channel, which has no chaincode yet.
+    pub(crate) fn on_channel(&self, name: &str) -> Result<Self, SpecError> {
+        let mut changed = Self { chaincode: None, ..self.clone() };
+        name.clone_into(&mut changed.channel.name);
+        changed.check()?;
+        Ok(changed)
+    }
+
     /// Sets the chaincode on the channel.
     ///
     /// # Errors

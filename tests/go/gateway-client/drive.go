@@ -99,7 +99,7 @@ func drive(
 	}
 	// From the block of the first transaction on: nothing can be missed.
 	first := client.WithStartBlock(d.told.Staged.Block)
-	events, err := network.ChaincodeEvents(ctx, profile.Chaincode, first)
+	events, err := d.eventsSignedElsewhere(ctx, profile.Chaincode, first)
 	if err != nil {
 		return nil, err
 	}
@@ -221,6 +221,26 @@ func (d *driver) signedElsewhere() error {
 	}
 	d.told.SignedElsewhere, err = outcome(transaction, commit)
 	return err
+}
+
+func (d *driver) eventsSignedElsewhere(
+	ctx context.Context,
+	chaincode string,
+	first client.ChaincodeEventsOption,
+) (<-chan *client.ChaincodeEvent, error) {
+	unsigned, err := d.network.NewChaincodeEventsRequest(chaincode, first)
+	if err != nil {
+		return nil, err
+	}
+	bytes, signature, err := d.signed(unsigned)
+	if err != nil {
+		return nil, err
+	}
+	request, err := d.elsewhere.NewSignedChaincodeEventsRequest(bytes, signature)
+	if err != nil {
+		return nil, err
+	}
+	return request.Events(ctx)
 }
 
 func (d *driver) signed(stage interface {

@@ -1,4 +1,5 @@
-//! A second chaincode on the channel, for calls from the first: the same two programs under packages of their own.
+//! A second chaincode, for calls from the first: the same two programs under packages of their own, on this channel
+//! and on another.
 //!
 //! It is deployed by Fabric's own command line, with packages that are no part of the network's spec.
 
@@ -21,12 +22,19 @@ use tokio::process::Command;
 
 use crate::world::{DEADLINE, Mixed, program};
 
-/// Its name on the channel.
+/// Its name on both channels.
 pub(crate) const CALLEE: &str = "tokens";
 
-/// Runs its services, installs its packages, and brings its definition onto the channel.
+/// The other channel.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
+
+/// A key of its state that says on which channel it is.
+pub(crate) const PLACE: &str = "place";
+
+/// Runs its services, installs its packages, and brings its definition onto both channels.
 pub(crate) async fn deploy(network: &Network, in_go: &Path) {
     let organizations = &network.spec().organizations;
+    let channels = [network.spec().channel.name.as_str(), ELSEWHERE];
     for organization in organizations {
         let name = format!("{CALLEE}.{}", organization.domain);
         let port = network.service_port(&name).unwrap();
@@ -49,46 +57,60 @@ pub(crate) async fn deploy(network: &Network, in_go: &Path) {
         network.ensure_service(&service).await.unwrap();
         until(&format!("`{name}` to listen"), DEADLINE, async || TcpStream::connect(&address).ok()).await;
 
-        peer(network, organization, &["install"], &[file.to_str().unwrap()]).await;
-        peer(network, organization, &["approveformyorg"], &["--package-id", &id]).await;
+        peer(network, organization, "install", &[file.to_str().unwrap()]).await;
+        for channel in channels {
+            let terms = [&of(channel)[..], &["--package-id", &id]].concat();
+            peer(network, organization, "approveformyorg", &terms).await;
+        }
     }
     let profiles: Vec<_> = organizations.iter().map(|of| network.profile(of).unwrap()).collect();
     let endorsers = profiles.iter().flat_map(|profile| {
         let roots = profile.tls_ca.to_str().unwrap();
         ["--peerAddresses", &profile.peers[0].address, "--tlsRootCertFiles", roots]
     });
-    peer(network, &organizations[0], &["commit"], &endorsers.collect::<Vec<_>>()).await;
+    let endorsers: Vec<_> = endorsers.collect();
+    for channel in channels {
+        peer(network, &organizations[0], "commit", &[&of(channel)[..], &endorsers].concat()).await;
+    }
 }
 
-/// Waits until both peers have an answer of it.
-pub(crate) async fn await_answer<const EDITION: usize>(world: &Mixed<EDITION>) {
-    for side in [&world.north, &world.south] {
-        let contract = side.gateway.contract(side.contract.channel(), CALLEE);
-        let what = format!("`{CALLEE}` to answer at {}", side.msp_id);
-        until(&what, DEADLINE, async || {
-            let own = [side.msp_id.clone()];
-            let proposal = contract.proposal("Run").arg("[]").endorsing_organizations(own);
-            proposal.build().unwrap().evaluate().await.ok()
+/// What its definition is on a channel.
+fn of(channel: &str) -> [&str; 8] {
+    ["--channelID", channel, "--name", CALLEE, "--version", "1", "--sequence", "1"]
+}
+
+/// Has it note where it is, once the peers of both organisations know each other on both channels.
+pub(crate) async fn place<const EDITION: usize>(world: &Mixed<EDITION>) {
+    for channel in [world.north.contract.channel(), ELSEWHERE] {
+        let contract = world.north.gateway.contract(channel, CALLEE);
+        let put = json!([{ "op": "put", "key": PLACE, "value": channel }]).to_string();
+        let endorsed = until(&format!("`{CALLEE}` to be endorsed on `{channel}`"), DEADLINE, async || {
+            let proposal = contract.proposal("Run").arg(put.clone()).endorsing_organizations(world.both());
+            proposal.build().unwrap().endorse().await.ok()
         })
         .await;
+        endorsed.submit().await.unwrap();
+        for side in [&world.north, &world.south] {
+            let status = side.gateway.commit_status(channel, endorsed.tx_id()).await.unwrap();
+            assert!(status.is_valid(), "{status:?}");
+        }
     }
 }
 
 /// Fabric's `peer lifecycle chaincode`, as an organisation's admin.
-async fn peer(network: &Network, organization: &Organization, command: &[&str], rest: &[&str]) {
+async fn peer(network: &Network, organization: &Organization, command: &str, rest: &[&str]) {
     let environment = network.peer_environment(organization).unwrap();
     let mut peer = Command::new(environment.programs.as_ref().unwrap().join("peer"));
-    peer.args(["lifecycle", "chaincode"]).args(command).args(rest);
-    if command != ["install"] {
-        peer.args(["--channelID", &network.spec().channel.name, "--name", CALLEE, "--version", "1"])
-            .args(["--sequence", "1", "--tls", "--orderer"])
+    peer.args(["lifecycle", "chaincode", command]).args(rest);
+    if command != "install" {
+        peer.args(["--tls", "--orderer"])
             .arg(&environment.variables["ORDERER_ADDRESS"])
             .arg("--cafile")
             .arg(&environment.variables["ORDERER_CA"]);
     }
     peer.env_clear().envs(&environment.variables).stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(DEADLINE, peer.output()).await.expect("an end").unwrap();
-    assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
 }
 
 /// An organisation's package, which names the address of its service.

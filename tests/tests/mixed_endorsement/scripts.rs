@@ -9,7 +9,7 @@ use hlf_protos::protos::TxValidationCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::callee::CALLEE;
+use crate::callee::{CALLEE, ELSEWHERE, PLACE};
 use crate::script::{Reply, Script, Step};
 
 /// The collections: of both organisations, of North alone, and North's own that needs no definition.
@@ -38,7 +38,8 @@ pub(crate) fn all() -> Vec<Script> {
         ("arguments_are_bytes", arguments()),
         ("one_event_is_emitted_the_last", events()),
         ("other_chaincode_is_called_on_this_channel", calls()),
-        ("other_channels_and_chaincode_that_is_not_there_are_refused", calls_in_vain()),
+        ("other_chaincode_is_called_on_another_channel", calls_elsewhere()),
+        ("chaincode_and_channels_that_are_not_there_are_refused", calls_in_vain()),
         ("pages_are_read_with_bookmarks", pages()),
         ("rich_queries_are_refused_in_the_peers_words", rich_queries()),
         ("a_failure_is_no_transaction", failures()),
@@ -517,12 +518,27 @@ fn calls() -> Vec<Step> {
     ]
 }
 
+fn calls_elsewhere() -> Vec<Step> {
+    let call = |operations: Value| json!({ "op": "call", "key": CALLEE, "value": ELSEWHERE, "keys": ["Run", operations.to_string()] });
+    let reply = |payload: &str| Reply::from(format!("200  {}", shown(payload)));
+    vec![
+        Step::submit(json!([call(json!([get(PLACE), put(PLACE, "nowhere")])), put("l", "1")]))
+            .replies([reply(&format!("{}\n", shown(ELSEWHERE))), nothing()]),
+        // There it can only read.
+        Step::submit(json!([call(json!([get(PLACE)])), put("l", "2")]))
+            .replies([reply(&shown(ELSEWHERE)), nothing()]),
+        Step::evaluate(json!([call(json!([{ "op": "range" }, { "op": "transient" }]))]))
+            .transient("price", b"7")
+            .replies([reply(&format!("{}\nprice:37", entries(&[(PLACE, ELSEWHERE)])))]),
+    ]
+}
+
 fn calls_in_vain() -> Vec<Step> {
     let call = |chaincode: &str, channel: &str| json!({ "op": "call", "key": chaincode, "value": channel, "keys": ["Run", "[]"] });
     let refused: fn(&str) -> bool = |line| line.starts_with("500  ") && line.len() > 20;
     vec![
         Step::submit(json!([call("absent", ""), put("n", "1")])).replies([Reply::Like(refused), nothing()]),
-        Step::submit(json!([call(CALLEE, "elsewhere"), put("n", "2")]))
+        Step::submit(json!([call(CALLEE, "nowhere"), put("n", "2")]))
             .replies([Reply::Like(refused), nothing()]),
         // Chaincode that calls itself within one transaction.
         Step::submit(json!([call("every", ""), put("n", "3")])).replies([Reply::Like(refused), nothing()]),

@@ -105,15 +105,15 @@ impl<const EDITION: usize> World for Mixed<EDITION> {
         let spec = spec(edition);
         fabric::programs(&spec).await;
         let network = Network::new(&stage.folder().join("network"), spec).unwrap();
-        network
-            .up(&options(&network, &in_go), &Quiet)
-            .await
-            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let options = options(&network, &in_go);
+        network.up(&options, &Quiet).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let opened = network.open_channel(callee::ELSEWHERE, &options, &Quiet).await;
+        opened.unwrap_or_else(|error| panic!("{}", chain(&error)));
         callee::deploy(&network, &in_go).await;
         let north = Side::connect(&network, "north").await;
         let south = Side::connect(&network, "south").await;
         let world = Self { network, north, south, sent: Vec::new(), gateway_client };
-        callee::await_answer(&world).await;
+        callee::place(&world).await;
         world
     }
 }
