@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::every_operation::EveryOperation;
-use crate::world::{EDITIONS, Mixed};
+use crate::world::{EDITIONS, Mixed, Side};
 
 /// What the state says of a key.
 #[derive(Serialize, JsonSchema)]
@@ -42,6 +42,17 @@ pub(crate) fn serve() {
         service.bind().await.expect("a port").serve(stop_signal()).await.expect("served");
     };
     tokio::runtime::Runtime::new().expect("a runtime").block_on(serving);
+}
+
+pub(crate) async fn each_organisation_runs_its_own_shim<const EDITION: usize>(world: &mut Mixed<EDITION>) {
+    let describe = |side: &Side| {
+        let own = [side.msp_id.clone()];
+        side.contract.proposal("Describe").arg("\"absent\"").endorsing_organizations(own).build().unwrap()
+    };
+    assert_eq!(describe(&world.south).evaluate().await.unwrap(), br#"{"key":"absent","bytes":null}"#);
+    // In Go there are no typed functions, whose argument is no list of operations.
+    let refused = describe(&world.north).evaluate().await.unwrap_err().chaincode_response().unwrap();
+    assert_eq!((refused.status, refused.message.as_str()), (500, "ARGUMENTS"));
 }
 
 pub(crate) async fn batches_are_as_the_peers_are_set<const EDITION: usize>(world: &mut Mixed<EDITION>) {

@@ -66,6 +66,7 @@ fn on<const EDITION: usize>() -> Play {
         acts.push((name, act));
     }
     acts.extend(acts![
+        contract::each_organisation_runs_its_own_shim,
         contract::batches_are_as_the_peers_are_set,
         script::what_was_scanned_is_checked_again_at_commit,
         official_client::the_official_client_drives_our_chaincode,

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caretrail_records::failure::chain;
+use caretrail_tests::go;
 use caretrail_tests::stage::Stage;
 use caretrail_tests::telling::World;
-use caretrail_tests::{fabric, go};
 use hlf_gateway::{Contract, Deadlines, Endorser, Gateway, MspFolder};
 use hlf_network::Quiet;
 use hlf_network::builder::BuilderProgram;
@@ -103,9 +103,16 @@ impl<const EDITION: usize> World for Mixed<EDITION> {
 
         let edition = &EDITIONS[EDITION];
         let spec = spec(edition);
-        fabric::programs(&spec).await;
         let network = Network::new(&stage.folder().join("network"), spec).unwrap();
         let options = options(&network, &in_go);
+        let programs =
+            options.binaries.find(&Quiet).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert_eq!(
+            programs.version(),
+            network.spec().fabric,
+            "take {} off the PATH",
+            programs.folder().display()
+        );
         network.up(&options, &Quiet).await.unwrap_or_else(|error| panic!("{}", chain(&error)));
         let opened = network.open_channel(callee::ELSEWHERE, &options, &Quiet).await;
         opened.unwrap_or_else(|error| panic!("{}", chain(&error)));
@@ -134,7 +141,8 @@ fn options(network: &Network, in_go: &Path) -> Options {
     let cache = default_cache_dir().expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE");
     let itself = std::env::current_exe().unwrap();
     Options {
-        binaries: Search::from_environment(network.spec().fabric, cache),
+        // This edition's release, whatever the environment names for others.
+        binaries: Search { fabric_bin: None, ..Search::from_environment(network.spec().fabric, cache) },
         builder: BuilderProgram { program: itself, args: vec!["builder".to_owned()] },
         chaincode: Some(program(in_go, "north")),
         chaincode_of: BTreeMap::from([("south".to_owned(), program(in_go, "south"))]),
