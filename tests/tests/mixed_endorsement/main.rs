@@ -16,6 +16,7 @@
 )]
 
 mod callee;
+mod chance;
 mod contract;
 #[path = "../../../chaincode/shim/examples/every_operation/contract.rs"]
 mod every_operation;
@@ -68,6 +69,7 @@ fn on<const EDITION: usize>() -> Play {
     acts.extend(acts![
         contract::each_organisation_runs_its_own_shim,
         contract::batches_are_as_the_peers_are_set,
+        chance::whatever_is_drawn_is_endorsed_alike,
         script::what_was_scanned_is_checked_again_at_commit,
         official_client::the_official_client_drives_our_chaincode,
         official_client::the_blocks_hold_exactly_what_was_sent,

@@ -164,7 +164,8 @@ impl Script {
 }
 
 impl<const EDITION: usize> Mixed<EDITION> {
-    async fn go(&mut self, step: &Step) {
+    /// Does one step, and demands that it ends as it should.
+    pub(crate) async fn go(&mut self, step: &Step) {
         let endorsers: Vec<String> = match step.endorsers {
             Some(endorsers) => endorsers.iter().map(|msp_id| (*msp_id).to_owned()).collect(),
             None => self.both().to_vec(),

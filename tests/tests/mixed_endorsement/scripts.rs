@@ -13,9 +13,9 @@ use crate::callee::{CALLEE, ELSEWHERE, PLACE};
 use crate::script::{Reply, Script, Step};
 
 /// The collections: of both organisations, of North alone, and North's own that needs no definition.
-const PAIR: &str = "pair";
-const OF_NORTH: &str = "of-north";
-const IMPLICIT: &str = "_implicit_org_NorthMSP";
+pub(crate) const PAIR: &str = "pair";
+pub(crate) const OF_NORTH: &str = "of-north";
+pub(crate) const IMPLICIT: &str = "_implicit_org_NorthMSP";
 
 pub(crate) fn all() -> Vec<Script> {
     let scripts = [
