@@ -149,7 +149,7 @@ async fn proposals_travel_and_fabric_takes_them() {
 
     let size =
         Edit::BatchSize { max_message_count: Some(77), absolute_max_bytes: None, preferred_max_bytes: None };
-    let words = world.change("larger blocks", &[size.clone()], &[orderer]).await;
+    let words = world.change("larger blocks", std::slice::from_ref(&size), &[orderer]).await;
     assert_eq!(words, ["~ /Channel/Orderer/BatchSize max_message_count: 500 -> 77"]);
     let words = world.change("slower blocks", &[Edit::BatchTimeout { timeout_ms: 350 }], &[orderer]).await;
     assert_eq!(words, ["~ /Channel/Orderer/BatchTimeout timeout: 200ms -> 350ms"]);
