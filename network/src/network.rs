@@ -1,5 +1,6 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
+mod apply;
 mod change;
 mod channels;
 mod claim;
@@ -23,6 +24,7 @@ use crate::profile::{Profile, ProfileError};
 use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization};
 
+pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use change::ChangeError;
 pub use claim::StateError;
 pub use environment::{EnvironmentError, PeerEnvironment};

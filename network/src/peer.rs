@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::builder::{self, BuilderError, BuilderProgram, Values};
@@ -30,7 +31,29 @@ const BATCHES_SINCE: Version = Version::new(3, 1, 0);
 const BATCH_SWITCHES: [&str; 2] =
     ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
 
+/// An orderer that left, and one to ask instead.
+///
+/// A peer that joins begins with the first block, and one that comes back with its last: there it would look for
+/// blocks in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Successor {
+    from: String,
+    to: String,
+    #[serde(rename = "caCertsFile")]
+    roots: PathBuf,
+}
+
+impl Successor {
+    /// `host:port` of both, and the TLS authorities of the second.
+    pub(crate) fn new(from: String, to: String, roots: PathBuf) -> Self {
+        Self { from, to, roots }
+    }
+}
+
 /// Writes a peer's folder and describes its process.
+///
+/// Without successors it keeps those that it has.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn prepare(
     organization: &Organization,
     peer: &str,
@@ -39,10 +62,19 @@ pub(crate) fn prepare(
     ports: &Ports,
     binaries: &Binaries,
     builder: &BuilderProgram,
+    successors: Option<&Vec<Successor>>,
 ) -> Result<Service, NodeError> {
     let host = organization.host(peer);
     let node = layout.node(&host);
-    files::make_folder(&node)?;
+    let kept = node.join("orderers.json");
+    if let Some(successors) = successors {
+        let text = serde_json::to_string_pretty(successors).unwrap_or_default();
+        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+    }
+    let successors: Vec<Successor> = match kept.exists() {
+        true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
+        false => Vec::new(),
+    };
     let scripts = node.join("builder");
     let values = builder_values(layout, organization);
     builder::write_scripts(&scripts, builder, &values)?;
@@ -50,6 +82,9 @@ pub(crate) fn prepare(
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
+    if !successors.is_empty() {
+        config.set("peer.deliveryclient.addressOverrides", json!(successors))?;
+    }
     demand_nothing_off(&config, binaries)?;
     if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
         for switch in BATCH_SWITCHES {
@@ -125,11 +160,9 @@ fn configure(
     let data = data(layout, host);
     let tls = home.join("tls");
     let address = loopback(ports, host, LISTEN)?;
-    let others = organization
-        .peers
-        .iter()
-        .map(|peer| loopback(ports, &organization.host(peer), LISTEN))
-        .collect::<Result<Vec<_>, _>>()?;
+    // The first peer alone, so that no peer is set anew, and restarted, when another comes or goes; from there on
+    // they find each other by the channel's anchor peers.
+    let first = organization.peers.first().map_or(host.to_owned(), |peer| organization.host(peer));
     config
         .set("peer.id", host)?
         .set("peer.listenAddress", address.as_str())?
@@ -139,7 +172,7 @@ fn configure(
         .set("peer.localMspId", organization.msp_id.as_str())?
         .set("peer.mspConfigPath", json!(home.join("msp")))?
         .set("peer.fileSystemPath", json!(data))?
-        .set("peer.gossip.bootstrap", others.join(" "))?
+        .set("peer.gossip.bootstrap", loopback(ports, &first, LISTEN)?)?
         .set("peer.gossip.endpoint", address.as_str())?
         .set("peer.gossip.externalEndpoint", address.as_str())?
         .set("peer.tls.enabled", true)?

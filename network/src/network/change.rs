@@ -180,11 +180,37 @@ impl Network {
         Ok(())
     }
 
+    /// The channel's newest configuration block, from the first peer that answers.
+    pub(super) async fn channel_config_block(&self) -> Result<Vec<u8>, ChangeError> {
+        let mut last = None;
+        for organization in &self.spec.organizations {
+            for peer in &organization.peers {
+                match self.peer_config_block(organization, &organization.host(peer)).await {
+                    Ok(block) => return Ok(block),
+                    Err(ChangeError::NoPeer(error)) => last = error,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(ChangeError::NoPeer(last))
+    }
+
     async fn peer_config(
         &self,
         organization: &Organization,
         host: &str,
     ) -> Result<ChannelConfig, ChangeError> {
+        let bytes = self.peer_config_block(organization, host).await?;
+        let block = Block::decode(bytes.as_slice())
+            .map_err(|source| ConfigError::Unreadable { what: "the block".to_owned(), source })?;
+        Ok(ChannelConfig::of_block(&block)?)
+    }
+
+    async fn peer_config_block(
+        &self,
+        organization: &Organization,
+        host: &str,
+    ) -> Result<Vec<u8>, ChangeError> {
         let ports = self.ports()?;
         let endpoint = self.peer_endpoint(organization, host, &ports)?;
         let credentials = self.admin_credentials(organization)?;
@@ -192,9 +218,6 @@ impl Network {
         let Ok(endorser) = connected else { return Err(ChangeError::NoPeer(None)) };
         let channel = &self.spec.channel.name;
         let call = endorser.call("", "cscc", "GetConfigBlock").arg(channel.as_str());
-        let bytes = call.send().await.map_err(|error| ChangeError::NoPeer(Some(error)))?;
-        let block = Block::decode(bytes.as_slice())
-            .map_err(|source| ConfigError::Unreadable { what: "the block".to_owned(), source })?;
-        Ok(ChannelConfig::of_block(&block)?)
+        call.send().await.map_err(|error| ChangeError::NoPeer(Some(error)))
     }
 }

@@ -5,12 +5,14 @@ use clap::Subcommand;
 use crate::app::App;
 use crate::failure::Exit;
 
+mod apply;
 mod builder;
 mod change;
 mod destroy;
 mod down;
 mod env;
 mod organization;
+mod plan;
 mod spec;
 mod status;
 mod up;
@@ -21,6 +23,10 @@ pub(crate) use up::{Up, stand_up};
 pub(crate) enum Verb {
     /// Stands the network up, or makes true what is missing.
     Up(up::Up),
+    /// Shows the steps from the running network to another spec; nothing is done.
+    Plan(plan::ShowPlan),
+    /// Makes the running network into that of another spec, step by step.
+    Apply(apply::Apply),
     /// Stops every process of the network; ledgers and keys stay.
     Down(down::Down),
     /// Shows what runs, how high the ledgers are, and what is wrong.
@@ -44,6 +50,8 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
         Verb::Up(up) => up.run(app).await,
+        Verb::Plan(plan) => plan.run(app),
+        Verb::Apply(apply) => apply.run(app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
