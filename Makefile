@@ -9,6 +9,6 @@ demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
-test-long: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_apply_is_killed
+test-long: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_apply_is_killed certificates_of_bft
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources

@@ -122,7 +122,12 @@ pub(crate) fn write_builder_values(
     if path.exists() && files::read(&path)? == text {
         return Ok(());
     }
-    // What was built with other values is built anew: a peer never looks at them again by itself.
+    forget_builds(layout, organization)?;
+    files::replace(&path, files::PUBLIC, text.as_bytes())
+}
+
+/// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
+pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Result<(), FileError> {
     for peer in &organization.peers {
         let built = data(layout, &organization.host(peer)).join("externalbuilder/builds");
         match std::fs::remove_dir_all(&built) {
@@ -132,7 +137,7 @@ pub(crate) fn write_builder_values(
             _ => {}
         }
     }
-    files::replace(&path, files::PUBLIC, text.as_bytes())
+    Ok(())
 }
 
 /// A peer's folder of keys and certificates.

@@ -16,7 +16,7 @@ use caretrail_records::workflows::{
 use caretrail_records::{CallError, Failure};
 use hlf_gateway::{CommitStatusError, ConnectError, MspFolderError};
 use hlf_network::change::{ProposalError, SubmitError};
-use hlf_network::network::{ApplyError, ChangeError, DownError, StateError, UpError};
+use hlf_network::network::{ApplyError, CertificatesError, ChangeError, DownError, StateError, UpError};
 use serde::Serialize;
 
 use crate::printer::{Format, Printer};
@@ -199,7 +199,11 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(ApplyError::Plan(_)) = error.downcast_ref() {
         return invalid("SPEC_REFUSED", "nothing was changed: mend what the message names");
     }
+    if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
+        return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
+    }
     if error.is::<ApplyError>()
+        || error.is::<CertificatesError>()
         || error.is::<UpError>()
         || error.is::<DownError>()
         || error.is::<StateError>()

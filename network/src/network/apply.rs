@@ -26,7 +26,10 @@ use crate::wait::{self, Look, WaitError};
 pub use plan::{Change, Plan, PlanError, Planned};
 
 /// How long the ordering service may be unable to take a change, for want of a leader or of nodes that are alive.
-const CHANGE_LIMIT: Duration = Duration::from_secs(90);
+const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+
+/// After how long a change that was taken, and that no peer has, is taken for lost.
+const LOST_AFTER: Duration = Duration::from_secs(20);
 
 /// Why a network is not yet what it shall be.
 #[derive(Debug, thiserror::Error)]
@@ -190,14 +193,14 @@ impl Stand<'_> {
 }
 
 /// One change at work.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     /// The network before it.
-    at: &'a Network,
+    pub(super) at: &'a Network,
     /// The network after it.
-    after: &'a Network,
-    options: &'a Options,
-    progress: &'a dyn Progress,
-    binaries: &'a Binaries,
+    pub(super) after: &'a Network,
+    pub(super) options: &'a Options,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) binaries: &'a Binaries,
 }
 
 impl<'a> Work<'a> {
@@ -219,7 +222,7 @@ impl<'a> Work<'a> {
         Ok(self.stand().settle().await?)
     }
 
-    fn stand(&self) -> Stand<'a> {
+    pub(super) fn stand(&self) -> Stand<'a> {
         Stand {
             network: self.after,
             options: self.options,
@@ -254,7 +257,7 @@ impl<'a> Work<'a> {
 
     /// Changes the channel's configuration, signed by whoever is needed and here, and waits until the peers of a
     /// network have it. No edits, or edits that change nothing, are fine.
-    async fn change(
+    pub(super) async fn change(
         &self,
         seen_by: &Network,
         title: &str,
@@ -274,9 +277,12 @@ impl<'a> Work<'a> {
                 return Ok(Look::Holds(false));
             };
             let Some(submitter) = &submitter else { return Err(StepError::Signatures(String::new())) };
-            match seen_by.submit_change(&proposal, submitter, &Quiet).await {
+            match seen_by.submit_change_within(&proposal, submitter, LOST_AFTER, &Quiet).await {
                 Ok(()) => Ok(Look::Holds(true)),
                 Err(ChangeError::Submit(error)) if may_pass(&error) => Ok(Look::NotYet(wait::chain(&error))),
+                // A Raft leader whose own certificates change steps down, and says that it took what its successor
+                // may never hear of. What is in force by now is seen at the next look.
+                Err(error @ ChangeError::NotEverywhere(_)) => Ok(Look::NotYet(wait::chain(&error))),
                 // Somebody else's change came first: this one is made again from what is there now.
                 Err(ChangeError::Proposal(error @ ProposalError::Stale { .. })) => {
                     Ok(Look::NotYet(wait::chain(&error)))
@@ -346,7 +352,10 @@ fn may_pass(error: &SubmitError) -> bool {
     match error {
         SubmitError::Connect(_) | SubmitError::Unknown(_) => true,
         SubmitError::Refused { status, info } => {
-            status == "SERVICE_UNAVAILABLE" || info.contains("quorum loss")
+            // An orderer that is behind compares with an older configuration.
+            status == "SERVICE_UNAVAILABLE"
+                || info.contains("quorum loss")
+                || info.contains("but key is at version")
         }
         _ => false,
     }

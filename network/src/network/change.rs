@@ -135,6 +135,17 @@ impl Network {
         credentials: &Credentials,
         progress: &dyn Progress,
     ) -> Result<(), ChangeError> {
+        self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await
+    }
+
+    /// The same, with a limit to how long each peer may take to have it.
+    pub(super) async fn submit_change_within(
+        &self,
+        proposal: &Proposal,
+        credentials: &Credentials,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
         let present = self.channel_config().await?;
         let step = Step::begin(progress, "submit the change");
         let ports = self.ports()?;
@@ -148,7 +159,7 @@ impl Network {
             match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
                 Ok(()) => {
                     step.done("an orderer took it");
-                    return self.await_in_force(proposal, progress).await;
+                    return self.await_in_force(proposal, limit, progress).await;
                 }
                 Err(error @ SubmitError::Connect(_)) => refused = Some(error),
                 Err(error) => return Err(error.into()),
@@ -157,7 +168,12 @@ impl Network {
         Err(refused.map_or(ChangeError::NoPeer(None), ChangeError::Submit))
     }
 
-    async fn await_in_force(&self, proposal: &Proposal, progress: &dyn Progress) -> Result<(), ChangeError> {
+    async fn await_in_force(
+        &self,
+        proposal: &Proposal,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
         let step = Step::begin(progress, "wait for the peers");
         for organization in &self.spec.organizations {
             for peer in &organization.peers {
@@ -166,7 +182,7 @@ impl Network {
                     continue;
                 }
                 let what = format!("`{host}` to have the new configuration");
-                wait::until(&step, &what, IN_FORCE_LIMIT, || async {
+                wait::until(&step, &what, limit, || async {
                     match self.peer_config(organization, &host).await {
                         Ok(config) if proposal.is_in_force(&config) => Ok(Look::Holds(())),
                         Ok(config) => Ok(Look::NotYet(format!("it has number {}", config.sequence()))),

@@ -11,6 +11,7 @@ use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
 use crate::peer::Successor;
 use crate::ports::Ports;
+use crate::process::Service;
 use crate::progress::Step;
 use crate::spec::Organization;
 use crate::wait::{self, Look};
@@ -30,6 +31,22 @@ impl Stand<'_> {
             };
             peer::write_builder_values(layout, organization, &values)?;
         }
+        let services = self.nodes(ports)?;
+        let step = Step::begin(self.progress, "orderers and peers");
+        self.end_stale_peers(&step).await?;
+        let started = self.network.supervisor.ensure_all(&services).await?;
+        self.await_orderers(&step, ports).await?;
+        let mut members = Vec::new();
+        for organization in &spec.organizations {
+            members.push(self.await_member(&step, organization, ports).await?);
+        }
+        step.done(&said(services.len(), started));
+        Ok(members)
+    }
+
+    /// Describes every orderer's and peer's process, as it shall be.
+    pub(super) fn nodes(&self, ports: &Ports) -> Result<Vec<Service>, NodeError> {
+        let Network { spec, layout, .. } = self.network;
         let mut services = Vec::new();
         for consenter in &spec.orderer.consenters {
             services.push(orderer::prepare(&spec.orderer, consenter, layout, ports, &self.binaries)?);
@@ -54,17 +71,7 @@ impl Stand<'_> {
                 )?);
             }
         }
-
-        let step = Step::begin(self.progress, "orderers and peers");
-        self.end_stale_peers(&step).await?;
-        let started = self.network.supervisor.ensure_all(&services).await?;
-        self.await_orderers(&step, ports).await?;
-        let mut members = Vec::new();
-        for organization in &spec.organizations {
-            members.push(self.await_member(&step, organization, ports).await?);
-        }
-        step.done(&said(services.len(), started));
-        Ok(members)
+        Ok(services)
     }
 
     /// Orderers that left, of which a peer that has been away may still know no other.

@@ -1,12 +1,12 @@
 //! A running network becomes another one by its spec, on real Fabric processes, while transactions run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hlf_gateway::{Deadlines, Endorser, TransactionError};
 use hlf_network::Event;
@@ -17,11 +17,17 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
 
 use crate::bench::{Bench, marked, say, told};
-use crate::shelf::{ask, edition, gateway, put, shelf, up};
+use crate::shelf::{ask, edition, gateway_with, put, shelf, up};
+
+/// The organisations of the clients that write at the same time.
+pub(crate) const WRITERS: [&str; 6] = ["north", "south", "north", "south", "north", "south"];
+
+/// How long a writer waits for a block, before it goes on with another transaction.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of transactions that were sent one after the other.
 #[derive(Debug, Default)]
-struct Sent {
+pub(crate) struct Sent {
     /// Ids of those that were said to be committed and valid.
     acknowledged: Vec<String>,
     /// Why others were not endorsed or not taken.
@@ -31,8 +37,9 @@ struct Sent {
 }
 
 /// Puts values until it is told to stop.
-async fn write(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
-    let contract = gateway(&network, organization).await.contract("consortium", "shelf");
+pub(crate) async fn write(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
+    let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
+    let contract = gateway_with(&network, organization, deadlines).await.contract("consortium", "shelf");
     let mut sent = Sent::default();
     for number in 0_u32.. {
         if stop.load(Ordering::Relaxed) {
@@ -81,7 +88,7 @@ async fn ledger(network: &Network, organization: &str) -> Vec<String> {
 }
 
 /// Every acknowledged transaction is in the ledger once; what was unknown is told honestly.
-async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent]) {
+pub(crate) async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent]) {
     let ledger = ledger(network, organization).await;
     let once: BTreeSet<&String> = ledger.iter().collect();
     assert_eq!(once.len(), ledger.len(), "a transaction is valid twice");
@@ -90,13 +97,19 @@ async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent
         for id in &sent.acknowledged {
             assert!(once.contains(id), "{id} was acknowledged and is not in the ledger");
         }
-        for reason in &sent.failed {
-            eprintln!("failed: {reason}");
-        }
         for (id, reason) in &sent.unknown {
             let there = once.contains(id);
             eprintln!("unknown, and {}committed: {reason}", if there { "" } else { "not " });
         }
+    }
+    // In their first words, which differ by no id.
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in sent.iter().flat_map(|sent| &sent.failed) {
+        let cause = reason.lines().last().unwrap_or_default();
+        *reasons.entry(cause).or_default() += 1;
+    }
+    for (reason, count) in reasons {
+        eprintln!("{count} failed: {reason}");
     }
     let failed: usize = sent.iter().map(|sent| sent.failed.len()).sum();
     let unknown: usize = sent.iter().map(|sent| sent.unknown.len()).sum();
@@ -123,7 +136,7 @@ async fn apply(network: Network, target: &Consortium) -> Network {
 async fn apply_under_load(network: Network, target: &Consortium, counted_at: &str) -> Network {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Network::existing(network.layout().root()).unwrap());
-    let writers = ["north", "south"].map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
+    let writers = WRITERS.map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
     let network = apply(network, target).await;
     stop.store(true, Ordering::Relaxed);
     let mut sent = Vec::new();

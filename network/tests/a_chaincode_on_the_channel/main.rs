@@ -15,6 +15,7 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
+mod certificates;
 mod definitions;
 mod growth;
 mod life;
@@ -48,10 +49,12 @@ const TESTS: &[(&str, Test)] = tests![
     bft::four_consenters_replace_a_dead_leader,
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
+    certificates::certificates_are_renewed_and_revoked,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
-const LONG_TESTS: &[(&str, Test)] = tests![growth::an_apply_is_killed_and_goes_on];
+const LONG_TESTS: &[(&str, Test)] =
+    tests![growth::an_apply_is_killed_and_goes_on, certificates::certificates_of_bft_consenters_are_renewed,];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

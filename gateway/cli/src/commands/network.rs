@@ -7,6 +7,7 @@ use crate::failure::Exit;
 
 mod apply;
 mod builder;
+mod certificates;
 mod change;
 mod destroy;
 mod down;
@@ -38,6 +39,8 @@ pub(crate) enum Verb {
     /// Changes the running channel's configuration by proposals that travel.
     #[command(subcommand)]
     Change(change::Verb),
+    /// Shows when certificates end and what ends with them; renews and revokes.
+    Certificates(Box<certificates::Certificates>),
     /// Prints what a hospital hands over to the members of a channel that it wants to join.
     Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
@@ -57,6 +60,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
+        Verb::Certificates(certificates) => certificates.run(app).await,
         Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),

@@ -6,8 +6,8 @@ use super::{StepError, Work, set_aside};
 use crate::change::{ConsenterCertificates, ConsenterEdit, Edit, NewConsenter};
 use crate::channel;
 use crate::files;
-use crate::network::ChangeError;
 use crate::network::up::{START_LIMIT, UpError};
+use crate::network::{ChangeError, Network};
 use crate::node::{self, ADMIN, LISTEN};
 use crate::operations::{Operations, Participation};
 use crate::orderer;
@@ -51,6 +51,7 @@ impl Work<'_> {
         self.await_participation(&step, &operations, (&host, &admin), |node| node.height >= height).await?;
         step.done(&format!("{height} blocks"));
 
+        self.await_level(self.at).await?;
         let new = self.definition(consenter, &ports)?;
         let address = format!("{}:{}", new.host, new.port);
         self.change(self.at, &format!("`{host}` becomes a consenter"), |present| {
@@ -76,6 +77,7 @@ impl Work<'_> {
         let host = self.at.spec.orderer.host(consenter);
         let ports = self.at.ports().map_err(UpError::from)?;
         let address = node::loopback(&ports, &host, LISTEN).map_err(UpError::from)?;
+        self.await_level(self.after).await?;
         self.change(self.after, &format!("`{host}` is a consenter no longer"), |present| {
             let known = present.consenters().map_err(ChangeError::from)?;
             let there = known.iter().any(|known| known.address() == address);
@@ -88,6 +90,23 @@ impl Work<'_> {
         self.at.supervisor.stop(&host).await.map_err(UpError::from)?;
         // A node of the same name would otherwise take up its old number among the consenters.
         set_aside(&self.at.layout, &host)
+    }
+
+    /// Waits until every node of a network's ordering service has the blocks that one of them has: one that is behind
+    /// would be missed when the next one is away.
+    pub(in crate::network) async fn await_level(&self, network: &Network) -> Result<(), StepError> {
+        let step = Step::begin(self.progress, "the ordering service's nodes are level");
+        let ports = network.ports().map_err(UpError::from)?;
+        let operations = network.orderer_operations().map_err(UpError::from)?;
+        let height = self.height(&operations, &ports).await?;
+        for consenter in &network.spec.orderer.consenters {
+            let host = network.spec.orderer.host(consenter);
+            let admin = node::loopback(&ports, &host, ADMIN).map_err(UpError::from)?;
+            self.await_participation(&step, &operations, (&host, &admin), |node| node.height >= height)
+                .await?;
+        }
+        step.done(&format!("each has {height} blocks"));
+        Ok(())
     }
 
     /// What the channel must know of a node.

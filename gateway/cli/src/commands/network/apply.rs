@@ -1,8 +1,10 @@
+use std::path::PathBuf;
+
 use clap::Args;
 use hlf_network::network::Network;
 
 use super::plan::read;
-use super::up::{Up, options};
+use super::up::{Programs, options};
 use crate::app::App;
 use crate::failure::Exit;
 
@@ -12,15 +14,18 @@ use crate::failure::Exit;
                         without --spec too.\n\nExample:\n  caretrail network apply --spec consortium.toml"
 )]
 pub(crate) struct Apply {
+    /// The consortium as it shall be, TOML.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
     #[command(flatten)]
-    up: Up,
+    programs: Programs,
 }
 
 impl Apply {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let network = Network::existing(&app.network_folder())?;
-        let target = self.up.spec.as_deref().map(read).transpose()?;
-        let options = options(&self.up, network.spec())?;
+        let target = self.spec.as_deref().map(read).transpose()?;
+        let options = options(&self.programs, network.spec())?;
         let progress = app.progress();
         let network = network.apply(target.as_ref(), &options, &progress).await?;
         app.printer.data(&network.status().await?)?;

@@ -27,6 +27,13 @@ pub(crate) struct Up {
     /// The consortium as TOML [default: two hospitals, see `caretrail network spec`].
     #[arg(long, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+}
+
+/// The programs that a network runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Programs {
     /// Folder of Fabric's programs.
     #[arg(long, value_name = "DIR")]
     pub(crate) fabric_bin: Option<PathBuf>,
@@ -58,23 +65,23 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
         },
         None => Network::new(&folder, parse(CONSORTIUM)?)?,
     };
-    let options = options(up, network.spec())?;
+    let options = options(&up.programs, network.spec())?;
     let progress = app.progress();
     network.up(&options, &progress).await?;
     Ok(network)
 }
 
 /// What nodes and the contract are run with.
-pub(super) fn options(up: &Up, spec: &Consortium) -> anyhow::Result<Options> {
+pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<Options> {
     let own = std::env::current_exe().context("this program's own path is unknown")?;
-    let chaincode = match &up.chaincode_bin {
+    let chaincode = match &programs.chaincode_bin {
         Some(program) => std::path::absolute(program)?,
         None => beside(&own, CHAINCODE)?,
     };
     let cache = default_cache_dir()
         .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")?;
     let mut binaries = Search::from_environment(spec.fabric, cache);
-    if let Some(folder) = &up.fabric_bin {
+    if let Some(folder) = &programs.fabric_bin {
         binaries.folder = Some(folder.clone());
     }
     Ok(Options {
@@ -85,7 +92,7 @@ pub(super) fn options(up: &Up, spec: &Consortium) -> anyhow::Result<Options> {
             args: Vec::new(),
             env: BTreeMap::from([(
                 "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
-                up.admission_window_ms.to_string().into(),
+                programs.admission_window_ms.to_string().into(),
             )]),
         }),
         chaincode_of: BTreeMap::new(),
