@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hlf_protos::common::{Envelope, Payload};
-use hlf_protos::gateway::SubmitRequest;
+use hlf_protos::common::Payload;
 use hlf_protos::prost::Message;
 use hlf_protos::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeProposalPayload, ProposalResponsePayload, Transaction,
@@ -14,7 +13,7 @@ use tokio::sync::OnceCell;
 use tracing::{Instrument as _, Span};
 
 use crate::session::Session;
-use crate::{CallFailure, PeerError, Proposal, SignError, Submitted};
+use crate::{CallFailure, PeerError, Proposal, SignError, SignedTransaction, Submitted};
 
 /// A transaction with the endorsements that its policy wants: signed once, when it is first submitted.
 pub struct Endorsed {
@@ -120,6 +119,18 @@ impl Endorsed {
         Sha256::digest(&self.payload).into()
     }
 
+    /// The transaction with its signature: to be kept, and sent by [`crate::Gateway::settle`] now or later.
+    pub async fn signed(&self) -> Result<SignedTransaction, SignError> {
+        let signature = self.signature.get_or_try_init(|| self.session.sign(&self.payload)).await?;
+        Ok(SignedTransaction::new(
+            &self.channel,
+            &self.tx_id,
+            self.payload.clone(),
+            signature.clone(),
+            &self.result,
+        ))
+    }
+
     /// Hands the transaction to the orderers; success means that one took it, not that it is committed.
     pub async fn submit(&self) -> Result<Submitted, SubmitError> {
         let result = self.submitted().instrument(self.span.clone()).await;
@@ -135,21 +146,10 @@ impl Endorsed {
     }
 
     async fn submitted(&self) -> Result<Submitted, SubmitError> {
-        let signature = self
-            .signature
-            .get_or_try_init(|| self.session.sign(&self.payload))
-            .await
-            .map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
-        let message = SubmitRequest {
-            transaction_id: self.tx_id.clone(),
-            channel_id: self.channel.clone(),
-            prepared_transaction: Some(Envelope {
-                payload: self.payload.clone(),
-                signature: signature.clone(),
-            }),
-        };
+        let signed =
+            self.signed().await.map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
         self.session
-            .submit(message)
+            .submit(signed.request)
             .await
             .map_err(|source| SubmitError::Unknown { tx_id: self.tx_id.clone(), source })?;
         Ok(Submitted::assumed(self))

@@ -12,6 +12,14 @@ use tonic::{Code, Status};
 const CHAINCODE_RESPONSE: &str = "chaincode response ";
 const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
 
+/// How BFT orderers answer for a transaction that is in a block of theirs, or waits to be.
+const ORDERED: [&str; 2] = [
+    "failed to submit request: request already processed",
+    "failed to submit request: request already exists",
+];
+
+const DIFFERENT: &str = "ProposalResponsePayloads do not match";
+
 /// A failed call: the gRPC status, and what each peer or orderer behind the gateway answered.
 #[derive(Debug)]
 pub struct CallFailure {
@@ -80,6 +88,21 @@ impl CallFailure {
                 )
             }
         }
+    }
+
+    /// Whether endorsers computed different results; nothing was submitted. One may be a block behind another, or
+    /// the chaincode isn't deterministic.
+    pub fn endorsers_differed(&self) -> bool {
+        self.chaincode_response().is_none() && self.said(DIFFERENT)
+    }
+
+    /// Whether an orderer answered that it has the submitted transaction already.
+    ///
+    /// With BFT ordering a gateway sends a transaction to all orderers. One that took part in ordering it before
+    /// its own copy came says "request already processed", which gateways up to Fabric 3.1 count as a failure.
+    /// One orderer's word is no proof, but reason enough to await the block.
+    pub fn says_ordered(&self) -> bool {
+        ORDERED.iter().any(|phrase| self.peers.iter().any(|peer| peer.message.ends_with(phrase)))
     }
 
     /// What to do about it, for failures whose cause is known.
@@ -206,7 +229,7 @@ const KNOWN: [Known; 12] = [
         advice: "the peer is not on this channel: check the channel's name, and join the peer",
     },
     Known {
-        phrase: "ProposalResponsePayloads do not match",
+        phrase: DIFFERENT,
         retryable: false,
         advice: "endorsers computed different results: the chaincode is not deterministic, or its versions differ",
     },

@@ -89,14 +89,7 @@ impl Submitted {
     /// Waits until the transaction is in a block, at most for [`crate::Deadlines::commit_status`]; a peer that is
     /// down or busy in the meantime is asked again.
     pub async fn commit_status(&self) -> Result<CommitStatus, CommitStatusError> {
-        self.commit_status_within(self.session.deadlines.commit_status).await
-    }
-
-    pub(crate) async fn commit_status_of_lost_submit(&self) -> Result<CommitStatus, CommitStatusError> {
-        self.commit_status_within(self.session.deadlines.lost_submit).await
-    }
-
-    async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
+        let limit = self.session.deadlines.commit_status;
         commit_status(&self.session, &self.channel, &self.tx_id, limit, &self.span).await
     }
 }

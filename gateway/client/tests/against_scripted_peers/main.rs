@@ -8,5 +8,8 @@ mod a_stream_has_no_gaps_and_says_how_it_ended;
 mod a_transaction_ends_in_one_honest_outcome;
 mod an_endorser_is_called_directly;
 mod an_identity_is_read_only_if_it_can_sign;
+mod an_outcome_is_found_out;
+mod commits_are_followed;
+mod ledger;
 mod scripted;
 mod transactions_are_traced;
