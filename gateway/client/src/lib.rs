@@ -54,6 +54,7 @@
 //! end, `outcome`. Arguments, results, certificates and keys are never recorded.
 
 mod block_range;
+mod block_request;
 mod blocks;
 mod chaincode_events;
 mod contract;
@@ -64,6 +65,7 @@ mod endpoint;
 mod failure;
 mod gateway;
 mod identity;
+mod keys;
 mod msp_folder;
 mod proposal;
 mod proposal_builder;
@@ -71,14 +73,16 @@ mod responses;
 mod session;
 mod signer;
 mod submitted;
+mod to_sign;
 
 // Who and where.
 pub use deadlines::Deadlines;
 pub use endpoint::{ConnectError, Endpoint};
 pub use gateway::Gateway;
 pub use identity::{Credentials, Identity};
+pub use keys::{KeyError, KeyKind, KeySigner};
 pub use msp_folder::{MspFolder, MspFolderError};
-pub use signer::{KeyError, P256Signer, SignError, Signer};
+pub use signer::{Callback, SignError, Signer};
 
 // A transaction, whole and by stages.
 pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
@@ -86,14 +90,18 @@ pub use endorsed::{Endorsed, SubmitError};
 pub use proposal::{EndorseError, EvaluateError, Proposal};
 pub use proposal_builder::{ProposalBuilder, ProposalError};
 pub use submitted::{CommitStatus, CommitStatusError, Submitted};
+pub use to_sign::{ImportError, SignatureError};
 
 // What others said.
 pub use failure::{CallFailure, ChaincodeResponse, PeerError};
 
 // Blocks and events.
 pub use block_range::{BlockRange, Start, Stop};
-pub use blocks::{BlockStream, DeliverError, FilteredBlockStream};
-pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+pub use block_request::BlockRequest;
+pub use blocks::{BlockStream, DeliverError, FilteredBlockStream, PrivateDataBlockStream};
+pub use chaincode_events::{
+    BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest,
+};
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};

@@ -22,6 +22,7 @@ use crate::{CallFailure, ConnectError, Credentials, Deadlines, Endpoint, SignErr
 const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// A connection to a peer, used by one identity.
+#[derive(Clone)]
 pub(crate) struct Session {
     channel: Channel,
     pub(crate) credentials: Credentials,
@@ -37,24 +38,32 @@ impl Session {
         credentials: Credentials,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        Ok(Self {
-            channel,
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: endpoint.client_certificate_hash()?,
-            deadlines,
-        })
+        Ok(Self::on_channel(channel, endpoint.client_certificate_hash()?, credentials, deadlines))
+    }
+
+    pub(crate) fn on_channel(
+        channel: Channel,
+        client_certificate_hash: Vec<u8>,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Self {
+        let creator = credentials.identity().creator();
+        Self { channel, credentials, creator, client_certificate_hash, deadlines }
+    }
+
+    /// The same connection with other deadlines.
+    pub(crate) fn with_deadlines(&self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self.clone() }
+    }
+
+    /// The same connection, of which it is known which client certificate it shows.
+    pub(crate) fn with_client_certificate_hash(&self, client_certificate_hash: Vec<u8>) -> Self {
+        Self { client_certificate_hash, ..self.clone() }
     }
 
     /// The same connection, used by another identity.
     pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
-        Self {
-            channel: self.channel.clone(),
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: self.client_certificate_hash.clone(),
-            deadlines: self.deadlines,
-        }
+        Self { creator: credentials.identity().creator(), credentials, ..self.clone() }
     }
 
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
