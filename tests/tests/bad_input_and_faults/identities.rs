@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use caretrail_tests::caretrail::Failure;
 use hlf_gateway::{Credentials, Deadlines, Gateway, Identity, P256Signer};
 use hlf_network::ca::{DevelopmentCa, Validity};
-use hlf_network::spec::{NodeOu, User};
+use hlf_network::spec::{NodeOu, User, UserKey};
 
 use crate::world::Ward;
 
@@ -21,6 +21,7 @@ fn clinician(name: &str) -> User {
             ("caretrail.role".to_owned(), "clinician".to_owned()),
             ("caretrail.subject".to_owned(), "{common_name}".to_owned()),
         ]),
+        key: UserKey::default(),
     }
 }
 
