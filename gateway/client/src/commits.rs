@@ -19,7 +19,7 @@ use tracing::{Instrument as _, Span};
 use crate::backoff::Backoff;
 use crate::session::Session;
 use crate::{
-    BlockRange, CommitStatus, CommitStatusError, DeliverError, FilteredBlockStream, Start, Stop, submitted,
+    BlockRange, BlockRequest, CommitStatus, CommitStatusError, DeliverError, Start, Stop, Submitted,
 };
 
 /// How long a peer may take to send the first block, which it has.
@@ -95,9 +95,8 @@ enum State {
 
 /// A transaction whose verdict is expected: made before it is submitted, so that the verdict can't be missed.
 pub struct ExpectedCommit {
-    session: Arc<Session>,
-    channel: String,
-    tx_id: String,
+    /// To ask, where the stream doesn't tell.
+    submitted: Submitted,
     span: Span,
     stream: Option<Registered>,
 }
@@ -136,11 +135,13 @@ impl Commits {
     /// Expects a transaction that is not submitted yet; waits until the channel's stream has begun, so that its
     /// verdict can't be missed.
     pub async fn expect(&self, channel: &str, tx_id: &str) -> ExpectedCommit {
-        self.expected(channel, tx_id, false, Span::current()).await
+        self.expected(&self.inner.session, channel, tx_id, false, Span::current()).await
     }
 
+    /// As [`Self::expect`]; `late` says that it may be in a block by now.
     pub(crate) async fn expected(
         &self,
+        session: &Arc<Session>,
         channel: &str,
         tx_id: &str,
         late: bool,
@@ -163,13 +164,7 @@ impl Commits {
         if let (Some(registered), Err(_)) = (&mut stream, tokio::time::timeout(BEGUN, begun).await) {
             registered.late = true;
         }
-        ExpectedCommit {
-            session: Arc::clone(&self.inner.session),
-            channel: channel.to_owned(),
-            tx_id: tx_id.to_owned(),
-            span,
-            stream,
-        }
+        ExpectedCommit { stream, ..ExpectedCommit::asking(session, channel, tx_id, span) }
     }
 
     fn channel(&self, name: &str) -> Arc<Channel> {
@@ -204,30 +199,28 @@ impl fmt::Debug for Commits {
 impl ExpectedCommit {
     /// Without a stream: the commit status is asked for.
     pub(crate) fn asking(session: &Arc<Session>, channel: &str, tx_id: &str, span: Span) -> Self {
-        Self {
-            session: Arc::clone(session),
-            channel: channel.to_owned(),
-            tx_id: tx_id.to_owned(),
-            span,
-            stream: None,
-        }
+        let (channel, tx_id) = (channel.to_owned(), tx_id.to_owned());
+        let submitted = Submitted::new(Arc::clone(session), channel, tx_id, span.clone());
+        Self { submitted, span, stream: None }
     }
 
     /// The transaction's id.
     pub fn tx_id(&self) -> &str {
-        &self.tx_id
+        self.submitted.tx_id()
     }
 
     /// Waits for the verdict, at most for the given time; can be called again after an error.
     pub async fn commit_status(&mut self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
-        let ask =
-            |limit| submitted::commit_status(&self.session, &self.channel, &self.tx_id, limit, &self.span);
+        let ask = |limit| self.submitted.commit_status_within(limit);
         let Some(stream) = &mut self.stream else { return ask(limit).await };
         let until = Instant::now() + limit;
         let result = stream.verdict(limit, until, ask).instrument(self.span.clone()).await;
         let result = result.unwrap_or_else(|| {
             let source = Status::deadline_exceeded(format!("in no block within {} ms", limit.as_millis()));
-            Err(CommitStatusError::Unknown { tx_id: self.tx_id.clone(), source: source.into() })
+            Err(CommitStatusError::Unknown {
+                tx_id: self.submitted.tx_id().to_owned(),
+                source: source.into(),
+            })
         });
         self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result
@@ -236,7 +229,7 @@ impl ExpectedCommit {
 
 impl fmt::Debug for ExpectedCommit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ExpectedCommit").field("tx_id", &self.tx_id).finish_non_exhaustive()
+        formatter.debug_struct("ExpectedCommit").field("tx_id", &self.tx_id()).finish_non_exhaustive()
     }
 }
 
@@ -386,7 +379,8 @@ impl Stream {
         // From a block that the peer has, so that its first message shows that the stream stands.
         let start = self.last.map_or(Start::Newest, Start::Number);
         let range = BlockRange { start, stop: Stop::Never };
-        let mut blocks = match FilteredBlockStream::open(&self.session, &self.channel, range).await {
+        let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, range);
+        let mut blocks = match request.filtered_blocks().await {
             Ok(blocks) => blocks,
             Err(error) => return Some(error),
         };

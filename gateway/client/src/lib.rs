@@ -67,6 +67,7 @@
 
 mod backoff;
 mod block_range;
+mod block_request;
 mod blocks;
 mod chaincode_events;
 mod commits;
@@ -80,6 +81,7 @@ mod failure;
 mod gateway;
 mod identity;
 mod kept;
+mod keys;
 mod msp_folder;
 mod outcome;
 mod proposal;
@@ -90,14 +92,16 @@ mod session;
 mod signed;
 mod signer;
 mod submitted;
+mod to_sign;
 
 // Who and where.
 pub use deadlines::Deadlines;
 pub use endpoint::{ConnectError, Endpoint};
 pub use gateway::Gateway;
 pub use identity::{Credentials, Identity};
+pub use keys::{KeyError, KeyKind, KeySigner};
 pub use msp_folder::{MspFolder, MspFolderError};
-pub use signer::{KeyError, P256Signer, SignError, Signer};
+pub use signer::{Callback, SignError, Signer};
 
 // A transaction, whole and by stages.
 pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
@@ -106,6 +110,7 @@ pub use proposal::{EndorseError, EvaluateError, Proposal};
 pub use proposal_builder::{ProposalBuilder, ProposalError};
 pub use signed::{NotATransaction, SignedTransaction};
 pub use submitted::{CommitStatus, CommitStatusError, Submitted};
+pub use to_sign::{ImportError, SignatureError};
 
 // Many transactions: followed together, tried again, kept.
 pub use commits::{Commits, ExpectedCommit, Following};
@@ -113,12 +118,15 @@ pub use kept::{KeptInFolder, KeptInMemory, StoreError, TransactionStore};
 pub use retry::{IdempotencyKey, Retried, Retry, RetryError};
 
 // What others said.
-pub use failure::{CallFailure, ChaincodeResponse, PeerError};
+pub use failure::{CallFailure, ChaincodeResponse, FailureCause, PeerError};
 
 // Blocks and events.
 pub use block_range::{BlockRange, Start, Stop};
-pub use blocks::{BlockStream, DeliverError, FilteredBlockStream};
-pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+pub use block_request::BlockRequest;
+pub use blocks::{BlockStream, DeliverError, FilteredBlockStream, PrivateDataBlockStream};
+pub use chaincode_events::{
+    BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest,
+};
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};

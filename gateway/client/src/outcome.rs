@@ -3,14 +3,16 @@
 //! Once a transaction was sent, only a verdict is a no. Everything else, the gateway's own errors included, leaves
 //! it unknown, and is resolved by asking and by sending the identical envelope again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hlf_protos::protos::TxValidationCode;
 use tracing::{Instrument as _, Span, field};
 
 use crate::backoff::Backoff;
-use crate::commits::ExpectedCommit;
+use crate::commits::{Commits, ExpectedCommit};
 use crate::contract::{Committed, Stage, TransactionError, UnknownCause};
+use crate::session::Session;
 use crate::{
     CallFailure, CommitStatus, CommitStatusError, Deadlines, Gateway, Retry, SignedTransaction, SubmitError,
 };
@@ -37,31 +39,17 @@ impl Gateway {
             outcome = field::Empty
         );
         let until = Instant::now() + retry.deadline;
-        let mut sent = Sent::expected(self, transaction, true, &span).await;
+        let mut sent = Sent::expected(self.session(), self.commits(), transaction, true, &span).await;
         if let Some(status) = sent.found_already(until).await {
             return sent.outcome(status);
         }
         sent.again_and_again(retry, until).await
     }
-
-    /// Expects a transaction: over the channel's stream if commits are followed, else by asking.
-    pub(crate) async fn expect(
-        &self,
-        transaction: &SignedTransaction,
-        late: bool,
-        span: &Span,
-    ) -> ExpectedCommit {
-        let (channel, tx_id) = (transaction.channel(), transaction.tx_id());
-        match self.commits() {
-            Some(commits) => commits.expected(channel, tx_id, late, span.clone()).await,
-            None => ExpectedCommit::asking(self.session(), channel, tx_id, span.clone()),
-        }
-    }
 }
 
 /// A transaction that is being sent, and whose verdict is expected from before that.
 pub(crate) struct Sent<'a> {
-    gateway: &'a Gateway,
+    session: &'a Arc<Session>,
     transaction: &'a SignedTransaction,
     expected: ExpectedCommit,
     span: Span,
@@ -74,20 +62,26 @@ struct Lost {
 }
 
 impl<'a> Sent<'a> {
-    /// Gets ready to send; `late` says that it may have been sent before.
+    /// Gets ready to send: the verdict is expected over the channel's stream if commits are followed, else by asking.
+    /// `late` says that it may have been sent before.
     pub(crate) async fn expected(
-        gateway: &'a Gateway,
+        session: &'a Arc<Session>,
+        commits: Option<&Commits>,
         transaction: &'a SignedTransaction,
         late: bool,
         span: &Span,
     ) -> Self {
-        let expected = gateway.expect(transaction, late, span).await;
-        Self { gateway, transaction, expected, span: span.clone() }
+        let (channel, tx_id) = (transaction.channel(), transaction.tx_id());
+        let expected = match commits {
+            Some(commits) => commits.expected(session, channel, tx_id, late, span.clone()).await,
+            None => ExpectedCommit::asking(session, channel, tx_id, span.clone()),
+        };
+        Self { session, transaction, expected, span: span.clone() }
     }
 
     /// Sends it once and waits for the verdict.
     pub(crate) async fn once(mut self) -> Result<Committed, TransactionError> {
-        let Deadlines { lost_submit, .. } = self.gateway.session().deadlines;
+        let Deadlines { lost_submit, .. } = self.session.deadlines;
         match self.send(None, lost_submit).await {
             Ok(status) => self.outcome(status),
             Err(lost) => Err(self.unknown(lost)),
@@ -117,15 +111,14 @@ impl<'a> Sent<'a> {
     /// The verdict, if the transaction is in a block by now.
     async fn found_already(&mut self, until: Instant) -> Option<CommitStatus> {
         let left = until.saturating_duration_since(Instant::now());
-        let Deadlines { lost_submit, .. } = self.gateway.session().deadlines;
+        let Deadlines { lost_submit, .. } = self.session.deadlines;
         self.expected.commit_status(KNOWN_ALREADY.min(lost_submit).min(left)).await.ok()
     }
 
     /// Sends it and waits for the verdict: as long as for any transaction if an orderer has it, else for `if_lost`.
     async fn send(&mut self, until: Option<Instant>, if_lost: Duration) -> Result<CommitStatus, Lost> {
-        let session = self.gateway.session();
-        let submit =
-            session.submit(self.transaction.request.clone()).instrument(self.span.clone()).await.err();
+        let session = self.session;
+        let submit = session.submit(self.transaction.request()).instrument(self.span.clone()).await.err();
         self.span.record("outcome", if submit.is_none() { "submitted" } else { "unknown" });
         let ordered = submit.as_ref().is_none_or(CallFailure::says_ordered);
         if let Some(failure) = &submit {

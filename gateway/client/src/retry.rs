@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::contract::{Committed, Contract, TransactionError};
 use crate::kept::{Kept, StoreError, TransactionStore};
 use crate::outcome::Sent;
-use crate::{EndorseError, Proposal, ProposalBuilder, ProposalError, SignedTransaction};
+use crate::{EndorseError, FailureCause, Proposal, ProposalBuilder, ProposalError, SignedTransaction};
 
 /// How often, how long and under which key a transaction is tried.
 #[derive(Clone)]
@@ -283,7 +283,8 @@ impl Trying<'_> {
         if let Some((key, call)) = key {
             self.keep(key, call, &transaction).await?;
         }
-        let sent = Sent::expected(gateway, &transaction, false, &endorsed.span).await;
+        let sent =
+            Sent::expected(&endorsed.session, gateway.commits(), &transaction, false, &endorsed.span).await;
         let outcome = sent.again_and_again(self.retry, self.until).await;
         if let (Some((key, call)), Ok(committed)) = (key, &outcome) {
             self.remember(key, call, committed).await;
@@ -332,7 +333,9 @@ impl Again {
     fn after(error: &TransactionError) -> Self {
         use TxValidationCode::{MvccReadConflict, PhantomReadConflict};
         match error {
-            TransactionError::Endorse(EndorseError::Failed { source, .. }) if source.endorsers_differed() => {
+            TransactionError::Endorse(EndorseError::Failed { source, .. })
+                if source.cause() == Some(FailureCause::ResultsDiffer) =>
+            {
                 Self::AtOnce
             }
             TransactionError::Endorse(EndorseError::Failed { source, .. }) if source.is_retryable() => {

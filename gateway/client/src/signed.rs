@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hlf_protos::common::{ChannelHeader, Envelope, Payload};
-use hlf_protos::gateway::SubmitRequest;
+use hlf_protos::gateway::{PreparedTransaction, SubmitRequest};
 use hlf_protos::prost::Message;
 use hlf_protos::protos::{ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction};
 
@@ -14,7 +14,9 @@ use hlf_protos::protos::{ChaincodeAction, ChaincodeActionPayload, ProposalRespon
 /// nothing about the first.
 #[derive(Clone, PartialEq)]
 pub struct SignedTransaction {
-    pub(crate) request: SubmitRequest,
+    channel: String,
+    tx_id: String,
+    envelope: Envelope,
     result: Vec<u8>,
 }
 
@@ -26,58 +28,45 @@ pub struct NotATransaction {
 }
 
 impl SignedTransaction {
-    pub(crate) fn new(
-        channel: &str,
-        tx_id: &str,
-        payload: Vec<u8>,
-        signature: Vec<u8>,
-        result: &[u8],
-    ) -> Self {
-        let request = SubmitRequest {
-            transaction_id: tx_id.to_owned(),
-            channel_id: channel.to_owned(),
-            prepared_transaction: Some(Envelope { payload, signature }),
-        };
-        Self { request, result: result.to_vec() }
+    pub(crate) fn new(channel: &str, tx_id: &str, envelope: Envelope, result: &[u8]) -> Self {
+        let (channel, tx_id) = (channel.to_owned(), tx_id.to_owned());
+        Self { channel, tx_id, envelope, result: result.to_vec() }
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; its ids must be those of the transaction in it.
+    /// Reads what [`Self::to_bytes`] wrote; its id must be that of the transaction in it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotATransaction> {
-        let request: SubmitRequest = decode(bytes, "they can't be read")?;
-        let Some(envelope) = &request.prepared_transaction else {
-            return Err(NotATransaction { reason: "there is no envelope" });
-        };
+        let prepared: PreparedTransaction = decode(bytes, "they can't be read")?;
+        let envelope = prepared.envelope.unwrap_or_default();
         if envelope.signature.is_empty() {
             return Err(NotATransaction { reason: "there is no signature" });
         }
         let payload: Payload = decode(&envelope.payload, "its payload can't be read")?;
         let header = payload.header.unwrap_or_default();
         let header: ChannelHeader = decode(&header.channel_header, "its header can't be read")?;
-        if header.tx_id.is_empty()
-            || header.tx_id != request.transaction_id
-            || header.channel_id != request.channel_id
-        {
+        if header.tx_id.is_empty() || header.tx_id != prepared.transaction_id {
             return Err(NotATransaction { reason: "it is stored under the id of another one" });
         }
         let result = result_of(&payload.data)?;
-        Ok(Self { request, result })
+        Ok(Self { channel: header.channel_id, tx_id: header.tx_id, envelope, result })
     }
 
-    /// The encoding of `gateway.SubmitRequest`: envelope, transaction id and channel.
+    /// The encoding of `gateway.PreparedTransaction`, as [`crate::Endorsed::to_bytes`] and the official clients write
+    /// it.
     ///
     /// It holds the arguments and the signature, but no key: whoever has it can only send this transaction.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.request.encode_to_vec()
+        let (transaction_id, envelope) = (self.tx_id.clone(), Some(self.envelope.clone()));
+        PreparedTransaction { transaction_id, envelope }.encode_to_vec()
     }
 
     /// The transaction's id, 64 hex digits.
     pub fn tx_id(&self) -> &str {
-        &self.request.transaction_id
+        &self.tx_id
     }
 
     /// The channel's id.
     pub fn channel(&self) -> &str {
-        &self.request.channel_id
+        &self.channel
     }
 
     /// What the chaincode returned when it was endorsed.
@@ -86,8 +75,16 @@ impl SignedTransaction {
     }
 
     /// The envelope that orderers take.
-    pub fn envelope(&self) -> Option<&Envelope> {
-        self.request.prepared_transaction.as_ref()
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    pub(crate) fn request(&self) -> SubmitRequest {
+        SubmitRequest {
+            transaction_id: self.tx_id.clone(),
+            channel_id: self.channel.clone(),
+            prepared_transaction: Some(self.envelope.clone()),
+        }
     }
 }
 
