@@ -70,6 +70,7 @@ mod block_range;
 mod block_request;
 mod blocks;
 mod chaincode_events;
+mod checkpoint;
 mod commits;
 mod contract;
 mod deadlines;
@@ -78,10 +79,12 @@ mod endorsed;
 mod endorser;
 mod endpoint;
 mod failure;
+mod feed;
 mod gateway;
 mod identity;
 mod kept;
 mod keys;
+mod listener;
 mod msp_folder;
 mod outcome;
 mod proposal;
@@ -126,6 +129,15 @@ pub use block_request::BlockRequest;
 pub use blocks::{BlockStream, DeliverError, FilteredBlockStream, PrivateDataBlockStream};
 pub use chaincode_events::{
     BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest,
+};
+
+// Streams that heal.
+pub use checkpoint::{
+    Checkpoint, CheckpointError, CheckpointFile, CheckpointInMemory, Checkpointer, NotACheckpoint,
+};
+pub use feed::StreamError;
+pub use listener::{
+    AtLeastOnce, AtLeastOnceError, Delivered, Effect, ListenError, Listener, Listening, RunError,
 };
 
 // One endorser.
