@@ -46,9 +46,10 @@ pub struct ChaincodeResponse {
 pub enum FailureCause {
     /// The peer has as many calls in hand as it takes at a time.
     Busy,
-    /// The peers know no chaincode of that name on the channel.
+    /// No peer that was asked knows the chaincode on the channel: a name is wrong, the channel's perhaps, or the
+    /// chaincode is not committed or not installed.
     UnknownChaincode,
-    /// The peer is on no channel of that name.
+    /// The peer is on no channel of that name. An endorsement is refused as of [`Self::UnknownChaincode`] then.
     UnknownChannel,
     /// Too few peers that the endorsement policy wants are known to each other or run the chaincode.
     TooFewEndorsers,
@@ -192,7 +193,7 @@ struct Known {
 }
 
 /// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 14] = [
+const KNOWN: [Known; 16] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -214,9 +215,9 @@ const KNOWN: [Known; 14] = [
     },
     Known {
         phrase: "no peers available to evaluate chaincode",
-        cause: FailureCause::TooFewEndorsers,
+        cause: FailureCause::UnknownChaincode,
         retryable: true,
-        advice: "no peer of the asked organisations runs the chaincode: check that it is installed and committed",
+        advice: "no peer of the asked organisations runs such a chaincode: check its name, and that it is installed and committed",
     },
     Known {
         phrase: "failed to find any endorsing peers for org",
@@ -272,6 +273,19 @@ const KNOWN: [Known; 14] = [
         cause: FailureCause::MessageTooLarge,
         retryable: false,
         advice: "the answer is larger than this client takes: raise its limit with `with_received_bytes_max`",
+    },
+    Known {
+        phrase: "Failed to get policy manager for channel",
+        cause: FailureCause::UnknownChannel,
+        retryable: false,
+        advice: "the peer is not on this channel: check the channel's name, and join the peer",
+    },
+    Known {
+        phrase: "exceeds maximum allowed",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the transaction is larger than the orderers take: make it smaller, or raise the channel's \
+                 `AbsoluteMaxBytes`",
     },
     Known {
         phrase: "received message larger than max",

@@ -105,7 +105,17 @@ pub(crate) async fn a_clock_that_is_off_is_told(world: &mut Notes) {
 pub(crate) async fn an_unknown_channel_is_told(world: &mut Notes) {
     let gateway = world.gateway("north", "User1").await;
     let cause = FailureCause::UnknownChannel;
-    assert_refused(&gateway, "nowhere", NOTES, cause, "check the channel's name").await;
+    let contract = gateway.contract("nowhere", NOTES);
+    let error = contract.proposal("Caller").build().unwrap().evaluate().await.unwrap_err();
+    let failure = error.failure().unwrap();
+    assert_eq!(failure.cause(), Some(cause), "{failure}");
+    assert!(failure.advice().unwrap().contains("check the channel's name"), "{failure}");
+    // At endorsement, the peer speaks of the chaincode first.
+    let error = contract.proposal("Caller").build().unwrap().endorse().await.unwrap_err();
+    let failure = error.failure().unwrap();
+    assert_eq!(failure.cause(), Some(FailureCause::UnknownChaincode), "{failure}");
+    assert!(failure.to_string().contains("in channel nowhere"), "{failure}");
+    assert!(failure.advice().unwrap().contains("check both names"), "{failure}");
     let deadlines = Deadlines { commit_status: Duration::from_secs(5), ..Deadlines::default() };
     let error =
         gateway.with_deadlines(deadlines).commit_status("nowhere", &"0".repeat(64)).await.unwrap_err();
@@ -115,7 +125,7 @@ pub(crate) async fn an_unknown_channel_is_told(world: &mut Notes) {
 pub(crate) async fn an_unknown_chaincode_is_told(world: &mut Notes) {
     let gateway = world.gateway("north", "User1").await;
     let cause = FailureCause::UnknownChaincode;
-    assert_refused(&gateway, world.channel(), "nothing", cause, "know no such chaincode").await;
+    assert_refused(&gateway, world.channel(), "nothing", cause, "committed").await;
 }
 
 pub(crate) async fn a_message_over_the_limit_is_told(world: &mut Notes) {
@@ -128,9 +138,17 @@ pub(crate) async fn a_message_over_the_limit_is_told(world: &mut Notes) {
     assert!(failure.advice().unwrap().contains("with_received_bytes_max"), "{failure}");
     assert!(!failure.is_retryable());
 
-    // A block that is larger ends its stream, and says so.
+    // What orderers do not take was endorsed: to the rule that a failed submission is an unknown outcome there is no
+    // exception, but its cause is told.
     let whole = world.notes().await;
     let put = whole.proposal("Put").arg("too large").arg(vec![7; 5 * 1024 * 1024]).build().unwrap();
+    let error = put.endorse().await.unwrap().submit().await.unwrap_err();
+    let failure = error.failure().unwrap();
+    assert_eq!(failure.cause(), Some(FailureCause::MessageTooLarge), "{failure}");
+    assert!(failure.advice().unwrap().contains("AbsoluteMaxBytes"), "{failure}");
+
+    // A block that is larger ends its stream, and says so.
+    let put = whole.proposal("Put").arg("large").arg(vec![7; 2 * 1024 * 1024]).build().unwrap();
     let done = whole.submit(put).await.unwrap();
     let mut blocks = small.blocks(world.channel(), done.block_number..=done.block_number).await.unwrap();
     let error = blocks.next().await.unwrap_err();
