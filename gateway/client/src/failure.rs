@@ -8,6 +8,8 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::to_sign::is_expired;
+
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
 const CHAINCODE_RESPONSE: &str = "chaincode response ";
 const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
@@ -18,6 +20,8 @@ pub struct CallFailure {
     code: Code,
     peers: Vec<PeerError>,
     status: Status,
+    /// Whether the identity that asked is past its end, which peers of Fabric 2.5 do not say.
+    is_identity_expired: bool,
 }
 
 /// What one endorser or orderer answered.
@@ -122,6 +126,12 @@ impl CallFailure {
         known(self).map(|known| known.advice)
     }
 
+    /// The failure of a call that this identity made (`msp.SerializedIdentity`, encoded).
+    pub(crate) fn of_creator(self, creator: &[u8]) -> Self {
+        let refused = self.cause() == Some(FailureCause::IdentityRefused);
+        Self { is_identity_expired: refused && is_expired(creator), ..self }
+    }
+
     fn said(&self, phrase: &str) -> bool {
         self.message().contains(phrase) || self.peers.iter().any(|peer| peer.message.contains(phrase))
     }
@@ -136,7 +146,7 @@ impl From<Status> for CallFailure {
             .filter_map(|detail| detail.to_msg::<ErrorDetail>().ok())
             .map(PeerError::from)
             .collect();
-        Self { code: code(&status), peers, status }
+        Self { code: code(&status), peers, status, is_identity_expired: false }
     }
 }
 
@@ -300,7 +310,13 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
     }
-    KNOWN.iter().find(|known| failure.said(known.phrase))
+    let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;
+    match known.cause {
+        FailureCause::IdentityRefused if failure.is_identity_expired => {
+            KNOWN.iter().find(|known| known.cause == FailureCause::IdentityExpired)
+        }
+        _ => Some(known),
+    }
 }
 
 /// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways

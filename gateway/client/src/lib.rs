@@ -67,6 +67,8 @@ mod gateway;
 mod identity;
 mod keys;
 mod msp_folder;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod proposal;
 mod proposal_builder;
 mod responses;
@@ -82,6 +84,8 @@ pub use gateway::Gateway;
 pub use identity::{Credentials, Identity};
 pub use keys::{KeyError, KeyKind, KeySigner};
 pub use msp_folder::{MspFolder, MspFolderError};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Hsm, HsmError, HsmKey, HsmSigner};
 pub use signer::{Callback, SignError, Signer};
 
 // A transaction, whole and by stages.

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use hlf_gateway::protos::common::{ChannelHeader, Envelope, Payload, Status};
+use hlf_gateway::protos::prost::Message as _;
 use hlf_gateway::{
-    Code, ConnectError, Deadlines, EndorseError, EvaluateError, FailureCause, Gateway, MspFolder,
-    MspFolderError, TransactionError,
+    BlockRequest, Code, ConnectError, Deadlines, DeliverError, EndorseError, EvaluateError, FailureCause,
+    Gateway, KeySigner, MspFolder, MspFolderError, Signer as _, TransactionError,
 };
 use hlf_network::ca::Validity;
 use hlf_network::spec::{NodeOu, User, UserKey};
 
-use crate::world::{NOTES, Notes, told, unchecked};
+use crate::world::{NOTES, Notes, certificate_and_key, told, unchecked};
 
 /// Checks that a call is refused at both stages for a stated cause, with words that say what to do.
 async fn assert_refused(
@@ -77,7 +79,7 @@ pub(crate) async fn an_expired_certificate_is_told(world: &mut Notes) {
     let error = MspFolder::open(&msp, "NorthMSP").unwrap_err();
     assert!(matches!(&error, MspFolderError::Expired { .. }), "{error}");
     assert!(error.to_string().contains("enrol again"), "{error}");
-    // Who does not look is told by the peer.
+    // Who does not look is told by the peer, or of Fabric 2.5, whose peers say less, by this client.
     let gateway = world.gateway_as("north", unchecked(&msp, "NorthMSP")).await;
     let cause = FailureCause::IdentityExpired;
     assert_refused(&gateway, world.channel(), NOTES, cause, "expired: enrol again").await;
@@ -100,6 +102,26 @@ pub(crate) async fn a_clock_that_is_off_is_told(world: &mut Notes) {
         assert_eq!(failure.cause(), Some(FailureCause::ClockOff), "{failure}");
         assert!(failure.advice().unwrap().contains("set this machine's clock"), "{failure}");
     }
+}
+
+/// A request for blocks whose time is off, as a client on another machine would make it.
+pub(crate) async fn a_request_for_blocks_of_another_time_is_told(world: &mut Notes) {
+    let (credentials, key) = (world.credentials("north", "User1"), world.profile("north"));
+    let (_, key) = certificate_and_key(&key.msp_folder("User1").unwrap());
+    let gateway = world.gateway_as("north", credentials).await;
+    let request = gateway.block_request(world.channel(), 0..=0);
+    let mut payload = Payload::decode(request.message()).unwrap();
+    let header = payload.header.as_mut().unwrap();
+    let mut channel = ChannelHeader::decode(header.channel_header.as_slice()).unwrap();
+    channel.timestamp.as_mut().unwrap().seconds -= 1_200;
+    header.channel_header = channel.encode_to_vec();
+    let payload = payload.encode_to_vec();
+    let signature = KeySigner::from_pem(&key).unwrap().sign(&payload).await.unwrap();
+    let bytes = Envelope { payload, signature }.encode_to_vec();
+    let request = BlockRequest::from_bytes(&gateway, &bytes).unwrap();
+    let error = request.filtered_blocks().await.unwrap().next().await.unwrap_err();
+    assert!(matches!(error, DeliverError::Refused { status: Status::BadRequest, .. }), "{}", told(&error));
+    assert!(error.to_string().contains("this machine's clock"), "{error}");
 }
 
 pub(crate) async fn an_unknown_channel_is_told(world: &mut Notes) {

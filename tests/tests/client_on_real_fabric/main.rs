@@ -63,6 +63,7 @@ fn main() -> ExitCode {
                 errors::a_wrong_msp_is_told,
                 errors::an_expired_certificate_is_told,
                 errors::a_clock_that_is_off_is_told,
+                errors::a_request_for_blocks_of_another_time_is_told,
                 errors::an_unknown_channel_is_told,
                 errors::an_unknown_chaincode_is_told,
                 errors::a_message_over_the_limit_is_told,
