@@ -41,6 +41,22 @@ pub(crate) async fn private_data_goes_by_transient_values_to_the_organisations_n
     assert_eq!(code, TxValidationCode::EndorsementPolicyFailure);
 }
 
+pub(crate) async fn a_key_of_its_own_policy_is_endorsed_by_whom_it_names(world: &mut Notes) {
+    let notes = world.notes().await;
+    let entrust = notes.proposal("Entrust").args(["entrusted", "1", "SouthMSP"]).build().unwrap();
+    notes.submit(entrust).await.unwrap();
+    // The gateway finds the right organisation by itself, whose own peer is not of it.
+    let put = notes.proposal("Put").args(["entrusted", "2"]).build().unwrap();
+    notes.submit(put).await.unwrap();
+    let put = |endorser: &str| {
+        notes.proposal("Put").args(["entrusted", "3"]).endorsing_organizations([endorser]).build().unwrap()
+    };
+    notes.submit(put("SouthMSP")).await.unwrap();
+    let error = notes.submit(put("NorthMSP")).await.unwrap_err();
+    let TransactionError::Invalid { code, .. } = error else { panic!("{}", told(&error)) };
+    assert_eq!(code, TxValidationCode::EndorsementPolicyFailure);
+}
+
 pub(crate) async fn a_large_result_and_large_blocks_come_through(world: &mut Notes) {
     let notes = world.notes().await;
     let large = 5 * 1024 * 1024;

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             let acts = acts![
                 calls::arguments_are_bytes_or_text_and_contracts_have_names,
                 calls::private_data_goes_by_transient_values_to_the_organisations_named,
+                calls::a_key_of_its_own_policy_is_endorsed_by_whom_it_names,
                 calls::a_large_result_and_large_blocks_come_through,
                 identities::keys_of_every_kind_sign_transactions_that_commit_valid,
                 identities::a_closure_that_signs_digests_commits_valid,
