@@ -1,6 +1,8 @@
 //! A chaincode of notes: one value a key, public or private.
 
-use hlf_chaincode::{Config, Contract, LedgerError, Response, Service, Transaction, stop_signal};
+use hlf_chaincode::{
+    Config, Contract, LedgerError, Response, Service, SignaturePolicy, Transaction, stop_signal,
+};
 
 pub(crate) struct Notebook;
 
@@ -22,6 +24,12 @@ async fn called(tx: &Transaction) -> Result<Response, LedgerError> {
             Response::ok(value.as_slice())
         }
         (Some("Get"), [key]) => Response::ok(tx.state(&text(key)).await?.unwrap_or_default()),
+        // From then on, this organisation's peers alone endorse writes to the key.
+        (Some("Entrust"), [key, value, msp_id]) => {
+            tx.put(text(key), value.as_slice())?;
+            tx.set_validation_parameter(text(key), &SignaturePolicy::peer(text(msp_id)))?;
+            Response::ok(Vec::new())
+        }
         (Some("PutPrivate"), [collection, key]) => {
             let Some(value) = tx.transient("value") else { return Ok(Response::error(400, "NO_VALUE")) };
             tx.collection(text(collection))?.put(text(key), value)?;
@@ -40,7 +48,6 @@ async fn called(tx: &Transaction) -> Result<Response, LedgerError> {
             Ok(count) => Response::ok(vec![0; count]),
             Err(_) => Response::error(400, "NO_NUMBER"),
         },
-        // Written by every kind of identity, so that its creator can be compared.
         (Some("Caller"), []) => Response::ok(tx.msp_id()),
         (Some("org.hyperledger.fabric:GetMetadata"), []) => Response::ok("{}"),
         _ => Response::error(404, "NO_SUCH_CALL"),

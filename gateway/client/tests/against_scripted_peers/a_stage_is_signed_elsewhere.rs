@@ -120,6 +120,10 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let signature = key.sign(proposal.message()).await.unwrap();
         let imported = Proposal::from_bytes(&sender, &bytes).unwrap();
         assert_eq!((imported.tx_id(), imported.channel()), (proposal.tx_id(), "main"));
+        assert_eq!(
+            (imported.chaincode(), imported.call()),
+            ("assets", vec![b"Move".to_vec(), b"x".to_vec()])
+        );
         assert_eq!((imported.message(), imported.digest()), (proposal.message(), proposal.digest()));
         assert_eq!(imported.to_bytes(), bytes);
         let signed = imported.with_signature(&signature).unwrap();
@@ -315,6 +319,14 @@ async fn bytes_that_contradict_themselves_are_no_stage() {
     let error = transaction.is_of(&other).unwrap_err();
     assert!(matches!(error, EndorseError::Mismatch { .. }), "{error}");
 
+    // A chaincode in the header, where people look, and another one in the input.
+    let mut proposed = ProposedTransaction::decode(proposal.to_bytes().as_slice()).unwrap();
+    let signed = proposed.proposal.as_mut().unwrap();
+    let at = signed.proposal_bytes.windows(6).rposition(|bytes| bytes == b"assets").unwrap();
+    signed.proposal_bytes[at..at + 6].copy_from_slice(b"wallet");
+    let error = Proposal::from_bytes(&gateway, &proposed.encode_to_vec()).unwrap_err();
+    assert!(error.to_string().contains("different chaincodes"), "{error}");
+
     // One kind of request is not another one, whatever both look like on the wire.
     let blocks = gateway.block_request("main", ..).to_bytes();
     let submitted = Submitted::of(&gateway, "main", proposal.tx_id()).to_bytes();
@@ -438,6 +450,28 @@ async fn a_call_may_have_deadlines_of_its_own() {
     let mut events = short.contract("main", "assets").events(EventsFrom::NextCommit).await.unwrap();
     let error = events.next().await.unwrap_err();
     assert!(chain(&error).contains("DEADLINE_EXCEEDED"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn the_longest_deadline_is_no_trouble() {
+    let (script, _) = honest();
+    let peer = ScriptedPeer::start(script).await;
+    let ever = Duration::MAX;
+    let deadlines = Deadlines {
+        connect: ever,
+        evaluate: ever,
+        endorse: ever,
+        submit: ever,
+        commit_status: ever,
+        lost_submit: ever,
+        open_stream: Some(ever),
+    };
+    let endpoint = Endpoint::plaintext(peer.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials(), deadlines).await.unwrap();
+    let contract = gateway.contract("main", "assets");
+    assert_eq!(contract.submit(contract.proposal("Move").build().unwrap()).await.unwrap().block_number, 7);
+    assert_eq!(contract.proposal("Read").build().unwrap().evaluate().await.unwrap(), b"value");
+    assert!(contract.events(EventsFrom::NextCommit).await.unwrap().next().await.is_ok());
 }
 
 #[test]
