@@ -1,4 +1,4 @@
-//! A connection to the gateway of one peer.
+//! Connections to the gateways of peers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::{
     Endpoint, FilteredBlockStream,
 };
 
-/// The gateway of one peer, used by one identity.
+/// The gateway of one peer, or of several of which any may serve, used by one identity.
 ///
-/// Cheap to clone; clones share the connection, which reconnects by itself.
+/// Cheap to clone; clones share the connections, which reconnect by themselves.
 #[derive(Clone)]
 pub struct Gateway {
-    session: Arc<Session>,
+    pub(crate) session: Arc<Session>,
 }
 
 impl Gateway {
@@ -39,7 +39,7 @@ impl Gateway {
         Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
     }
 
-    /// The same connection, used by another identity.
+    /// The same connections, used by another identity.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
         Self { session: Arc::new(self.session.with_credentials(credentials)) }
@@ -55,9 +55,9 @@ impl Gateway {
         Contract::new(self.clone(), channel.into(), chaincode.into())
     }
 
-    /// This peer's endorser, without the gateway in between.
+    /// The peer's endorser, without the gateway in between; of several peers, that of the first one that answers.
     pub fn endorser(&self) -> Endorser {
-        Endorser::new(Arc::clone(&self.session))
+        Endorser::new(Arc::clone(&self.at_preferred().session))
     }
 
     /// Asks how a transaction was validated, by its id alone; waits until it is in a block, at most for
@@ -76,6 +76,7 @@ impl Gateway {
             tx_id = transaction_id,
             channel,
             msp_id,
+            commit_status_us = tracing::field::Empty,
             outcome = tracing::field::Empty
         );
         submitted::commit_status(&self.session, channel, transaction_id, limit, &span).await

@@ -53,6 +53,7 @@
 //! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id` and, at its
 //! end, `outcome`. Arguments, results, certificates and keys are never recorded.
 
+mod admission;
 mod block_range;
 mod blocks;
 mod chaincode_events;
@@ -63,14 +64,21 @@ mod endorser;
 mod endpoint;
 mod failure;
 mod gateway;
+mod gateways;
 mod identity;
+mod lane;
+mod metrics;
 mod msp_folder;
+mod peer;
 mod proposal;
 mod proposal_builder;
+mod read_after;
 mod responses;
+mod route;
 mod session;
 mod signer;
 mod submitted;
+mod system;
 
 // Who and where.
 pub use deadlines::Deadlines;
@@ -79,6 +87,13 @@ pub use gateway::Gateway;
 pub use identity::{Credentials, Identity};
 pub use msp_folder::{MspFolder, MspFolderError};
 pub use signer::{KeyError, P256Signer, SignError, Signer};
+
+// Several peers, and what they bear.
+pub use admission::{Concurrency, Load};
+pub use gateways::NoGateway;
+pub use metrics::{Metrics, NoMetrics, Observation, Operation, Outcome};
+pub use peer::PeerStatus;
+pub use read_after::After;
 
 // A transaction, whole and by stages.
 pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
@@ -97,6 +112,9 @@ pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsErr
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};
+pub use system::{
+    ChaincodeDefinition, Channels, Ledger, Lifecycle, LifecycleTransactions, Package, SystemChaincodeError,
+};
 
 /// Fabric's wire messages, of which blocks, events and validation codes are made.
 pub use hlf_protos as protos;

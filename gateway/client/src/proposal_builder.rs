@@ -128,6 +128,10 @@ impl ProposalBuilder {
             chaincode = self.chaincode,
             call = self.function,
             msp_id = self.session.msp_id(),
+            evaluate_us = field::Empty,
+            endorse_us = field::Empty,
+            submit_us = field::Empty,
+            commit_status_us = field::Empty,
             outcome = field::Empty,
         );
         let chaincode = ChaincodeId { name: self.chaincode, ..ChaincodeId::default() };

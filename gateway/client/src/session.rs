@@ -1,8 +1,9 @@
-//! What every stage needs: the way to a peer, and who signs.
+//! What every stage needs: the way to peers, and who signs.
 //!
-//! All calls to a gateway go through here, so that what holds for each of them (deadlines, failures as values)
-//! is written once.
+//! All calls to a gateway go through here, so that what holds for each of them (deadlines, a peer's limits, going
+//! elsewhere, failures as values) is written once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hlf_protos::gateway::gateway_client::GatewayClient;
@@ -12,18 +13,22 @@ use hlf_protos::gateway::{
 };
 use hlf_protos::protos::deliver_client::DeliverClient;
 use hlf_protos::protos::endorser_client::EndorserClient;
-use hlf_protos::protos::{ProposalResponse, SignedProposal};
+use hlf_protos::protos::{ProposalResponse, SignedProposal, TxValidationCode};
 use tonic::transport::Channel;
 
-use crate::deadlines::{bounded, request};
+use crate::lane::Lane;
+use crate::metrics::{Metrics, NoMetrics, Operation, Outcome};
+use crate::peer::Peer;
+use crate::route::Route;
 use crate::{CallFailure, ConnectError, Credentials, Deadlines, Endpoint, SignError};
 
 /// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
 const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
-/// A connection to a peer, used by one identity.
+/// Connections to peers, used by one identity.
 pub(crate) struct Session {
-    channel: Channel,
+    pub(crate) route: Route,
+    pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) credentials: Credentials,
     pub(crate) creator: Vec<u8>,
     pub(crate) client_certificate_hash: Vec<u8>,
@@ -37,21 +42,49 @@ impl Session {
         credentials: Credentials,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        Ok(Self {
-            channel,
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: endpoint.client_certificate_hash()?,
-            deadlines,
-        })
+        let peer = Peer::alone(endpoint.address(), channel);
+        let client_certificate_hash = endpoint.client_certificate_hash()?;
+        Ok(Self::of(Route::to(peer), client_certificate_hash, credentials, deadlines))
     }
 
-    /// The same connection, used by another identity.
-    pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
+    pub(crate) fn of(
+        route: Route,
+        client_certificate_hash: Vec<u8>,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Self {
         Self {
-            channel: self.channel.clone(),
+            route,
+            metrics: Arc::new(NoMetrics),
             creator: credentials.identity().creator(),
             credentials,
+            client_certificate_hash,
+            deadlines,
+        }
+    }
+
+    /// The same connections, used by another identity.
+    pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
+        let creator = credentials.identity().creator();
+        Self { creator, credentials, ..self.copy() }
+    }
+
+    /// The same connections, observed.
+    pub(crate) fn with_metrics(&self, metrics: Arc<dyn Metrics>) -> Self {
+        Self { metrics, ..self.copy() }
+    }
+
+    /// The same identity on another route.
+    pub(crate) fn on(&self, route: Route) -> Self {
+        Self { route, ..self.copy() }
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            route: self.route.clone(),
+            metrics: Arc::clone(&self.metrics),
+            credentials: self.credentials.clone(),
+            creator: self.creator.clone(),
             client_certificate_hash: self.client_certificate_hash.clone(),
             deadlines: self.deadlines,
         }
@@ -67,34 +100,35 @@ impl Session {
 
     /// Has one peer run a signed proposal.
     pub(crate) async fn evaluate(&self, message: EvaluateRequest) -> Result<EvaluateResponse, CallFailure> {
-        let limit = self.deadlines.evaluate;
-        let mut client = self.gateway();
-        Ok(bounded(limit, client.evaluate(request(message, limit))).await?.into_inner())
+        let call = |channel, request| async move { gateway(channel).evaluate(request).await };
+        self.route.call(self, Operation::Evaluate, message, self.deadlines.evaluate, answered, call).await
     }
 
     /// Has peers endorse a signed proposal.
     pub(crate) async fn endorse(&self, message: EndorseRequest) -> Result<EndorseResponse, CallFailure> {
-        let limit = self.deadlines.endorse;
-        let mut client = self.gateway();
-        Ok(bounded(limit, client.endorse(request(message, limit))).await?.into_inner())
+        let call = |channel, request| async move { gateway(channel).endorse(request).await };
+        self.route.call(self, Operation::Endorse, message, self.deadlines.endorse, answered, call).await
     }
 
     /// Has the orderers take a signed transaction.
     pub(crate) async fn submit(&self, message: SubmitRequest) -> Result<(), CallFailure> {
-        let limit = self.deadlines.submit;
-        let mut client = self.gateway();
-        bounded(limit, client.submit(request(message, limit))).await?;
+        let call = |channel, request| async move { gateway(channel).submit(request).await };
+        self.route.call(self, Operation::Submit, message, self.deadlines.submit, answered, call).await?;
         Ok(())
     }
 
-    /// Asks once for a transaction's verdict.
+    /// Asks for a transaction's verdict.
     pub(crate) async fn commit_status(
         &self,
         message: SignedCommitStatusRequest,
         limit: Duration,
     ) -> Result<CommitStatusResponse, CallFailure> {
-        let mut client = self.gateway();
-        Ok(bounded(limit, client.commit_status(request(message, limit))).await?.into_inner())
+        let call = |channel, request| async move { gateway(channel).commit_status(request).await };
+        let verdict = |response: &CommitStatusResponse| {
+            let code = TxValidationCode::try_from(response.result);
+            Outcome::Verdict(code.unwrap_or(TxValidationCode::InvalidOtherReason))
+        };
+        self.route.call(self, Operation::CommitStatus, message, limit, verdict, call).await
     }
 
     /// Has this very peer's endorser run a signed proposal.
@@ -102,19 +136,34 @@ impl Session {
         &self,
         proposal: SignedProposal,
     ) -> Result<ProposalResponse, CallFailure> {
+        let call = |channel, request| async move {
+            let mut client = EndorserClient::new(channel).max_decoding_message_size(RECEIVED_BYTES_MAX);
+            client.process_proposal(request).await
+        };
         let limit = self.deadlines.endorse;
-        let mut client =
-            EndorserClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX);
-        Ok(bounded(limit, client.process_proposal(request(proposal, limit))).await?.into_inner())
+        self.route.call(self, Operation::ProcessProposal, proposal, limit, answered, call).await
     }
 
-    /// The peer's gateway, for streams.
-    pub(crate) fn gateway(&self) -> GatewayClient<Channel> {
-        GatewayClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+    /// A peer's gateway, for streams.
+    pub(crate) fn gateway(&self) -> GatewayClient<Lane> {
+        GatewayClient::new(self.lane(Operation::ChaincodeEvents))
+            .max_decoding_message_size(RECEIVED_BYTES_MAX)
     }
 
-    /// The peer's block streams.
-    pub(crate) fn deliver(&self) -> DeliverClient<Channel> {
-        DeliverClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+    /// A peer's block streams.
+    pub(crate) fn deliver(&self) -> DeliverClient<Lane> {
+        DeliverClient::new(self.lane(Operation::Deliver)).max_decoding_message_size(RECEIVED_BYTES_MAX)
     }
+
+    fn lane(&self, operation: Operation) -> Lane {
+        Lane::new(self.route.preferred(), operation, Arc::clone(&self.metrics))
+    }
+}
+
+fn gateway(channel: Channel) -> GatewayClient<Channel> {
+    GatewayClient::new(channel).max_decoding_message_size(RECEIVED_BYTES_MAX)
+}
+
+fn answered<A>(_: &A) -> Outcome {
+    Outcome::Answered
 }
