@@ -55,6 +55,7 @@
 
 mod admission;
 mod block_range;
+mod block_request;
 mod blocks;
 mod chaincode_events;
 mod contract;
@@ -66,6 +67,7 @@ mod failure;
 mod gateway;
 mod gateways;
 mod identity;
+mod keys;
 mod lane;
 mod metrics;
 mod msp_folder;
@@ -79,14 +81,16 @@ mod session;
 mod signer;
 mod submitted;
 mod system;
+mod to_sign;
 
 // Who and where.
 pub use deadlines::Deadlines;
 pub use endpoint::{ConnectError, Endpoint};
 pub use gateway::Gateway;
 pub use identity::{Credentials, Identity};
+pub use keys::{KeyError, KeyKind, KeySigner};
 pub use msp_folder::{MspFolder, MspFolderError};
-pub use signer::{KeyError, P256Signer, SignError, Signer};
+pub use signer::{Callback, SignError, Signer};
 
 // Several peers, and what they bear.
 pub use admission::{Concurrency, Load};
@@ -101,14 +105,18 @@ pub use endorsed::{Endorsed, SubmitError};
 pub use proposal::{EndorseError, EvaluateError, Proposal};
 pub use proposal_builder::{ProposalBuilder, ProposalError};
 pub use submitted::{CommitStatus, CommitStatusError, Submitted};
+pub use to_sign::{ImportError, SignatureError};
 
 // What others said.
 pub use failure::{CallFailure, ChaincodeResponse, PeerError};
 
 // Blocks and events.
 pub use block_range::{BlockRange, Start, Stop};
-pub use blocks::{BlockStream, DeliverError, FilteredBlockStream};
-pub use chaincode_events::{BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+pub use block_request::BlockRequest;
+pub use blocks::{BlockStream, DeliverError, FilteredBlockStream, PrivateDataBlockStream};
+pub use chaincode_events::{
+    BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest,
+};
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};

@@ -1,18 +1,16 @@
 //! Reading what a transaction wrote: at a peer that has committed it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hlf_protos::protos::{ProposalResponse, SignedProposal};
 use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::route::Route;
-use crate::session::Session;
-use crate::submitted::commit_status;
 use crate::{
-    CallFailure, CommitStatusError, Committed, DeliverError, EvaluateError, FilteredBlockStream, Proposal,
-    SignError,
+    CallFailure, CommitStatusError, Committed, DeliverError, EvaluateError, Gateway, Proposal, SignError,
+    Submitted,
 };
 
 /// What a peer must have committed before it is read from.
@@ -61,19 +59,19 @@ impl Proposal {
         let mut missed = Missed::Failed(Status::unavailable("no peer to ask").into());
         let peers = self.session.route.by_health();
         for (turn, peer) in peers.iter().enumerate() {
-            let session = self.session.on(Route::to(Arc::clone(peer)));
+            let session = Arc::new(self.session.on(Route::to(Arc::clone(peer))));
+            let gateway = Gateway { session };
             let left = until.saturating_duration_since(Instant::now());
             let limit = if turn + 1 == peers.len() { left } else { left / 2 };
-            missed =
-                match tokio::time::timeout(limit, self.read(&session, after, signed.clone(), limit)).await {
-                    Ok(Err(Missed::Failed(failure))) if failure.is_retryable() => Missed::Failed(failure),
-                    Ok(result) => return result,
-                    Err(_) => {
-                        let late =
-                            format!("`{}` did not get there within {} ms", peer.address, limit.as_millis());
-                        Missed::Failed(Status::deadline_exceeded(late).into())
-                    }
-                };
+            missed = match tokio::time::timeout(limit, self.read(&gateway, after, signed.clone())).await {
+                Ok(Err(Missed::Failed(failure))) if failure.is_retryable() => Missed::Failed(failure),
+                Ok(result) => return result,
+                Err(_) => {
+                    let late =
+                        format!("`{}` did not get there within {} ms", peer.address, limit.as_millis());
+                    Missed::Failed(Status::deadline_exceeded(late).into())
+                }
+            };
         }
         Err(missed)
     }
@@ -81,16 +79,15 @@ impl Proposal {
     /// Waits for one peer, and has its endorser run the call.
     async fn read(
         &self,
-        session: &Session,
+        gateway: &Gateway,
         after: &After,
         signed: SignedProposal,
-        limit: Duration,
     ) -> Result<Vec<u8>, Missed> {
         match after {
-            After::Block(number) => has_block(session, &self.channel, *number).await?,
-            After::Transaction(tx_id) => has_transaction(session, &self.channel, tx_id, limit).await?,
+            After::Block(number) => has_block(gateway, &self.channel, *number).await?,
+            After::Transaction(tx_id) => has_transaction(gateway, &self.channel, tx_id).await?,
         }
-        let answer = session.process_proposal(signed).await.map_err(Missed::Failed)?;
+        let answer = gateway.session.process_proposal(signed).await.map_err(Missed::Failed)?;
         result(answer).map_err(|status| Missed::Failed(status.into()))
     }
 }
@@ -102,9 +99,8 @@ impl From<&Committed> for After {
 }
 
 /// Waits until a peer's ledger has a block; a peer streams a block only when its state has it too.
-async fn has_block(session: &Session, channel: &str, number: u64) -> Result<(), Missed> {
-    let seen =
-        async { FilteredBlockStream::open(session, channel, (number..=number).into()).await?.next().await };
+async fn has_block(gateway: &Gateway, channel: &str, number: u64) -> Result<(), Missed> {
+    let seen = async { gateway.filtered_blocks(channel, number..=number).await?.next().await };
     match seen.await {
         Ok(_) => Ok(()),
         Err(DeliverError::Sign { source, .. }) => Err(Missed::Sign(source)),
@@ -114,13 +110,8 @@ async fn has_block(session: &Session, channel: &str, number: u64) -> Result<(), 
 }
 
 /// Waits until a peer's ledger has a transaction.
-async fn has_transaction(
-    session: &Session,
-    channel: &str,
-    tx_id: &str,
-    limit: Duration,
-) -> Result<(), Missed> {
-    match commit_status(session, channel, tx_id, limit, &tracing::Span::none()).await {
+async fn has_transaction(gateway: &Gateway, channel: &str, tx_id: &str) -> Result<(), Missed> {
+    match Submitted::of(gateway, channel, tx_id).commit_status().await {
         Ok(_) | Err(CommitStatusError::Duplicate { .. }) => Ok(()),
         Err(CommitStatusError::Sign { source, .. }) => Err(Missed::Sign(source)),
         Err(CommitStatusError::Unknown { source, .. }) => Err(Missed::Failed(source)),

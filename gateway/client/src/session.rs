@@ -25,7 +25,11 @@ use crate::{CallFailure, ConnectError, Credentials, Deadlines, Endpoint, SignErr
 /// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
 const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
+/// How a peer is named that is reached over a caller's own connection.
+const CALLERS_OWN: &str = "the caller's own connection";
+
 /// Connections to peers, used by one identity.
+#[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) route: Route,
     pub(crate) metrics: Arc<dyn Metrics>,
@@ -43,8 +47,17 @@ impl Session {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let peer = Peer::alone(endpoint.address(), channel);
-        let client_certificate_hash = endpoint.client_certificate_hash()?;
-        Ok(Self::of(Route::to(peer), client_certificate_hash, credentials, deadlines))
+        Ok(Self::of(Route::to(peer), endpoint.client_certificate_hash()?, credentials, deadlines))
+    }
+
+    pub(crate) fn on_channel(
+        channel: Channel,
+        client_certificate_hash: Vec<u8>,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Self {
+        let peer = Peer::alone(CALLERS_OWN, channel);
+        Self::of(Route::to(peer), client_certificate_hash, credentials, deadlines)
     }
 
     pub(crate) fn of(
@@ -53,41 +66,34 @@ impl Session {
         credentials: Credentials,
         deadlines: Deadlines,
     ) -> Self {
-        Self {
-            route,
-            metrics: Arc::new(NoMetrics),
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash,
-            deadlines,
-        }
-    }
-
-    /// The same connections, used by another identity.
-    pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
         let creator = credentials.identity().creator();
-        Self { creator, credentials, ..self.copy() }
+        let metrics = Arc::new(NoMetrics);
+        Self { route, metrics, credentials, creator, client_certificate_hash, deadlines }
     }
 
     /// The same connections, observed.
     pub(crate) fn with_metrics(&self, metrics: Arc<dyn Metrics>) -> Self {
-        Self { metrics, ..self.copy() }
+        Self { metrics, ..self.clone() }
     }
 
     /// The same identity on another route.
     pub(crate) fn on(&self, route: Route) -> Self {
-        Self { route, ..self.copy() }
+        Self { route, ..self.clone() }
     }
 
-    fn copy(&self) -> Self {
-        Self {
-            route: self.route.clone(),
-            metrics: Arc::clone(&self.metrics),
-            credentials: self.credentials.clone(),
-            creator: self.creator.clone(),
-            client_certificate_hash: self.client_certificate_hash.clone(),
-            deadlines: self.deadlines,
-        }
+    /// The same connection with other deadlines.
+    pub(crate) fn with_deadlines(&self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self.clone() }
+    }
+
+    /// The same connection, of which it is known which client certificate it shows.
+    pub(crate) fn with_client_certificate_hash(&self, client_certificate_hash: Vec<u8>) -> Self {
+        Self { client_certificate_hash, ..self.clone() }
+    }
+
+    /// The same connection, used by another identity.
+    pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
+        Self { creator: credentials.identity().creator(), credentials, ..self.clone() }
     }
 
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {

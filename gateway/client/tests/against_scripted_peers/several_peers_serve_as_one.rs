@@ -206,7 +206,8 @@ async fn one_peer_is_enough_to_connect_and_none_is_said() {
     let gateway = Gateway::connect_any(&endpoints, credentials(), deadlines).await.unwrap();
     assert_eq!(evaluate(&gateway).await.unwrap(), b"there");
 
-    let none = Gateway::connect_any(&[nowhere.clone()], credentials(), deadlines).await.unwrap_err();
+    let none =
+        Gateway::connect_any(std::slice::from_ref(&nowhere), credentials(), deadlines).await.unwrap_err();
     assert_eq!(none.failures.len(), 1);
     assert!(none.to_string().contains(nowhere.address()), "{none}");
     let empty = Gateway::connect_any(&[], credentials(), deadlines).await.unwrap_err();
