@@ -63,6 +63,7 @@ mod deadlines;
 mod endorsed;
 mod endorser;
 mod endpoint;
+mod explain;
 mod failure;
 mod gateway;
 mod gateways;
@@ -122,6 +123,12 @@ pub use chaincode_events::{
 pub use endorser::{Endorser, EndorserCall, EndorserError};
 pub use system::{
     ChaincodeDefinition, Channels, Ledger, Lifecycle, LifecycleTransactions, Package, SystemChaincodeError,
+};
+
+// Why a transaction is what it is.
+pub use explain::{
+    Cause, Change, Comparison, Conflict, Difference, EndorserAnswer, ExplainError, Explanation, InBlock, Key,
+    Part, Party, Phantom, Position, UnmetPolicy, Winner,
 };
 
 /// Fabric's wire messages, of which blocks, events and validation codes are made.
