@@ -40,7 +40,41 @@ pub struct ChaincodeResponse {
     pub message: String,
 }
 
+/// Why a call failed, as far as the words of peers and transport tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// The peer has as many calls in hand as it takes at a time.
+    Busy,
+    /// The peers know no chaincode of that name on the channel.
+    UnknownChaincode,
+    /// The peer is on no channel of that name.
+    UnknownChannel,
+    /// Too few peers that the endorsement policy wants are known to each other or run the chaincode.
+    TooFewEndorsers,
+    /// The identity's certificate is past its end.
+    IdentityExpired,
+    /// The identity is not one that the peer knows, or may not do this.
+    IdentityRefused,
+    /// The proposal's time is too far from the peer's.
+    ClockOff,
+    /// Endorsers computed different results.
+    ResultsDiffer,
+    /// The peer can't reach the chaincode's service.
+    ChaincodeUnreachable,
+    /// The transaction is in a block already.
+    DuplicateTransaction,
+    /// A message is larger than its receiver takes: this client's limit is
+    /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
+    MessageTooLarge,
+}
+
 impl CallFailure {
+    /// Why the call failed, if that is known; the chaincode's own words are never taken for a cause.
+    pub fn cause(&self) -> Option<FailureCause> {
+        known(self).map(|known| known.cause)
+    }
+
     /// The gRPC status code.
     pub fn code(&self) -> Code {
         self.code
@@ -152,73 +186,98 @@ impl fmt::Display for ChaincodeResponse {
 /// A failure that peers report only in words.
 struct Known {
     phrase: &'static str,
+    cause: FailureCause,
     retryable: bool,
     advice: &'static str,
 }
 
 /// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 12] = [
+const KNOWN: [Known; 14] = [
     Known {
         phrase: "exceeding concurrency limit",
+        cause: FailureCause::Busy,
         retryable: true,
         advice: "the peer is busy: try again later, or raise its `peer.limits.concurrency`",
     },
     Known {
         phrase: "No metadata was found for chaincode",
+        cause: FailureCause::UnknownChaincode,
         retryable: true,
         advice: "the peers know no such chaincode on this channel: check both names and that it is committed; \
                  right after a start, wait for gossip",
     },
     Known {
         phrase: "no combination of peers can be derived which satisfy the endorsement policy",
+        cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "too few peers know of each other or run the chaincode: wait for gossip, then check the peers",
     },
     Known {
         phrase: "no peers available to evaluate chaincode",
+        cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "no peer of the asked organisations runs the chaincode: check that it is installed and committed",
     },
     Known {
         phrase: "failed to find any endorsing peers for org",
+        cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "no peer of that organisation is known to the gateway: check that it runs and has anchor peers",
     },
     Known {
         phrase: "client identity expired",
+        cause: FailureCause::IdentityExpired,
         retryable: false,
         advice: "the identity's certificate has expired: enrol again",
     },
     Known {
         phrase: "due to incorrect timestamp",
+        cause: FailureCause::ClockOff,
         retryable: false,
         advice: "the proposal's time is too far from the peer's: set this machine's clock",
     },
     Known {
         phrase: "access denied",
+        cause: FailureCause::IdentityRefused,
         retryable: false,
         advice: "the peer refuses this identity: check that certificate and MSP id belong together, that the \
                  organisation is a member of the channel, and that the certificate is not revoked",
     },
     Known {
         phrase: "failed to get config for channel",
+        cause: FailureCause::UnknownChannel,
         retryable: false,
         advice: "the peer is not on this channel: check the channel's name, and join the peer",
     },
     Known {
         phrase: "ProposalResponsePayloads do not match",
+        cause: FailureCause::ResultsDiffer,
         retryable: false,
         advice: "endorsers computed different results: the chaincode is not deterministic, or its versions differ",
     },
     Known {
         phrase: "could not launch chaincode",
+        cause: FailureCause::ChaincodeUnreachable,
         retryable: true,
         advice: "the peer can't reach the chaincode: check that its service runs and where it listens",
     },
     Known {
         phrase: "duplicate transaction found",
+        cause: FailureCause::DuplicateTransaction,
         retryable: false,
         advice: "a transaction of this id is already in a block: ask for its commit status",
+    },
+    Known {
+        phrase: "decoded message length too large",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the answer is larger than this client takes: raise its limit with `with_received_bytes_max`",
+    },
+    Known {
+        phrase: "received message larger than max",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the message is larger than its receiver takes: make it smaller, or raise the node's gRPC limit",
     },
 ];
 

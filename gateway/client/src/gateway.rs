@@ -55,6 +55,14 @@ impl Gateway {
         Self { session: Arc::new(self.session.with_client_certificate_hash(digest.to_vec())) }
     }
 
+    /// The same connection, which takes messages of peers up to another size than 100 MiB, Fabric's own limit.
+    ///
+    /// A larger one ends its call or stream with [`crate::FailureCause::MessageTooLarge`].
+    #[must_use]
+    pub fn with_received_bytes_max(&self, bytes: usize) -> Self {
+        Self { session: Arc::new(self.session.with_received_bytes_max(bytes)) }
+    }
+
     /// The same connection with other deadlines.
     #[must_use]
     pub fn with_deadlines(&self, deadlines: Deadlines) -> Self {

@@ -109,7 +109,7 @@ pub use submitted::{CommitStatus, CommitStatusError, Submitted};
 pub use to_sign::{ImportError, SignatureError};
 
 // What others said.
-pub use failure::{CallFailure, ChaincodeResponse, PeerError};
+pub use failure::{CallFailure, ChaincodeResponse, FailureCause, PeerError};
 
 // Blocks and events.
 pub use block_range::{BlockRange, Start, Stop};

@@ -22,7 +22,7 @@ use crate::peer::Peer;
 use crate::route::Route;
 use crate::{CallFailure, ConnectError, Credentials, Deadlines, Endpoint, SignError};
 
-/// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
+/// The longest message taken from a peer unless another limit is set: blocks and results up to Fabric's own limit of 100 MiB.
 const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// How a peer is named that is reached over a caller's own connection.
@@ -37,6 +37,7 @@ pub(crate) struct Session {
     pub(crate) creator: Vec<u8>,
     pub(crate) client_certificate_hash: Vec<u8>,
     pub(crate) deadlines: Deadlines,
+    received_bytes_max: usize,
 }
 
 impl Session {
@@ -67,8 +68,8 @@ impl Session {
         deadlines: Deadlines,
     ) -> Self {
         let creator = credentials.identity().creator();
-        let metrics = Arc::new(NoMetrics);
-        Self { route, metrics, credentials, creator, client_certificate_hash, deadlines }
+        let (metrics, received_bytes_max) = (Arc::new(NoMetrics), RECEIVED_BYTES_MAX);
+        Self { route, metrics, credentials, creator, client_certificate_hash, deadlines, received_bytes_max }
     }
 
     /// The same connections, observed.
@@ -84,6 +85,11 @@ impl Session {
     /// The same connection with other deadlines.
     pub(crate) fn with_deadlines(&self, deadlines: Deadlines) -> Self {
         Self { deadlines, ..self.clone() }
+    }
+
+    /// The same connection, which takes messages up to another size.
+    pub(crate) fn with_received_bytes_max(&self, received_bytes_max: usize) -> Self {
+        Self { received_bytes_max, ..self.clone() }
     }
 
     /// The same connection, of which it is known which client certificate it shows.
@@ -106,19 +112,22 @@ impl Session {
 
     /// Has one peer run a signed proposal.
     pub(crate) async fn evaluate(&self, message: EvaluateRequest) -> Result<EvaluateResponse, CallFailure> {
-        let call = |channel, request| async move { gateway(channel).evaluate(request).await };
+        let most = self.received_bytes_max;
+        let call = |channel, request| async move { gateway(channel, most).evaluate(request).await };
         self.route.call(self, Operation::Evaluate, message, self.deadlines.evaluate, answered, call).await
     }
 
     /// Has peers endorse a signed proposal.
     pub(crate) async fn endorse(&self, message: EndorseRequest) -> Result<EndorseResponse, CallFailure> {
-        let call = |channel, request| async move { gateway(channel).endorse(request).await };
+        let most = self.received_bytes_max;
+        let call = |channel, request| async move { gateway(channel, most).endorse(request).await };
         self.route.call(self, Operation::Endorse, message, self.deadlines.endorse, answered, call).await
     }
 
     /// Has the orderers take a signed transaction.
     pub(crate) async fn submit(&self, message: SubmitRequest) -> Result<(), CallFailure> {
-        let call = |channel, request| async move { gateway(channel).submit(request).await };
+        let most = self.received_bytes_max;
+        let call = |channel, request| async move { gateway(channel, most).submit(request).await };
         self.route.call(self, Operation::Submit, message, self.deadlines.submit, answered, call).await?;
         Ok(())
     }
@@ -129,7 +138,8 @@ impl Session {
         message: SignedCommitStatusRequest,
         limit: Duration,
     ) -> Result<CommitStatusResponse, CallFailure> {
-        let call = |channel, request| async move { gateway(channel).commit_status(request).await };
+        let most = self.received_bytes_max;
+        let call = |channel, request| async move { gateway(channel, most).commit_status(request).await };
         let verdict = |response: &CommitStatusResponse| {
             let code = TxValidationCode::try_from(response.result);
             Outcome::Verdict(code.unwrap_or(TxValidationCode::InvalidOtherReason))
@@ -142,8 +152,9 @@ impl Session {
         &self,
         proposal: SignedProposal,
     ) -> Result<ProposalResponse, CallFailure> {
+        let most = self.received_bytes_max;
         let call = |channel, request| async move {
-            let mut client = EndorserClient::new(channel).max_decoding_message_size(RECEIVED_BYTES_MAX);
+            let mut client = EndorserClient::new(channel).max_decoding_message_size(most);
             client.process_proposal(request).await
         };
         let limit = self.deadlines.endorse;
@@ -153,12 +164,12 @@ impl Session {
     /// A peer's gateway, for streams.
     pub(crate) fn gateway(&self) -> GatewayClient<Lane> {
         GatewayClient::new(self.lane(Operation::ChaincodeEvents))
-            .max_decoding_message_size(RECEIVED_BYTES_MAX)
+            .max_decoding_message_size(self.received_bytes_max)
     }
 
     /// A peer's block streams.
     pub(crate) fn deliver(&self) -> DeliverClient<Lane> {
-        DeliverClient::new(self.lane(Operation::Deliver)).max_decoding_message_size(RECEIVED_BYTES_MAX)
+        DeliverClient::new(self.lane(Operation::Deliver)).max_decoding_message_size(self.received_bytes_max)
     }
 
     fn lane(&self, operation: Operation) -> Lane {
@@ -166,8 +177,8 @@ impl Session {
     }
 }
 
-fn gateway(channel: Channel) -> GatewayClient<Channel> {
-    GatewayClient::new(channel).max_decoding_message_size(RECEIVED_BYTES_MAX)
+fn gateway(channel: Channel, received_bytes_max: usize) -> GatewayClient<Channel> {
+    GatewayClient::new(channel).max_decoding_message_size(received_bytes_max)
 }
 
 fn answered<A>(_: &A) -> Outcome {
