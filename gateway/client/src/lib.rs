@@ -48,10 +48,28 @@
 //! A gateway is a peer of somebody's, so what it returns to be signed must be the proposal that was sent, header
 //! and input to the byte. TLS is verified always; signatures have low S; block streams have no gaps.
 //!
-//! # Tracing
+//! # Several peers, and busy ones
 //!
-//! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id` and, at its
-//! end, `outcome`. Arguments, results, certificates and keys are never recorded.
+//! [`Gateway::connect_any`] makes several peers serve as one: each call goes where it is safe at its stage. Every
+//! peer is sent as many calls at once as it bears, and the others wait, in order and within their deadlines
+//! ([`Concurrency`]). [`Proposal::evaluate_after`] reads at a peer that has what was written.
+//!
+//! # Why
+//!
+//! [`Gateway::explain`] tells what became of a transaction and why, from a peer's blocks; [`Proposal::compare`] tells
+//! where endorsers differ. [`Endorser::ledger`], [`Endorser::channels`] and [`Endorser::lifecycle`] are the peer's
+//! system chaincodes, typed.
+//!
+//! # Tracing and metrics
+//!
+//! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id`, the time of each
+//! stage in microseconds (`evaluate_us`, `endorse_us`, `submit_us`, `commit_status_us`, tries at several peers and
+//! waiting for room included) and, at its end, `outcome`. Within it, each attempt at a peer is an event at DEBUG with
+//! `operation`, `peer` and `outcome`. A `tracing-opentelemetry` layer makes them an OpenTelemetry span with its
+//! attributes and events, without more. Arguments, results, transient values, certificates and keys are never recorded.
+//!
+//! [`Gateway::with_metrics`] takes every attempt's operation, peer, outcome and time; the feature `prometheus` has an
+//! implementation.
 
 mod admission;
 mod block_range;
@@ -73,6 +91,8 @@ mod lane;
 mod metrics;
 mod msp_folder;
 mod peer;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod proposal;
 mod proposal_builder;
 mod read_after;
@@ -98,6 +118,8 @@ pub use admission::{Concurrency, Load};
 pub use gateways::NoGateway;
 pub use metrics::{Metrics, NoMetrics, Observation, Operation, Outcome};
 pub use peer::PeerStatus;
+#[cfg(feature = "prometheus")]
+pub use prometheus::PrometheusMetrics;
 pub use read_after::After;
 
 // A transaction, whole and by stages.

@@ -87,7 +87,9 @@ pub(super) async fn unmet(
     let endorsers: Vec<_> = transaction.endorsers.iter().map(|endorser| party(endorser)).collect();
     let mut unmet = Vec::new();
     let mut channel_group = None;
-    for set in &transaction.sets {
+    // Peers hold what is written to a chaincode to its policy, and the called one in any case.
+    let held = |set: &&NamespaceSet| set.namespace == transaction.chaincode || !set.written().is_empty();
+    for set in transaction.sets.iter().filter(held) {
         let definition = match set.namespace.as_str() {
             "_lifecycle" => None,
             name => explainer.endorser.lifecycle().committed(explainer.channel, name).await?,

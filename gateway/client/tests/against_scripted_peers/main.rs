@@ -11,6 +11,7 @@ mod a_transaction_ends_in_one_honest_outcome;
 mod an_endorser_is_called_directly;
 mod an_identity_is_read_only_if_it_can_sign;
 mod no_bytes_make_it_panic;
+mod nothing_secret_is_traced;
 mod scripted;
 mod several_peers_serve_as_one;
 mod transactions_are_traced;
