@@ -42,10 +42,13 @@ impl Default for Deadlines {
     }
 }
 
+/// The longest that is waited at all, 100 years: the wire has eight digits for it, and clocks an end.
+pub(crate) const LIMIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A request that tells the server how long its answer is waited for.
 pub(crate) fn request<T>(message: T, limit: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(limit);
+    request.set_timeout(limit.min(LIMIT_MAX));
     request
 }
 

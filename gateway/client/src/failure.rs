@@ -8,6 +8,8 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::to_sign::is_expired;
+
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
 const CHAINCODE_RESPONSE: &str = "chaincode response ";
 const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
@@ -18,6 +20,8 @@ pub struct CallFailure {
     code: Code,
     peers: Vec<PeerError>,
     status: Status,
+    /// Whether the identity that asked is past its end, which peers of Fabric 2.5 do not say.
+    is_identity_expired: bool,
 }
 
 /// What one endorser or orderer answered.
@@ -46,9 +50,10 @@ pub struct ChaincodeResponse {
 pub enum FailureCause {
     /// The peer has as many calls in hand as it takes at a time.
     Busy,
-    /// The peers know no chaincode of that name on the channel.
+    /// No peer that was asked knows the chaincode on the channel: a name is wrong, the channel's perhaps, or the
+    /// chaincode is not committed or not installed.
     UnknownChaincode,
-    /// The peer is on no channel of that name.
+    /// The peer is on no channel of that name. An endorsement is refused as of [`Self::UnknownChaincode`] then.
     UnknownChannel,
     /// Too few peers that the endorsement policy wants are known to each other or run the chaincode.
     TooFewEndorsers,
@@ -121,6 +126,12 @@ impl CallFailure {
         known(self).map(|known| known.advice)
     }
 
+    /// The failure of a call that this identity made (`msp.SerializedIdentity`, encoded).
+    pub(crate) fn of_creator(self, creator: &[u8]) -> Self {
+        let refused = self.cause() == Some(FailureCause::IdentityRefused);
+        Self { is_identity_expired: refused && is_expired(creator), ..self }
+    }
+
     fn said(&self, phrase: &str) -> bool {
         self.message().contains(phrase) || self.peers.iter().any(|peer| peer.message.contains(phrase))
     }
@@ -135,7 +146,7 @@ impl From<Status> for CallFailure {
             .filter_map(|detail| detail.to_msg::<ErrorDetail>().ok())
             .map(PeerError::from)
             .collect();
-        Self { code: code(&status), peers, status }
+        Self { code: code(&status), peers, status, is_identity_expired: false }
     }
 }
 
@@ -192,7 +203,7 @@ struct Known {
 }
 
 /// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 14] = [
+const KNOWN: [Known; 16] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -214,9 +225,9 @@ const KNOWN: [Known; 14] = [
     },
     Known {
         phrase: "no peers available to evaluate chaincode",
-        cause: FailureCause::TooFewEndorsers,
+        cause: FailureCause::UnknownChaincode,
         retryable: true,
-        advice: "no peer of the asked organisations runs the chaincode: check that it is installed and committed",
+        advice: "no peer of the asked organisations runs such a chaincode: check its name, and that it is installed and committed",
     },
     Known {
         phrase: "failed to find any endorsing peers for org",
@@ -274,6 +285,19 @@ const KNOWN: [Known; 14] = [
         advice: "the answer is larger than this client takes: raise its limit with `with_received_bytes_max`",
     },
     Known {
+        phrase: "Failed to get policy manager for channel",
+        cause: FailureCause::UnknownChannel,
+        retryable: false,
+        advice: "the peer is not on this channel: check the channel's name, and join the peer",
+    },
+    Known {
+        phrase: "exceeds maximum allowed",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the transaction is larger than the orderers take: make it smaller, or raise the channel's \
+                 `AbsoluteMaxBytes`",
+    },
+    Known {
         phrase: "received message larger than max",
         cause: FailureCause::MessageTooLarge,
         retryable: false,
@@ -286,7 +310,13 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
     }
-    KNOWN.iter().find(|known| failure.said(known.phrase))
+    let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;
+    match known.cause {
+        FailureCause::IdentityRefused if failure.is_identity_expired => {
+            KNOWN.iter().find(|known| known.cause == FailureCause::IdentityExpired)
+        }
+        _ => Some(known),
+    }
 }
 
 /// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways

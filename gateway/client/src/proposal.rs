@@ -220,7 +220,8 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             target_organizations: self.endorsing_organizations.clone(),
         };
-        match self.session.evaluate(message).await.map_err(failed)?.result {
+        let evaluated = self.session.evaluate(message).await;
+        match evaluated.map_err(|failure| failed(failure.of_creator(self.to_sign.creator())))?.result {
             Some(result) => Ok(result.payload),
             None => Err(failed(Status::internal("the gateway's answer holds no result").into())),
         }
@@ -246,11 +247,10 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             endorsing_organizations: self.endorsing_organizations.clone(),
         };
-        let response = self
-            .session
-            .endorse(message)
-            .await
-            .map_err(|source| EndorseError::Failed { tx_id: self.tx_id.clone(), source })?;
+        let response = self.session.endorse(message).await.map_err(|failure| EndorseError::Failed {
+            tx_id: self.tx_id.clone(),
+            source: failure.of_creator(self.to_sign.creator()),
+        })?;
         Endorsed::of(self, response.prepared_transaction.unwrap_or_default().payload)
             .map_err(|reason| EndorseError::Mismatch { tx_id: self.tx_id.clone(), reason })
     }

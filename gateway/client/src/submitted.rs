@@ -9,6 +9,7 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
 use tracing::{Instrument as _, Span, field};
 
+use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
 use crate::to_sign::{ToSign, msp_id, part};
 use crate::{CallFailure, Deadlines, Endorsed, Gateway, ImportError, SignError, SignatureError};
@@ -181,7 +182,7 @@ impl Submitted {
             .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.clone(), source })?;
         let signed = SignedCommitStatusRequest { request: self.message().to_vec(), signature };
 
-        let until = Instant::now() + limit;
+        let until = Instant::now() + limit.min(LIMIT_MAX);
         let first = asked(&self.session, tx_id, &signed, until).await?;
         if first.code != TxValidationCode::DuplicateTxid {
             return Ok(first);

@@ -4,6 +4,7 @@ use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use crate::SignError;
 use crate::keys::PublicKey;
@@ -74,6 +75,10 @@ impl ToSign {
         unsigned.with_signature(signature).map_err(|source| ImportError::Signature { what, source })
     }
 
+    pub(crate) fn creator(&self) -> &[u8] {
+        &self.creator
+    }
+
     pub(crate) fn message(&self) -> &[u8] {
         &self.message
     }
@@ -130,6 +135,14 @@ pub(crate) fn part<M: hlf_protos::prost::Message + Default>(
     reason: &'static str,
 ) -> Result<M, ImportError> {
     M::decode(bytes).map_err(|_| ImportError::Bytes { what, reason })
+}
+
+/// Whether a creator's certificate is past its end by this machine's clock.
+pub(crate) fn is_expired(creator: &[u8]) -> bool {
+    let creator = SerializedIdentity::decode(creator).unwrap_or_default();
+    let Ok((_, block)) = x509_parser::pem::parse_x509_pem(&creator.id_bytes) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&block.contents) else { return false };
+    certificate.validity().not_after < ASN1Time::now()
 }
 
 /// The MSP id of a creator; empty if it can't be read.

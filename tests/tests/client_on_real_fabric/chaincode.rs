@@ -44,16 +44,16 @@ async fn called(tx: &Transaction) -> Result<Response, LedgerError> {
             tx.put(text(key), found.len().to_string())?;
             Response::ok("")
         }
-        // Gives a key to an organisation: its peers alone decide about it.
-        (Some("Give"), [key, msp_id]) => {
-            tx.put(text(key), "given")?;
-            tx.set_validation_parameter(&text(key), &SignaturePolicy::peer(text(msp_id)))?;
-            Response::ok("")
-        }
         // Different at each organisation.
         (Some("Origin"), [key]) => {
             tx.put(text(key), std::env::var("NOTES_ORIGIN").unwrap_or_default())?;
             Response::ok("")
+        }
+        // From then on, this organisation's peers alone endorse writes to the key.
+        (Some("Entrust"), [key, value, msp_id]) => {
+            tx.put(text(key), value.as_slice())?;
+            tx.set_validation_parameter(text(key), &SignaturePolicy::peer(text(msp_id)))?;
+            Response::ok(Vec::new())
         }
         (Some("PutPrivate"), [collection, key]) => {
             let Some(value) = tx.transient("value") else { return Ok(Response::error(400, "NO_VALUE")) };
@@ -73,7 +73,6 @@ async fn called(tx: &Transaction) -> Result<Response, LedgerError> {
             Ok(count) => Response::ok(vec![0; count]),
             Err(_) => Response::error(400, "NO_NUMBER"),
         },
-        // Written by every kind of identity, so that its creator can be compared.
         (Some("Caller"), []) => Response::ok(tx.msp_id()),
         (Some("org.hyperledger.fabric:GetMetadata"), []) => Response::ok("{}"),
         _ => Response::error(404, "NO_SUCH_CALL"),

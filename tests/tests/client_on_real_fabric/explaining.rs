@@ -140,7 +140,7 @@ pub(crate) async fn a_policy_failure_names_who_is_missing(world: &mut Notes) {
 
 pub(crate) async fn a_keys_own_policy_is_told_by_its_key(world: &mut Notes) {
     let notes = world.notes().await;
-    commit(&notes, "Give", &["souths", "SouthMSP"]).await;
+    commit(&notes, "Entrust", &["souths", "x", "SouthMSP"]).await;
     let alone = notes.proposal("Put").args(["souths", "x"]).endorsing_organizations(["NorthMSP"]);
     let loser = endorse(&alone.build().unwrap()).await;
     lose(&loser, TxValidationCode::EndorsementPolicyFailure).await;

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             let acts = acts![
                 calls::arguments_are_bytes_or_text_and_contracts_have_names,
                 calls::private_data_goes_by_transient_values_to_the_organisations_named,
+                calls::a_key_of_its_own_policy_is_endorsed_by_whom_it_names,
                 calls::a_large_result_and_large_blocks_come_through,
                 identities::keys_of_every_kind_sign_transactions_that_commit_valid,
                 identities::a_closure_that_signs_digests_commits_valid,
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
                 errors::a_wrong_msp_is_told,
                 errors::an_expired_certificate_is_told,
                 errors::a_clock_that_is_off_is_told,
+                errors::a_request_for_blocks_of_another_time_is_told,
                 errors::an_unknown_channel_is_told,
                 errors::an_unknown_chaincode_is_told,
                 errors::a_message_over_the_limit_is_told,

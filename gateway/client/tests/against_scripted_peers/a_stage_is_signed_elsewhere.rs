@@ -440,6 +440,28 @@ async fn a_call_may_have_deadlines_of_its_own() {
     assert!(chain(&error).contains("DEADLINE_EXCEEDED"), "{}", chain(&error));
 }
 
+#[tokio::test]
+async fn the_longest_deadline_is_no_trouble() {
+    let (script, _) = honest();
+    let peer = ScriptedPeer::start(script).await;
+    let ever = Duration::MAX;
+    let deadlines = Deadlines {
+        connect: ever,
+        evaluate: ever,
+        endorse: ever,
+        submit: ever,
+        commit_status: ever,
+        lost_submit: ever,
+        open_stream: Some(ever),
+    };
+    let endpoint = Endpoint::plaintext(peer.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials(), deadlines).await.unwrap();
+    let contract = gateway.contract("main", "assets");
+    assert_eq!(contract.submit(contract.proposal("Move").build().unwrap()).await.unwrap().block_number, 7);
+    assert_eq!(contract.proposal("Read").build().unwrap().evaluate().await.unwrap(), b"value");
+    assert!(contract.events(EventsFrom::NextCommit).await.unwrap().next().await.is_ok());
+}
+
 #[test]
 fn a_creator_is_what_fabric_reads() {
     let (identity, _) = identity(&PKCS_ED25519);

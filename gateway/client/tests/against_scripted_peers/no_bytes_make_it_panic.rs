@@ -3,7 +3,7 @@
 use hlf_gateway::protos::prost::Message as _;
 use hlf_gateway::{
     BlockRequest, CallFailure, Code, Credentials, Deadlines, Endorsed, Endpoint, EventsFrom, EventsRequest,
-    Gateway, Identity, KeyKind, KeySigner, Proposal, Submitted,
+    Gateway, Identity, KeyKind, KeySigner, MspFolder, Proposal, Submitted,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -133,6 +133,33 @@ fn damaged_keys_certificates_and_signatures_never_panic() {
             if let Some(canonical) = kind.canonical(&signature) {
                 prop_assert_eq!(kind.canonical(&canonical), Some(canonical));
             }
+        }
+    });
+}
+
+#[test]
+fn damaged_msp_folders_are_refused_or_read_and_never_panic() {
+    let (certificate, key) = enrolment("user1");
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["signcerts", "keystore"] {
+        std::fs::create_dir(folder.path().join(part)).unwrap();
+    }
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |((places, cut) in places(), in_der in any::<bool>(), of_key in any::<bool>())| {
+        let damaged = |pem: &str| -> Vec<u8> {
+            if !in_der {
+                return damage(pem.as_bytes().to_vec(), &places, cut);
+            }
+            let (label, der) = p256::pkcs8::der::pem::decode_vec(pem.as_bytes()).unwrap();
+            let der = damage(der, &places, cut);
+            p256::pkcs8::der::pem::encode_string(label, p256::pkcs8::LineEnding::LF, &der).unwrap().into_bytes()
+        };
+        let certificate = if of_key { certificate.clone().into_bytes() } else { damaged(&certificate) };
+        let key = if of_key { damaged(&key) } else { key.clone().into_bytes() };
+        std::fs::write(folder.path().join("signcerts/cert.pem"), certificate).unwrap();
+        std::fs::write(folder.path().join("keystore/priv_sk"), key).unwrap();
+        if let Err(error) = MspFolder::open(folder.path(), "NorthMSP") {
+            prop_assert!(!error.to_string().contains("BEGIN"));
         }
     });
 }
