@@ -44,6 +44,9 @@ pub(crate) fn prepare(
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
+    if let Some(limit) = organization.gateway_concurrency.get(peer) {
+        config.set("peer.limits.concurrency.gatewayService", *limit)?;
+    }
     demand_nothing_off(&config, binaries)?;
     let core = node.join("core.yaml");
     files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;

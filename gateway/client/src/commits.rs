@@ -17,6 +17,7 @@ use tonic::Status;
 use tracing::{Instrument as _, Span};
 
 use crate::backoff::Backoff;
+use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
 use crate::{
     BlockRange, BlockRequest, CommitStatus, CommitStatusError, DeliverError, Start, Stop, Submitted,
@@ -213,7 +214,7 @@ impl ExpectedCommit {
     pub async fn commit_status(&mut self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
         let ask = |limit| self.submitted.commit_status_within(limit);
         let Some(stream) = &mut self.stream else { return ask(limit).await };
-        let until = Instant::now() + limit;
+        let until = Instant::now() + limit.min(LIMIT_MAX);
         let result = stream.verdict(limit, until, ask).instrument(self.span.clone()).await;
         let result = result.unwrap_or_else(|| {
             let source = Status::deadline_exceeded(format!("in no block within {} ms", limit.as_millis()));

@@ -1,4 +1,4 @@
-//! A connection to the gateway of one peer.
+//! Connections to the gateways of peers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::{
     PrivateDataBlockStream, Submitted,
 };
 
-/// The gateway of one peer, used by one identity.
+/// The gateway of one peer, or of several of which any may serve, used by one identity.
 ///
-/// Cheap to clone; clones share the connection, which reconnects by itself.
+/// Cheap to clone; clones share the connections, which reconnect by themselves.
 #[derive(Clone)]
 pub struct Gateway {
-    session: Arc<Session>,
+    pub(crate) session: Arc<Session>,
     commits: Option<Commits>,
 }
 
@@ -42,13 +42,13 @@ impl Gateway {
         Ok(Self::of(Session::new(channel, endpoint, credentials, deadlines)?))
     }
 
-    fn of(session: Session) -> Self {
+    pub(crate) fn of(session: Session) -> Self {
         Self { session: Arc::new(session), commits: None }
     }
 
     /// With another session, whose commits are followed as this one's are, but by streams of its own: one identity's
     /// rights answer none of another's questions.
-    fn with_session(&self, session: Session) -> Self {
+    pub(crate) fn with_session(&self, session: Session) -> Self {
         let gateway = Self::of(session);
         match &self.commits {
             Some(commits) => gateway.following_commits(commits.following()),
@@ -118,9 +118,9 @@ impl Gateway {
         Contract::new(self.clone(), channel.into(), chaincode.into())
     }
 
-    /// This peer's endorser, without the gateway in between.
+    /// The peer's endorser, without the gateway in between; of several peers, that of the first one that answers.
     pub fn endorser(&self) -> Endorser {
-        Endorser::new(Arc::clone(&self.session))
+        Endorser::new(Arc::clone(&self.at_preferred().session))
     }
 
     /// Asks how a transaction was validated, by its id alone; waits until it is in a block, at most for

@@ -93,11 +93,30 @@
 //! A gateway is a peer of somebody's, so what it returns to be signed must be the proposal that was sent, header
 //! and input to the byte. What is read from bytes must not contradict itself. TLS is verified always; signatures have low S; block streams have no gaps.
 //!
-//! # Tracing
+//! # Several peers, and busy ones
 //!
-//! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id` and, at its
-//! end, `outcome`. Arguments, results, certificates and keys are never recorded.
+//! [`Gateway::connect_any`] makes several peers serve as one: each call goes where it is safe at its stage. Every
+//! peer is sent as many calls at once as it bears, and the others wait, in order and within their deadlines
+//! ([`Concurrency`]). [`Proposal::evaluate_after`] reads at a peer that has what was written.
+//!
+//! # Why
+//!
+//! [`Gateway::explain`] tells what became of a transaction and why, from a peer's blocks; [`Proposal::compare`] tells
+//! where endorsers differ. [`Endorser::ledger`], [`Endorser::channels`] and [`Endorser::lifecycle`] are the peer's
+//! system chaincodes, typed.
+//!
+//! # Tracing and metrics
+//!
+//! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id`, the time of each
+//! stage in microseconds (`evaluate_us`, `endorse_us`, `submit_us`, `commit_status_us`, tries at several peers and
+//! waiting for room included) and, at its end, `outcome`. Within it, each attempt at a peer is an event at DEBUG with
+//! `operation`, `peer` and `outcome`. A `tracing-opentelemetry` layer makes them an OpenTelemetry span with its
+//! attributes and events, without more. Arguments, results, transient values, certificates and keys are never recorded.
+//!
+//! [`Gateway::with_metrics`] takes every attempt's operation, peer, outcome and time; the feature `prometheus` has an
+//! implementation.
 
+mod admission;
 mod backoff;
 mod block_range;
 mod block_request;
@@ -111,25 +130,35 @@ mod durable;
 mod endorsed;
 mod endorser;
 mod endpoint;
+mod explain;
 mod failure;
 mod feed;
 mod gateway;
+mod gateways;
 mod identity;
 mod kept;
 mod keys;
+mod lane;
 mod listener;
+mod metrics;
 mod msp_folder;
 mod outcome;
+mod peer;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod proposal;
 mod proposal_builder;
+mod read_after;
 mod responses;
 mod retry;
+mod route;
 mod session;
 mod signed;
 mod signer;
 mod submitted;
+mod system;
 mod to_sign;
 
 // Who and where.
@@ -142,6 +171,15 @@ pub use msp_folder::{MspFolder, MspFolderError};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{Hsm, HsmError, HsmKey, HsmSigner};
 pub use signer::{Callback, SignError, Signer};
+
+// Several peers, and what they bear.
+pub use admission::{Concurrency, Load};
+pub use gateways::NoGateway;
+pub use metrics::{Metrics, NoMetrics, Observation, Operation, Outcome};
+pub use peer::PeerStatus;
+#[cfg(feature = "prometheus")]
+pub use prometheus::PrometheusMetrics;
+pub use read_after::After;
 
 // A transaction, whole and by stages.
 pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
@@ -179,6 +217,15 @@ pub use listener::{
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};
+pub use system::{
+    ChaincodeDefinition, Channels, Ledger, Lifecycle, LifecycleTransactions, Package, SystemChaincodeError,
+};
+
+// Why a transaction is what it is.
+pub use explain::{
+    Cause, Change, Comparison, Conflict, Difference, EndorserAnswer, ExplainError, Explanation, InBlock, Key,
+    Part, Party, Phantom, Position, UnmetPolicy, Winner,
+};
 
 /// Fabric's wire messages, of which blocks, events and validation codes are made.
 pub use hlf_protos as protos;

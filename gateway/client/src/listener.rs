@@ -12,6 +12,7 @@ use hlf_protos::protos::{ChaincodeEvent, FilteredBlock};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backoff::Backoff;
+use crate::deadlines::LIMIT_MAX;
 use crate::feed::{Batch, Batches, Blocks, Events, Feed, FilteredBlocks, StreamError, filtered_block};
 use crate::session::Session;
 use crate::{BlockRange, Checkpoint, CheckpointError, Checkpointer, Contract, Gateway, Start, Stop};
@@ -356,7 +357,7 @@ impl<T: Send + 'static> Listener<T> {
                 let block_number = self.missing.take().map_or(position.block, |(number, _)| number);
                 Ok(Err(StreamError::Stalled { channel: self.channel.clone(), block_number }))
             }
-            () = sleep_until(self.quiet_since + self.listening.quiet), if self.missing.is_none() => Ok(self.look_behind(position.block).await),
+            () = sleep_until(self.quiet_since + self.listening.quiet.min(LIMIT_MAX)), if self.missing.is_none() => Ok(self.look_behind(position.block).await),
         }
     }
 

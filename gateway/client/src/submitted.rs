@@ -228,7 +228,14 @@ impl CommitStatusError {
 
 /// The span of a transaction of which the id alone is known.
 fn span(tx_id: &str, channel: &str, msp_id: &str) -> Span {
-    tracing::info_span!("transaction", tx_id, channel, msp_id, outcome = field::Empty)
+    tracing::info_span!(
+        "transaction",
+        tx_id,
+        channel,
+        msp_id,
+        commit_status_us = field::Empty,
+        outcome = field::Empty
+    )
 }
 
 /// Asks again while the peer is down or busy: asking changes nothing, and the outcome is worth the wait.

@@ -29,7 +29,7 @@ use x509_parser::prelude::FromDer as _;
 
 fn deadlines() -> Deadlines {
     let soon = Duration::from_millis(300);
-    Deadlines { commit_status: soon, lost_submit: soon, ..Deadlines::default() }
+    Deadlines { evaluate: soon, commit_status: soon, lost_submit: soon, ..Deadlines::default() }
 }
 
 async fn contract(peer: &ScriptedPeer, credentials: Credentials) -> Contract {
