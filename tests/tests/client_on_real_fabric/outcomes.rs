@@ -219,7 +219,8 @@ pub(crate) async fn events_come_exactly_once_though_their_peer_is_killed(world: 
 
 pub(crate) async fn nothing_that_bft_orderers_ordered_is_reported_failed(world: &mut Notes) {
     /// How long the condition is looked for, and how often it is to be met.
-    const BOUND: Duration = Duration::from_secs(40);
+    const BOUND: Duration = Duration::from_secs(30);
+    const ENOUGH: usize = 20;
     const CALLERS: usize = 100;
     if !world.is_v3() {
         // Before 3.0 there is no BFT ordering, nor the words in question: `network` refuses it.
@@ -242,25 +243,50 @@ pub(crate) async fn nothing_that_bft_orderers_ordered_is_reported_failed(world: 
         (counted("Insufficient number of orderers could"), counted("request already processed"))
     };
     let begun = Instant::now();
-    let met = AtomicUsize::new(0);
+    let (met, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let reported: Mutex<Vec<(String, Result<(), TransactionError>)>> = Mutex::default();
-    let (notes_of, met_of, reported_of) = (&notes, &met, &reported);
+    let (notes_of, met_of, started_of, reported_of) = (&notes, &met, &started, &reported);
     let callers = (0..CALLERS).map(async |caller| {
         for number in 0.. {
-            if begun.elapsed() > BOUND || met_of.load(Ordering::Relaxed) >= 3 {
+            if begun.elapsed() > BOUND || met_of.load(Ordering::Relaxed) >= ENOUGH {
                 return;
             }
             let proposal = notes_of.proposal("Put").args([format!("{caller}.{number}"), "x".to_owned()]);
             let proposal = proposal.build().unwrap();
             let tx_id = proposal.tx_id().to_owned();
+            started_of.fetch_add(1, Ordering::Relaxed);
             let result = notes_of.submit(proposal).await.map(|_| ());
             reported_of.lock().unwrap().push((tx_id, result));
-            if caller == 0 {
-                met_of.store(raw().0, Ordering::Relaxed);
-            }
         }
     });
-    join_all(callers).await;
+    // Two followers are held back until every caller waits for them, and come back one after the other: each has ordered
+    // by then what its own copy of a submission still waits for.
+    let status = bft.network.status().await.unwrap();
+    let followers = status.nodes.iter().filter(|node| node.leads == Some(false)).filter_map(|node| node.pid);
+    let held: Vec<u32> = followers.take(2).collect();
+    let in_flight = || started.load(Ordering::Relaxed) - reported.lock().unwrap().len();
+    let holding = async {
+        while begun.elapsed() < BOUND && met.load(Ordering::Relaxed) < ENOUGH {
+            held.iter().for_each(|pid| processes::pause(*pid));
+            let all = until("all callers", 2 * BOUND, async || {
+                (in_flight() == CALLERS || begun.elapsed() > BOUND).then_some(())
+            });
+            all.await;
+            for pid in &held {
+                let before = reported.lock().unwrap().len();
+                processes::resume(*pid);
+                let since = Instant::now();
+                until("answers", BOUND, async || {
+                    let some = reported.lock().unwrap().len() > before;
+                    (some || since.elapsed() > Duration::from_secs(1)).then_some(())
+                })
+                .await;
+            }
+            met.store(raw().0, Ordering::Relaxed);
+        }
+        held.iter().for_each(|pid| processes::resume(*pid));
+    };
+    tokio::join!(join_all(callers), holding);
 
     // What is so is read from blocks, after one more of them.
     let last = notes.submit(notes.proposal("Put").args(["last", "x"]).build().unwrap()).await.unwrap();
@@ -286,6 +312,7 @@ pub(crate) async fn nothing_that_bft_orderers_ordered_is_reported_failed(world: 
     );
     assert!(spurious.is_empty(), "committed, but reported failed: {spurious:?}");
     assert!(wrong.is_empty(), "reported committed, but not: {wrong:?}");
+    assert!(refused > 0, "the condition was never met");
     assert!(reported.len() >= CALLERS, "{} transactions", reported.len());
     if let Err(error) = bft.network.destroy(&hlf_network::Quiet).await {
         panic!("{}", told(&error));
