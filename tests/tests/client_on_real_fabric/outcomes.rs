@@ -295,7 +295,7 @@ pub(crate) async fn nothing_that_bft_orderers_ordered_is_reported_failed(world: 
     let spurious: Vec<_> = reported.iter().filter(|(id, result)| result.is_err() && valid(id)).collect();
     let wrong: Vec<_> = reported.iter().filter(|(id, result)| result.is_ok() && !valid(id)).collect();
     let (refused, processed) = raw();
-    println!(
+    eprintln!(
         "BFT of four, {CALLERS} callers, {:?}: {} transactions, {} reported failed; the peer answered UNAVAILABLE to \
          {under_load} under load and to {met} of {AGAIN} that were sent again, {refused} in all; orderers said \
          {processed} times that they had processed it",
