@@ -69,6 +69,7 @@ fn main() -> ExitCode {
                 errors::an_unknown_chaincode_is_told,
                 errors::a_message_over_the_limit_is_told,
                 errors::a_failure_names_stage_status_transaction_and_peers,
+                errors::an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again,
             ];
             tell::<Notes>(env!("CARGO_TARGET_TMPDIR"), "client_on_real_fabric", Order::Each, acts)
         }

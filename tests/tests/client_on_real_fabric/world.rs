@@ -35,6 +35,7 @@ pub(crate) const NOTES: &str = "notes";
 /// A network that stands, with notes on its channel.
 pub(crate) struct Notes {
     pub(crate) network: Network,
+    options: Options,
     /// A folder for files of the acts.
     pub(crate) folder: PathBuf,
 }
@@ -60,14 +61,21 @@ impl World for Notes {
             chaincode_of: BTreeMap::new(),
         };
         let network = Network::new(&stage.folder().join("network"), spec).unwrap();
-        if let Err(error) = network.up(&options, &|event: &Event<'_>| eprintln!("{event:?}")).await {
-            panic!("{}", told(&error));
-        }
-        Self { network, folder: stage.folder().to_owned() }
+        let world = Self { network, options, folder: stage.folder().to_owned() };
+        world.up().await;
+        world
     }
 }
 
 impl Notes {
+    /// Makes everything run that should.
+    pub(crate) async fn up(&self) {
+        let say = |event: &Event<'_>| eprintln!("{event:?}");
+        if let Err(error) = self.network.up(&self.options, &say).await {
+            panic!("{}", told(&error));
+        }
+    }
+
     /// Whether the network is of Fabric 3 or newer.
     pub(crate) fn is_v3(&self) -> bool {
         self.network.spec().fabric.is_v3()
