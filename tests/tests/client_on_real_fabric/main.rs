@@ -15,6 +15,8 @@ mod calls;
 mod chaincode;
 mod errors;
 mod events;
+#[cfg(feature = "pkcs11")]
+mod hardware;
 mod identities;
 mod offline;
 mod world;
@@ -47,6 +49,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
+            #[cfg(feature = "pkcs11")]
+            if let Some(ended) = hardware::again_with_tokens_of_its_own() {
+                return ended;
+            }
             let acts = acts![
                 calls::arguments_are_bytes_or_text_and_contracts_have_names,
                 calls::private_data_goes_by_transient_values_to_the_organisations_named,
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
                 errors::a_failure_names_stage_status_transaction_and_peers,
                 errors::an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again,
             ];
+            #[cfg(feature = "pkcs11")]
+            let acts = [acts, acts![hardware::keys_in_a_token_sign_transactions_that_commit_valid]].concat();
             tell::<Notes>(env!("CARGO_TARGET_TMPDIR"), "client_on_real_fabric", Order::Each, acts)
         }
     }
