@@ -2,12 +2,15 @@
 CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 
-.PHONY: build demo down status test lint deny
+.PHONY: build demo down status test test-lts test-pkcs11 test-pkcs11-fabric lint deny
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
-lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+test-lts: ; HLF_NETWORK_FABRIC=2.5.9 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
+test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
+test-pkcs11-fabric: ; $(CARGO) test --locked -p caretrail-tests --features pkcs11 --test client_on_real_fabric keys_in_a_token
+lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings && $(CARGO) clippy --locked -p hlf-gateway --features pkcs11 --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources

@@ -162,6 +162,28 @@ pub struct User {
     /// a value stands for the common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The kind of its signing key.
+    #[serde(default, skip_serializing_if = "UserKey::is_default")]
+    pub key: UserKey,
+}
+
+/// The kind of a user's signing key. TLS keys, nodes' keys and the authorities' own are P-256 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UserKey {
+    /// ECDSA on P-256, as Fabric's own tools make it.
+    #[default]
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519, which channels of Fabric 3 accept.
+    Ed25519,
+}
+
+impl UserKey {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Settings of every peer; they may change between one `up` and the next.
@@ -333,7 +355,7 @@ impl Consortium {
             ));
         };
         target.users.push(user);
-        target.check(index)?;
+        target.check(index, changed.fabric)?;
         *self = changed;
         Ok(())
     }

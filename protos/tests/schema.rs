@@ -146,6 +146,8 @@ fn schema() -> BTreeMap<String, Reencode> {
         gateway::ChaincodeEventsRequest,
         gateway::ChaincodeEventsResponse,
         gateway::ErrorDetail,
+        gateway::ProposedTransaction,
+        gateway::PreparedTransaction,
         google::rpc::Status,
         kvrwset::KvrwSet,
         kvrwset::HashedRwSet,

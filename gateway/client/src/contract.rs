@@ -4,7 +4,7 @@ use std::fmt;
 
 use hlf_protos::protos::TxValidationCode;
 
-use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest};
 use crate::{
     CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SubmitError, Submitted,
 };
@@ -15,6 +15,8 @@ pub struct Contract {
     gateway: Gateway,
     channel: String,
     chaincode: String,
+    /// Name among several contracts of one chaincode; none for the default one.
+    name: Option<String>,
 }
 
 /// A transaction that is in a block and VALID.
@@ -90,7 +92,18 @@ pub enum UnknownCause {
 
 impl Contract {
     pub(crate) fn new(gateway: Gateway, channel: String, chaincode: String) -> Self {
-        Self { gateway, channel, chaincode }
+        Self { gateway, channel, chaincode, name: None }
+    }
+
+    /// One of several contracts in the chaincode: its functions are called as `name:function`.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()).filter(|name| !name.is_empty()), ..self }
+    }
+
+    /// The contract's name within the chaincode; none for the default contract.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The channel's id.
@@ -110,12 +123,21 @@ impl Contract {
 
     /// Starts a proposal to call a function of the chaincode.
     pub fn proposal(&self, function: impl Into<String>) -> ProposalBuilder {
-        ProposalBuilder::new(self.gateway.session().clone(), &self.channel, &self.chaincode, function.into())
+        let function = match &self.name {
+            Some(name) => format!("{name}:{}", function.into()),
+            None => function.into(),
+        };
+        ProposalBuilder::new(self.gateway.session().clone(), &self.channel, &self.chaincode, function)
     }
 
     /// Streams the chaincode's events of VALID transactions.
     pub async fn events(&self, from: EventsFrom) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
-        ChaincodeEventStream::open(self.gateway.session(), &self.channel, &self.chaincode, from).await
+        self.events_request(from).events().await
+    }
+
+    /// A request for the chaincode's events, to be signed here or elsewhere.
+    pub fn events_request(&self, from: EventsFrom) -> EventsRequest {
+        EventsRequest::new(self.gateway.session().clone(), &self.channel, &self.chaincode, from)
     }
 
     /// Endorses, submits and waits for the block.

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tonic::transport::Channel;
+
 use crate::session::Session;
-use crate::submitted::{self, CommitStatus, CommitStatusError};
 use crate::{
-    BlockRange, BlockStream, ConnectError, Contract, Credentials, Deadlines, DeliverError, Endorser,
-    Endpoint, FilteredBlockStream,
+    BlockRange, BlockRequest, BlockStream, CommitStatus, CommitStatusError, ConnectError, Contract,
+    Credentials, Deadlines, DeliverError, Endorser, Endpoint, FilteredBlockStream, PrivateDataBlockStream,
+    Submitted,
 };
 
 /// The gateway of one peer, used by one identity.
@@ -37,6 +39,34 @@ impl Gateway {
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect_lazy(deadlines.connect)?;
         Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
+    }
+
+    /// Makes a gateway of a connection that the caller made, with whatever transport it has.
+    ///
+    /// Peers that ask for a client certificate bind block streams to it: say which one it is with
+    /// [`Self::with_client_certificate_hash`].
+    pub fn on_channel(channel: Channel, credentials: Credentials, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(Session::on_channel(channel, Vec::new(), credentials, deadlines)) }
+    }
+
+    /// The same connection, whose client certificate has this SHA-256 digest (of its DER).
+    #[must_use]
+    pub fn with_client_certificate_hash(&self, digest: [u8; 32]) -> Self {
+        Self { session: Arc::new(self.session.with_client_certificate_hash(digest.to_vec())) }
+    }
+
+    /// The same connection, which takes messages of peers up to another size than 100 MiB, Fabric's own limit.
+    ///
+    /// A larger one ends its call or stream with [`crate::FailureCause::MessageTooLarge`].
+    #[must_use]
+    pub fn with_received_bytes_max(&self, bytes: usize) -> Self {
+        Self { session: Arc::new(self.session.with_received_bytes_max(bytes)) }
+    }
+
+    /// The same connection with other deadlines.
+    #[must_use]
+    pub fn with_deadlines(&self, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(self.session.with_deadlines(deadlines)) }
     }
 
     /// The same connection, used by another identity.
@@ -69,16 +99,7 @@ impl Gateway {
         channel: &str,
         transaction_id: &str,
     ) -> Result<CommitStatus, CommitStatusError> {
-        let limit = self.session.deadlines.commit_status;
-        let msp_id = self.session.msp_id();
-        let span = tracing::info_span!(
-            "transaction",
-            tx_id = transaction_id,
-            channel,
-            msp_id,
-            outcome = tracing::field::Empty
-        );
-        submitted::commit_status(&self.session, channel, transaction_id, limit, &span).await
+        Submitted::of(self, channel, transaction_id).commit_status().await
     }
 
     /// Streams whole blocks of a channel.
@@ -87,7 +108,7 @@ impl Gateway {
         channel: &str,
         range: impl Into<BlockRange>,
     ) -> Result<BlockStream, DeliverError> {
-        BlockStream::open(&self.session, channel, range.into()).await
+        self.block_request(channel, range).blocks().await
     }
 
     /// Streams a channel's blocks reduced to transaction ids, verdicts and events without payload.
@@ -96,7 +117,22 @@ impl Gateway {
         channel: &str,
         range: impl Into<BlockRange>,
     ) -> Result<FilteredBlockStream, DeliverError> {
-        FilteredBlockStream::open(&self.session, channel, range.into()).await
+        self.block_request(channel, range).filtered_blocks().await
+    }
+
+    /// Streams whole blocks of a channel with the private data that the peer holds for them and this identity's
+    /// organisation may see.
+    pub async fn blocks_with_private_data(
+        &self,
+        channel: &str,
+        range: impl Into<BlockRange>,
+    ) -> Result<PrivateDataBlockStream, DeliverError> {
+        self.block_request(channel, range).blocks_with_private_data().await
+    }
+
+    /// A request for blocks of a channel, to be signed here or elsewhere.
+    pub fn block_request(&self, channel: &str, range: impl Into<BlockRange>) -> BlockRequest {
+        BlockRequest::new(Arc::clone(&self.session), channel, range.into())
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {

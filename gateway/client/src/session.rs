@@ -18,16 +18,18 @@ use tonic::transport::Channel;
 use crate::deadlines::{bounded, request};
 use crate::{CallFailure, ConnectError, Credentials, Deadlines, Endpoint, SignError};
 
-/// The longest message taken from a peer: blocks and results up to Fabric's own limit of 100 MiB.
+/// The longest message taken from a peer unless another limit is set: blocks and results up to Fabric's own limit of 100 MiB.
 const RECEIVED_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// A connection to a peer, used by one identity.
+#[derive(Clone)]
 pub(crate) struct Session {
     channel: Channel,
     pub(crate) credentials: Credentials,
     pub(crate) creator: Vec<u8>,
     pub(crate) client_certificate_hash: Vec<u8>,
     pub(crate) deadlines: Deadlines,
+    received_bytes_max: usize,
 }
 
 impl Session {
@@ -37,24 +39,38 @@ impl Session {
         credentials: Credentials,
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
-        Ok(Self {
-            channel,
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: endpoint.client_certificate_hash()?,
-            deadlines,
-        })
+        Ok(Self::on_channel(channel, endpoint.client_certificate_hash()?, credentials, deadlines))
+    }
+
+    pub(crate) fn on_channel(
+        channel: Channel,
+        client_certificate_hash: Vec<u8>,
+        credentials: Credentials,
+        deadlines: Deadlines,
+    ) -> Self {
+        let creator = credentials.identity().creator();
+        let received_bytes_max = RECEIVED_BYTES_MAX;
+        Self { channel, credentials, creator, client_certificate_hash, deadlines, received_bytes_max }
+    }
+
+    /// The same connection with other deadlines.
+    pub(crate) fn with_deadlines(&self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self.clone() }
+    }
+
+    /// The same connection, which takes messages up to another size.
+    pub(crate) fn with_received_bytes_max(&self, received_bytes_max: usize) -> Self {
+        Self { received_bytes_max, ..self.clone() }
+    }
+
+    /// The same connection, of which it is known which client certificate it shows.
+    pub(crate) fn with_client_certificate_hash(&self, client_certificate_hash: Vec<u8>) -> Self {
+        Self { client_certificate_hash, ..self.clone() }
     }
 
     /// The same connection, used by another identity.
     pub(crate) fn with_credentials(&self, credentials: Credentials) -> Self {
-        Self {
-            channel: self.channel.clone(),
-            creator: credentials.identity().creator(),
-            credentials,
-            client_certificate_hash: self.client_certificate_hash.clone(),
-            deadlines: self.deadlines,
-        }
+        Self { creator: credentials.identity().creator(), credentials, ..self.clone() }
     }
 
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
@@ -104,17 +120,17 @@ impl Session {
     ) -> Result<ProposalResponse, CallFailure> {
         let limit = self.deadlines.endorse;
         let mut client =
-            EndorserClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX);
+            EndorserClient::new(self.channel.clone()).max_decoding_message_size(self.received_bytes_max);
         Ok(bounded(limit, client.process_proposal(request(proposal, limit))).await?.into_inner())
     }
 
     /// The peer's gateway, for streams.
     pub(crate) fn gateway(&self) -> GatewayClient<Channel> {
-        GatewayClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+        GatewayClient::new(self.channel.clone()).max_decoding_message_size(self.received_bytes_max)
     }
 
     /// The peer's block streams.
     pub(crate) fn deliver(&self) -> DeliverClient<Channel> {
-        DeliverClient::new(self.channel.clone()).max_decoding_message_size(RECEIVED_BYTES_MAX)
+        DeliverClient::new(self.channel.clone()).max_decoding_message_size(self.received_bytes_max)
     }
 }

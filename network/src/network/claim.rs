@@ -217,6 +217,7 @@ mod tests {
             node_ou: Default::default(),
             common_name: None,
             attributes: Default::default(),
+            key: Default::default(),
         };
         changed.add_user("north", user).unwrap();
         changed.set_chaincode(Chaincode::new("basic", "basic_1.0")).unwrap();
