@@ -141,6 +141,10 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// How many calls a peer's gateway runs at a time, by the peer's host name (`{ peer0 = 100 }`); the next one is
+    /// refused. Fabric's own limit, 500, for peers that are not named. It is `peer.limits.concurrency.gatewayService`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gateway_concurrency: BTreeMap<String, u32>,
     /// Identities to issue; at least one of them an admin.
     pub users: Vec<User>,
 }

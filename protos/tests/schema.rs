@@ -254,6 +254,7 @@ fn schema() -> BTreeMap<String, Reencode> {
         protos::ChaincodeInfo,
         protos::ChannelQueryResponse,
         protos::ChannelInfo,
+        protos::JoinBySnapshotStatus,
         protos::AnchorPeers,
         protos::AnchorPeer,
         protos::AcLs,

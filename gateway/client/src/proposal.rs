@@ -277,7 +277,19 @@ impl Proposal {
 
 /// The span of a transaction from its proposal on.
 pub(crate) fn span(tx_id: &str, channel: &str, chaincode: &str, call: &str, msp_id: &str) -> Span {
-    tracing::info_span!("transaction", tx_id, channel, chaincode, call, msp_id, outcome = field::Empty)
+    tracing::info_span!(
+        "transaction",
+        tx_id,
+        channel,
+        chaincode,
+        call,
+        msp_id,
+        evaluate_us = field::Empty,
+        endorse_us = field::Empty,
+        submit_us = field::Empty,
+        commit_status_us = field::Empty,
+        outcome = field::Empty,
+    )
 }
 
 /// Shows the id alone: arguments and transient values stay out of logs.

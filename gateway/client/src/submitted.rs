@@ -87,7 +87,7 @@ impl Submitted {
         )
     }
 
-    fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
+    pub(crate) fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
         let creator = session.creator.clone();
         let request = CommitStatusRequest {
             transaction_id: tx_id.clone(),
@@ -161,12 +161,11 @@ impl Submitted {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
 
-    pub(crate) async fn commit_status_of_lost_submit(&self) -> Result<CommitStatus, CommitStatusError> {
-        self.commit_status_within(self.session.deadlines.lost_submit).await
-    }
-
     /// Asks for a verdict within the given time and records it.
-    async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
+    pub(crate) async fn commit_status_within(
+        &self,
+        limit: Duration,
+    ) -> Result<CommitStatus, CommitStatusError> {
         let result = self.first_verdict(limit).instrument(self.span.clone()).await;
         self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result
@@ -229,7 +228,14 @@ impl CommitStatusError {
 
 /// The span of a transaction of which the id alone is known.
 fn span(tx_id: &str, channel: &str, msp_id: &str) -> Span {
-    tracing::info_span!("transaction", tx_id, channel, msp_id, outcome = field::Empty)
+    tracing::info_span!(
+        "transaction",
+        tx_id,
+        channel,
+        msp_id,
+        commit_status_us = field::Empty,
+        outcome = field::Empty
+    )
 }
 
 /// Asks again while the peer is down or busy: asking changes nothing, and the outcome is worth the wait.

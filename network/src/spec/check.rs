@@ -134,6 +134,13 @@ impl Organization {
         domain(&at("domain"), &self.domain)?;
         within(&at("peers"), self.peers.len(), 1..=NODES_MAX, "name 1 to 16 peers")?;
         hosts(&at("peers"), &self.peers)?;
+        for (peer, limit) in &self.gateway_concurrency {
+            let at = at(&format!("gateway_concurrency.{peer}"));
+            if !self.peers.contains(peer) {
+                return Err(SpecError::field(at, limit, "name one of the organisation's peers"));
+            }
+            within(&at, *limit, 1..=1_000_000, "allow 1 to 1000000 calls at a time")?;
+        }
         let mut names = BTreeSet::new();
         for (number, user) in self.users.iter().enumerate() {
             let at = |field: &str| format!("organizations[{index}].users[{number}].{field}");
@@ -436,6 +443,16 @@ mod tests {
             (r#""south.example.com""#, r#""orderer.example.com""#, "organizations[1].domain"),
             (r#""north.example.com""#, r#""../../etc""#, "organizations[0].domain"),
             (r#"["peer0"]"#, r#"["Peer 0"]"#, "organizations[0].peers[0]"),
+            (
+                r#"peers = ["peer0"]"#,
+                "peers = [\"peer0\"]\ngateway_concurrency = { peer1 = 9 }",
+                "organizations[0].gateway_concurrency.peer1",
+            ),
+            (
+                r#"peers = ["peer0"]"#,
+                "peers = [\"peer0\"]\ngateway_concurrency = { peer0 = 0 }",
+                "organizations[0].gateway_concurrency.peer0",
+            ),
             (r#"name = "User1""#, r#"name = "../User1""#, "organizations[0].users[1].name"),
             (r#"name = "User1""#, r#"name = "Admin""#, "organizations[0].users[1].name"),
             (r#"node_ou = "admin""#, r#"node_ou = "peer""#, "organizations[0].users[0].node_ou"),

@@ -24,6 +24,31 @@ async fn called(tx: &Transaction) -> Result<Response, LedgerError> {
             Response::ok(value.as_slice())
         }
         (Some("Get"), [key]) => Response::ok(tx.state(&text(key)).await?.unwrap_or_default()),
+        // Reads a key and writes it: two of these at a time are in each other's way.
+        (Some("Append"), [key, value]) => {
+            let mut text_so_far = tx.state(&text(key)).await?.unwrap_or_default();
+            text_so_far.extend_from_slice(value);
+            tx.put(text(key), text_so_far)?;
+            Response::ok("")
+        }
+        (Some("AppendPrivate"), [collection, key]) => {
+            let collection = tx.collection(text(collection))?;
+            let mut so_far = collection.state(&text(key)).await?.unwrap_or_default();
+            so_far.extend_from_slice(tx.transient("value").unwrap_or_default());
+            collection.put(text(key), so_far)?;
+            Response::ok("")
+        }
+        // Writes how many keys a range has.
+        (Some("Count"), [start, end, key]) => {
+            let found = tx.range(&text(start), &text(end)).await?.collect().await?;
+            tx.put(text(key), found.len().to_string())?;
+            Response::ok("")
+        }
+        // Different at each organisation.
+        (Some("Origin"), [key]) => {
+            tx.put(text(key), std::env::var("NOTES_ORIGIN").unwrap_or_default())?;
+            Response::ok("")
+        }
         // From then on, this organisation's peers alone endorse writes to the key.
         (Some("Entrust"), [key, value, msp_id]) => {
             tx.put(text(key), value.as_slice())?;

@@ -15,10 +15,14 @@ mod calls;
 mod chaincode;
 mod errors;
 mod events;
+mod explaining;
 #[cfg(feature = "pkcs11")]
 mod hardware;
 mod identities;
 mod offline;
+mod outcomes;
+mod reaching;
+mod system_chaincodes;
 mod world;
 
 use std::path::PathBuf;
@@ -75,6 +79,27 @@ fn main() -> ExitCode {
                 errors::an_unknown_chaincode_is_told,
                 errors::a_message_over_the_limit_is_told,
                 errors::a_failure_names_stage_status_transaction_and_peers,
+                explaining::a_valid_transaction_is_described,
+                explaining::a_conflict_names_the_key_and_the_winner,
+                explaining::a_private_conflict_shows_neither_key_nor_value,
+                explaining::a_phantom_names_the_range_and_what_appeared,
+                explaining::a_policy_failure_names_who_is_missing,
+                explaining::a_keys_own_policy_is_told_by_its_key,
+                explaining::a_second_copy_is_told_with_the_first,
+                explaining::an_unknown_id_is_in_no_block,
+                explaining::who_may_not_read_blocks_is_told,
+                explaining::endorsers_that_differ_are_compared,
+                system_chaincodes::a_ledger_is_read,
+                system_chaincodes::channels_are_read,
+                system_chaincodes::chaincodes_are_read,
+                reaching::what_was_written_is_read_at_another_peer,
+                reaching::a_narrow_peer_serves_many_callers,
+                outcomes::commits_are_followed_with_two_signatures_each,
+                outcomes::conflicts_are_tried_again_until_each_has_its_effect_once,
+                outcomes::a_kept_transaction_is_settled_once_however_often_it_is_sent,
+                outcomes::events_come_exactly_once_though_their_peer_is_killed,
+                outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
+                reaching::a_stopped_and_a_killed_peer_are_gone_round,
                 errors::an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again,
             ];
             #[cfg(feature = "pkcs11")]

@@ -29,6 +29,10 @@ const CHAINCODE: &str = r#"
     endorsement = "'NorthMSP.peer'"
 "#;
 
+/// North has a second peer, whose gateway runs few calls at a time.
+const PEERS_OF_NORTH: &str = r#"peers = ["peer0", "peer1"]
+gateway_concurrency = { peer1 = 10 }"#;
+
 /// The chaincode's name.
 pub(crate) const NOTES: &str = "notes";
 
@@ -47,31 +51,39 @@ impl World for Notes {
             Some(release) => DEFAULT.replacen("3.1.1", &release, 1),
             None => DEFAULT.to_owned(),
         };
+        let document = document.replacen(r#"peers = ["peer0"]"#, PEERS_OF_NORTH, 1);
         let spec = Consortium::parse(&format!("{document}\n{CHAINCODE}")).unwrap();
         programs(&spec).await;
-        let itself = std::env::current_exe().unwrap();
-        let options = Options {
-            binaries: Search::from_environment(spec.fabric, default_cache_dir().unwrap()),
-            builder: BuilderProgram { program: itself.clone(), args: vec!["builder".to_owned()] },
-            chaincode: Some(ChaincodeProgram {
-                program: itself,
-                args: vec!["chaincode".into()],
-                env: BTreeMap::new(),
-            }),
-            chaincode_of: BTreeMap::new(),
-        };
-        let network = Network::new(&stage.folder().join("network"), spec).unwrap();
-        let world = Self { network, options, folder: stage.folder().to_owned() };
-        world.up().await;
-        world
+        Self::standing(&stage.folder().join("network"), spec, stage.folder()).await
     }
 }
 
 impl Notes {
-    /// Makes everything run that should.
+    /// A network of its own, whose programs are there.
+    pub(crate) async fn standing(at: &Path, spec: Consortium, folder: &Path) -> Self {
+        let itself = std::env::current_exe().unwrap();
+        // South's service says of itself that it is another, so that results can be made to differ.
+        let service = |origin: &str| ChaincodeProgram {
+            program: itself.clone(),
+            args: vec!["chaincode".into()],
+            env: BTreeMap::from([("NOTES_ORIGIN".to_owned(), origin.into())]),
+        };
+        let options = Options {
+            binaries: Search::from_environment(spec.fabric, default_cache_dir().unwrap()),
+            builder: BuilderProgram { program: itself.clone(), args: vec!["builder".to_owned()] },
+            chaincode: Some(service("north")),
+            chaincode_of: BTreeMap::from([("south".to_owned(), service("south, not north"))]),
+        };
+        let network = Network::new(at, spec).unwrap();
+        let notes = Self { network, options, folder: folder.to_owned() };
+        notes.up().await;
+        notes
+    }
+
+    /// Makes everything run that does not.
     pub(crate) async fn up(&self) {
-        let say = |event: &Event<'_>| eprintln!("{event:?}");
-        if let Err(error) = self.network.up(&self.options, &say).await {
+        if let Err(error) = self.network.up(&self.options, &|event: &Event<'_>| eprintln!("{event:?}")).await
+        {
             panic!("{}", told(&error));
         }
     }
