@@ -1,8 +1,9 @@
 # One line a target: everything else is in the programs themselves.
 CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
+FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test lint deny
+.PHONY: build demo down status test lint deny fuzz
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -11,3 +12,4 @@ status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources
+fuzz: ; @for target in $$($(CARGO) +nightly fuzz list); do mkdir -p fuzz/corpus/$$target && $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; done

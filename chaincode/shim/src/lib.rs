@@ -46,8 +46,8 @@
 //! | [`SignaturePolicy`], [`Role`] | endorsement policies of single keys |
 //! | [`ClientIdentity`] | MSP id and certificate of the caller |
 //! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping, gRPC health |
-//! | [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
-//! | [`dial`], [`DialConfig`] | chaincode that dials its peer: launched by it, or in development mode |
+//! | [`TlsFiles`], [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
+//! | [`dial`], [`DialConfig`], [`Dialled`] | chaincode that dials its peer: launched by it, or in development mode |
 //!
 //! # What to rely on
 //! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
@@ -71,6 +71,9 @@ mod call;
 mod collection;
 mod config;
 mod dial;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod key;
 mod ledger;
@@ -78,6 +81,7 @@ mod metadata;
 mod metrics;
 mod policy;
 mod proposal;
+mod reload;
 mod response;
 mod router;
 mod scan;
@@ -89,8 +93,8 @@ mod transaction;
 mod writes;
 
 pub use collection::Collection;
-pub use config::{Config, ConfigError, Limits, Tls, env, peer_msp_id};
-pub use dial::{DialConfig, DialError, DialTls, dial};
+pub use config::{Config, ConfigError, Limits, Tls, TlsFiles, env, peer_msp_id};
+pub use dial::{DialConfig, DialError, DialTls, Dialled, dial};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};
 pub use ledger::LedgerError;

@@ -52,15 +52,26 @@ func (everyOperation) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 		line, err := run(stub, operation)
 		if err != nil {
 			log.Printf("%s: %v", operation.Op, err)
-			return shim.Error("FAILED " + operation.Op)
+			return shim.Error(failed(operation.Op, err))
 		}
 		lines = append(lines, line)
 	}
 	return shim.Success([]byte(strings.Join(lines, "\n")))
 }
 
+// failed says in the peer's words why it refused, and no more than that it failed otherwise.
+func failed(op string, err error) string {
+	if words := err.Error(); strings.Contains(words, " failed: transaction ID: ") {
+		return "FAILED " + op + ": " + words
+	}
+	return "FAILED " + op
+}
+
 func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 	private := o.Collection != ""
+	some := func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+		return entries(iterator, err, o.Size)
+	}
 	switch o.Op {
 	case "put":
 		if private {
@@ -114,29 +125,29 @@ func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 		return hexOf(stub.GetStateValidationParameter(o.Key))
 	case "range":
 		if private {
-			return entries(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
+			return some(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
 		}
-		return entries(stub.GetStateByRange(o.Key, o.Value))
+		return some(stub.GetStateByRange(o.Key, o.Value))
 	case "range_page":
 		return page(stub.GetStateByRangeWithPagination("", "", o.Size, o.Value))
 	case "partial":
 		if private {
-			return entries(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
+			return some(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
 		}
-		return entries(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
+		return some(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
 	case "partial_page":
 		return page(stub.GetStateByPartialCompositeKeyWithPagination(o.Key, o.Keys, o.Size, o.Value))
 	case "composite_page":
 		return page(stub.GetAllStatesCompositeKeyWithPagination(o.Size, o.Value))
 	case "query":
 		if private {
-			return entries(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
+			return some(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
 		}
-		return entries(stub.GetQueryResult(o.Value))
+		return some(stub.GetQueryResult(o.Value))
 	case "query_page":
 		return page(stub.GetQueryResultWithPagination(o.Key, o.Size, o.Value))
 	case "history":
-		return history(stub, o.Key)
+		return history(stub, o.Key, o.Size)
 	case "composite":
 		key, err := stub.CreateCompositeKey(o.Key, o.Keys)
 		if err != nil {
@@ -227,13 +238,15 @@ func hexesOf(values [][]byte, err error) (string, error) {
 	return strings.Join(text, ","), err
 }
 
-func entries(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+// entries reads the first entries, as many as asked for, all of them if none are. The peer has closed a
+// scan that was read to its end, so only one that was left before is closed.
+func entries(iterator shim.StateQueryIteratorInterface, err error, size int32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		entry, err := iterator.Next()
 		if err != nil {
 			return "", err
@@ -244,21 +257,29 @@ func entries(iterator shim.StateQueryIteratorInterface, err error) (string, erro
 }
 
 func page(iterator shim.StateQueryIteratorInterface, metadata *peer.QueryResponseMetadata, err error) (string, error) {
-	text, err := entries(iterator, err)
+	text, err := entries(iterator, err, 0)
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s next %x", text, metadata.Bookmark), nil
 }
 
-func history(stub shim.ChaincodeStubInterface, key string) (string, error) {
+func leave(iterator shim.CommonIteratorInterface) {
+	if iterator.HasNext() {
+		if err := iterator.Close(); err != nil {
+			log.Printf("close: %v", err)
+		}
+	}
+}
+
+func history(stub shim.ChaincodeStubInterface, key string, size int32) (string, error) {
 	iterator, err := stub.GetHistoryForKey(key)
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		version, err := iterator.Next()
 		if err != nil {
 			return "", err

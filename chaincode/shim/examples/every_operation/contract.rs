@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::num::NonZeroU16;
 
 use hlf_chaincode::{
-    Contract, Entry, EntryPage, Failure, Page, Response, Scan, SignaturePolicy, Transaction, composite_key,
-    split_composite_key,
+    Contract, Entry, EntryPage, Failure, LedgerError, Page, Response, Scan, ScanItem, SignaturePolicy,
+    Transaction, composite_key, split_composite_key,
 };
 use serde::Deserialize;
 
@@ -58,9 +58,17 @@ async fn run_all(tx: &Transaction) -> Result<Vec<String>, String> {
         } else {
             Box::pin(private(tx, &operation)).await
         };
-        lines.push(done.map_err(|_| format!("FAILED {}", operation.op))?);
+        lines.push(done.map_err(|failure| failed(&operation.op, &failure))?);
     }
     Ok(lines)
+}
+
+/// Says in the peer's words why it refused, and no more than that it failed otherwise.
+fn failed(op: &str, failure: &Failure) -> String {
+    match std::error::Error::source(failure).and_then(|source| source.downcast_ref()) {
+        Some(LedgerError::Refused { reason, .. }) => format!("FAILED {op}: {reason}"),
+        _ => format!("FAILED {op}"),
+    }
 }
 
 async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
@@ -73,14 +81,14 @@ async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "set_policy" => done(tx.set_validation_parameter(key, &all_of(&o.keys))?),
         "clear_policy" => done(tx.clear_validation_parameter(key)?),
         "policy" => hex(&tx.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(tx.range(key, &o.value).await?).await?,
+        "range" => entries(tx.range(key, &o.value).await?, o.size).await?,
         "range_page" => next(tx.range_page("", "", &page(o)?).await?),
-        "partial" => entries(tx.partial_composite(key, &o.keys).await?).await?,
+        "partial" => entries(tx.partial_composite(key, &o.keys).await?, o.size).await?,
         "partial_page" => next(tx.partial_composite_page(key, &o.keys, &page(o)?).await?),
         "composite_page" => next(tx.all_composite_page(&page(o)?).await?),
-        "query" => entries(tx.query(&o.value).await?).await?,
+        "query" => entries(tx.query(&o.value).await?, o.size).await?,
         "query_page" => next(tx.query_page(key, &page(o)?).await?),
-        "history" => history(tx, key).await?,
+        "history" => history(tx, key, o.size).await?,
         "composite" => {
             let joined = composite_key(key, &o.keys)?;
             let (object_type, attributes) = split_composite_key(&joined)?;
@@ -112,9 +120,9 @@ async fn private(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "set_policy" => done(collection.set_validation_parameter(key, &all_of(&o.keys))?),
         "clear_policy" => done(collection.clear_validation_parameter(key)?),
         "policy" => hex(&collection.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(collection.range(key, &o.value).await?).await?,
-        "partial" => entries(collection.partial_composite(key, &o.keys).await?).await?,
-        "query" => entries(collection.query(&o.value).await?).await?,
+        "range" => entries(collection.range(key, &o.value).await?, o.size).await?,
+        "partial" => entries(collection.partial_composite(key, &o.keys).await?, o.size).await?,
+        "query" => entries(collection.query(&o.value).await?, o.size).await?,
         _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
     })
 }
@@ -146,16 +154,24 @@ fn facts(tx: &Transaction) -> Result<String, Failure> {
     ))
 }
 
-async fn entries(mut scan: Scan<'_, Entry>) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    while let Some(entry) = scan.next().await? {
-        text.push(pair(&entry));
-    }
-    Ok(text.join(","))
+/// The first entries of a scan, as many as asked for; all of them if none are.
+async fn entries(scan: Scan<'_, Entry>, size: u16) -> Result<String, Failure> {
+    Ok(first(scan, size).await?.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
-async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
-    let versions = tx.history(key).await?.collect().await?;
+/// A scan that is left in the middle closes itself.
+async fn first<T: ScanItem>(mut scan: Scan<'_, T>, size: u16) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    while (size == 0 || items.len() < usize::from(size))
+        && let Some(item) = scan.next().await?
+    {
+        items.push(item);
+    }
+    Ok(items)
+}
+
+async fn history(tx: &Transaction, key: &str, size: u16) -> Result<String, Failure> {
+    let versions = first(tx.history(key).await?, size).await?;
     let versions = versions.into_iter().map(|version| {
         let at = version.timestamp_unix_ms.unwrap_or_default();
         let deleted = version.value.is_none();

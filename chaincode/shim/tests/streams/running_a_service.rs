@@ -134,7 +134,14 @@ async fn prometheus_reads_functions_outcomes_round_trips_and_durations() {
 }
 
 fn dialling(peer_address: String, tls: Option<DialTls>) -> DialConfig {
-    DialConfig { package_id: "shop:1".into(), peer_address, tls, limits: Limits::default(), strict: true }
+    DialConfig {
+        package_id: "shop:1".into(),
+        peer_address,
+        tls,
+        metrics_address: None,
+        limits: Limits::default(),
+        strict: true,
+    }
 }
 
 async fn dials(builder: TestPeerBuilder) {
