@@ -236,6 +236,9 @@ impl Connection {
                     Some(Fault::Silence) => return Step::Nothing,
                     Some(Fault::DropStream) => return Step::End,
                     Some(Fault::Refuse(words)) => Err(words.clone()),
+                    Some(Fault::RefuseOnly { request, words }) if request == kind.as_str_name() => {
+                        Err(words.clone())
+                    }
                     fault => running
                         .simulation
                         .answer(kind, &message.payload)

@@ -14,6 +14,13 @@ pub enum Fault {
     Silence,
     /// It answers each with an ERROR of these words.
     Refuse(String),
+    /// It answers requests of one kind with an ERROR.
+    RefuseOnly {
+        /// The kind's name in Fabric's `chaincode_shim.proto`.
+        request: String,
+        /// The words of the ERROR.
+        words: String,
+    },
     /// It answers a multi-get with no values, as real peers do when their state database fails.
     ShortMultiGet,
     /// It leaves out that many of the last values of a multi-get.
