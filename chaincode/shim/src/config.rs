@@ -106,6 +106,14 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file is not the JSON it should be.
+    #[error("`{}` is not what a peer writes for an external builder", path.display())]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A file lacks the PEM block it should have.
     #[error("`{key}` names `{}`, which has no PEM block `{block}`: name a PEM file that has one", path.display())]
     NotPem {

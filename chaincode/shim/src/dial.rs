@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hlf_protos::protos::chaincode_support_client::ChaincodeSupportClient;
+use serde::Deserialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -38,6 +39,8 @@ pub struct DialConfig {
     pub peer_address: String,
     /// The connection's keys and certificates, `None` without TLS.
     pub tls: Option<DialTls>,
+    /// The MSP id of the peer's own organisation, if it is known: see [`peer_msp_id`](crate::peer_msp_id).
+    pub peer_msp_id: Option<String>,
     /// Where to serve `GET /metrics` and `GET /healthz`, `host:port`; `None` for no such endpoint.
     pub metrics_address: Option<String>,
     /// Bounds on what is taken in and waited for.
@@ -150,8 +153,67 @@ impl DialConfig {
         if let Some(address) = &metrics_address {
             check_address(env::CHAINCODE_METRICS_ADDRESS, address)?;
         }
-        Ok(Self { package_id, peer_address, tls, metrics_address, limits: Limits::default(), strict: false })
+        Ok(Self {
+            package_id,
+            peer_address,
+            tls,
+            peer_msp_id: optional(env::CORE_PEER_LOCALMSPID),
+            metrics_address,
+            limits: Limits::default(),
+            strict: false,
+        })
     }
+
+    /// Reads `chaincode.json` from the folder that a peer passes to an external builder's `run` as its
+    /// second argument: so `run` may be nothing but this program.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`] or [`ConfigError::NotJson`].
+    pub fn from_run_metadata(folder: &Path) -> Result<Self, ConfigError> {
+        let path = folder.join(RUN_METADATA);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(ConfigError::Unreadable { key: RUN_METADATA, path, source }),
+        };
+        Self::from_run_metadata_json(&bytes).map_err(|source| ConfigError::NotJson { path, source })
+    }
+
+    pub(crate) fn from_run_metadata_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let RunMetadata { chaincode_id, peer_address, client_cert, client_key, root_cert, mspid } =
+            serde_json::from_slice(json)?;
+        let tls = (!root_cert.is_empty()).then(|| DialTls {
+            root_pem: root_cert.into_bytes(),
+            certificate_pem: client_cert.into_bytes(),
+            key_pem: client_key.into_bytes(),
+        });
+        Ok(Self {
+            package_id: chaincode_id,
+            peer_address,
+            tls,
+            peer_msp_id: Some(mspid).filter(|msp_id| !msp_id.is_empty()),
+            metrics_address: None,
+            limits: Limits::default(),
+            strict: false,
+        })
+    }
+}
+
+/// The file in which a peer tells an external builder's `run` how to reach it.
+const RUN_METADATA: &str = "chaincode.json";
+
+/// Its content; certificates and key are PEM, and empty without TLS.
+#[derive(Deserialize)]
+struct RunMetadata {
+    chaincode_id: String,
+    peer_address: String,
+    #[serde(default)]
+    client_cert: String,
+    #[serde(default)]
+    client_key: String,
+    #[serde(default)]
+    root_cert: String,
+    #[serde(default)]
+    mspid: String,
 }
 
 /// `-peer.address=A`, `--peer.address A` and their like.
@@ -227,7 +289,7 @@ impl<C: Contract> Dialled<C> {
     /// # Errors
     /// [`DialError::Bind`], [`DialError::Connect`].
     pub async fn connect(config: DialConfig, contract: C, metrics: Metrics) -> Result<Self, DialError> {
-        let DialConfig { package_id, peer_address, tls, metrics_address, limits, strict } = config;
+        let DialConfig { package_id, peer_address, tls, metrics_address, limits, strict, .. } = config;
         let metrics_listener = match metrics_address {
             Some(address) => {
                 let bound = listen(&address).await;
@@ -379,8 +441,36 @@ mod tests {
             (b"root".to_vec(), b"cert".to_vec(), b"key".to_vec())
         );
         assert_eq!(read("", &[]).unwrap().peer_address, "peer:7052");
+        assert_eq!(read("", &[]).unwrap().peer_msp_id.as_deref(), None);
         for (missing, _) in &all {
             assert!(matches!(read(missing, &[]), Err(ConfigError::Missing { .. })), "{missing}");
         }
+    }
+
+    #[test]
+    fn what_a_peer_tells_an_external_builders_run_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join("chaincode.json"), text).unwrap();
+            DialConfig::from_run_metadata(folder.path())
+        };
+        let secured = r#"{"chaincode_id":"shop:1","peer_address":"peer:7052","client_cert":"cert","client_key":"key",
+            "root_cert":"root","mspid":"NorthMSP"}"#;
+        let config = read(secured).unwrap();
+        assert_eq!((config.package_id.as_str(), config.peer_address.as_str()), ("shop:1", "peer:7052"));
+        assert_eq!(config.peer_msp_id.as_deref(), Some("NorthMSP"));
+        let tls = config.tls.unwrap();
+        assert_eq!(
+            (tls.root_pem, tls.certificate_pem, tls.key_pem),
+            (b"root".to_vec(), b"cert".to_vec(), b"key".to_vec())
+        );
+        let plain = r#"{"chaincode_id":"shop:1","peer_address":"peer:7052","client_cert":"","client_key":"","root_cert":"","mspid":""}"#;
+        let config = read(plain).unwrap();
+        assert!(config.tls.is_none() && config.peer_msp_id.is_none());
+        assert!(matches!(read("{}"), Err(ConfigError::NotJson { .. })));
+        assert!(matches!(
+            DialConfig::from_run_metadata(Path::new("/absent")),
+            Err(ConfigError::Unreadable { .. })
+        ));
     }
 }

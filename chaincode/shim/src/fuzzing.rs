@@ -146,7 +146,7 @@ pub fn certificates(bytes: &[u8]) {
         files: None,
     };
     let _ = Certificates::new(Some(&tls));
-    let _ = dial::pem_in_base64(bytes);
+    let _ = (dial::pem_in_base64(bytes), dial::DialConfig::from_run_metadata_json(bytes));
     // Takes up the provider of cryptography that the runtime is to have chosen.
     let _ =
         run(async { dial::endpoint("localhost:1", Some(&DialTls { root_pem, certificate_pem, key_pem })) });

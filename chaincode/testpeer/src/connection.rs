@@ -164,13 +164,13 @@ impl Connection {
             let sent = match self.take(message) {
                 Step::Nothing => Ok(()),
                 Step::End => break,
-                Step::Send(answer, delay) if delay.is_zero() => self.send(answer).await,
+                Step::Send(answer, delay) if delay.is_zero() => self.send(*answer).await,
                 Step::Send(answer, delay) => {
                     let connection = Arc::clone(&self);
                     late.spawn(async move {
                         tokio::time::sleep(delay).await;
                         // A stream that has ended is told by its reader.
-                        let _ = connection.send(answer).await;
+                        let _ = connection.send(*answer).await;
                     });
                     Ok(())
                 }

@@ -46,7 +46,7 @@ pub(crate) enum Step {
     /// There is none.
     Nothing,
     /// It is sent after this time.
-    Send(ChaincodeMessage, Duration),
+    Send(Box<ChaincodeMessage>, Duration),
     /// These are sent now, in this order.
     Release(Vec<ChaincodeMessage>),
     /// The stream ends.
@@ -70,12 +70,12 @@ impl Faults {
     /// What becomes of an answer that is ready.
     pub(crate) fn pass(&mut self, answer: ChaincodeMessage) -> Step {
         match self.fault {
-            Some(Fault::Delay(by)) => Step::Send(answer, by),
+            Some(Fault::Delay(by)) => Step::Send(Box::new(answer), by),
             Some(Fault::Reorder(count)) => {
                 self.kept.push(answer);
                 if self.kept.len() < count { Step::Nothing } else { Step::Release(self.release()) }
             }
-            _ => Step::Send(answer, Duration::ZERO),
+            _ => Step::Send(Box::new(answer), Duration::ZERO),
         }
     }
 

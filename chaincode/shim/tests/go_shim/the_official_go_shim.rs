@@ -69,6 +69,7 @@ async fn on_ours(builder: TestPeerBuilder) -> TestPeer {
         package_id: "every:1".into(),
         peer_address: listening.address().to_string(),
         tls: None,
+        peer_msp_id: None,
         metrics_address: None,
         limits: Limits::default(),
         strict: false,

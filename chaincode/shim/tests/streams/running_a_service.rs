@@ -191,6 +191,7 @@ fn dialling(peer_address: String, tls: Option<DialTls>) -> DialConfig {
         package_id: "shop:1".into(),
         peer_address,
         tls,
+        peer_msp_id: None,
         metrics_address: None,
         limits: Limits::default(),
         strict: true,
