@@ -10,8 +10,8 @@ mod session;
 mod tests;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
@@ -23,6 +23,7 @@ use hlf_protos::protos::{
 use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::config::Tls;
@@ -125,8 +126,9 @@ pub fn arguments(bytes: &[u8]) {
     let Ok(facts) = ProposalFacts::decode(Some(proposal)) else { return };
     let (_outbound, line) = line(Duration::from_secs(1));
     let tx = Transaction::start(line, facts, &input.encode_to_vec(), Offer::default(), RULES);
-    let (Ok(tx), Some(router)) = (tx, router()) else { return };
-    let response = run(async { router.invoke(&tx).await });
+    static ROUTER: OnceLock<Option<Router>> = OnceLock::new();
+    let (Ok(tx), Some(router)) = (tx, ROUTER.get_or_init(router)) else { return };
+    let response = run(router.invoke(&tx));
     let code = response.message();
     assert!(response.is_ok() || (response.payload().is_empty() && !code.is_empty()), "{response:?}");
 }
@@ -147,9 +149,7 @@ pub fn certificates(bytes: &[u8]) {
     };
     let _ = Certificates::new(Some(&tls));
     let _ = (dial::pem_in_base64(bytes), dial::DialConfig::from_run_metadata_json(bytes));
-    // Takes up the provider of cryptography that the runtime is to have chosen.
-    let _ =
-        run(async { dial::endpoint("localhost:1", Some(&DialTls { root_pem, certificate_pem, key_pem })) });
+    let _ = dial::endpoint("localhost:1", Some(&DialTls { root_pem, certificate_pem, key_pem }));
 }
 
 const RULES: Rules = Rules { strict: true, message_bytes_max: 1 << 20, scan_entries_max: 100 };
@@ -193,10 +193,13 @@ fn router() -> Option<Router> {
         .ok()
 }
 
-/// Runs a future to its end. Time goes on as it does outside.
+/// Runs a future to its end.
 fn run<F: Future>(future: F) -> F::Output {
-    #[expect(clippy::unwrap_used, reason = "without a runtime there is nothing to find")]
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    thread_local! {
+        #[expect(clippy::unwrap_used, reason = "without a runtime there is nothing to find")]
+        static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 fn line(

@@ -61,6 +61,8 @@
 //!   the second of them at once, whichever it is.
 //! - A multi-get answered with fewer values than keys is an error, since peers answer so when their
 //!   database fails. Bookmarks are checked against their range, which peers don't do.
+//! - A scan closes itself wherever it is dropped, and reads ahead as the Go shim's do: what a peer has read
+//!   is endorsed, so peers may run either.
 //! - When a stream is lost, what waits on it fails at once and its transactions are dropped. Streams
 //!   share no state, so one service may serve many peers.
 //!
