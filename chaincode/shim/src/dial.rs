@@ -1,5 +1,6 @@
 //! Chaincode that dials its peer: one that the peer launches, or one in development mode.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hlf_protos::protos::chaincode_support_client::ChaincodeSupportClient;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -390,8 +394,26 @@ pub(crate) fn endpoint(
     let Some(tls) = tls else { return Ok(endpoint) };
     let config = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&tls.root_pem))
-        .identity(Identity::from_pem(&tls.certificate_pem, &tls.key_pem));
+        .identity(Identity::from_pem(&tls.certificate_pem, relabelled(&tls.key_pem).as_ref()));
     endpoint.tls_config(config)
+}
+
+/// The same key with the label that its encoding has: peers make PKCS #8 keys for the chaincode that they
+/// launch, and label them as SEC 1.
+fn relabelled(pem: &[u8]) -> Cow<'_, [u8]> {
+    let is_pkcs8 = match PrivateKeyDer::from_pem_slice(pem) {
+        Ok(PrivateKeyDer::Sec1(key)) => {
+            let as_pkcs8 = PrivatePkcs8KeyDer::from(key.secret_sec1_der().to_vec());
+            any_supported_type(&as_pkcs8.into()).is_ok()
+        }
+        _ => false,
+    };
+    if is_pkcs8 {
+        let text = String::from_utf8_lossy(pem);
+        Cow::Owned(text.replace(" EC PRIVATE KEY-----", " PRIVATE KEY-----").into_bytes())
+    } else {
+        Cow::Borrowed(pem)
+    }
 }
 
 #[cfg(test)]
@@ -445,6 +467,21 @@ mod tests {
         for (missing, _) in &all {
             assert!(matches!(read(missing, &[]), Err(ConfigError::Missing { .. })), "{missing}");
         }
+    }
+
+    #[test]
+    fn a_key_is_taken_whichever_label_it_has() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().pem();
+        let of = |key_pem: String| {
+            let root_pem = certificate.clone().into_bytes();
+            let tls = DialTls { certificate_pem: root_pem.clone(), root_pem, key_pem: key_pem.into_bytes() };
+            endpoint("localhost:1", Some(&tls)).map(|_| ())
+        };
+        let pkcs8 = key.serialize_pem();
+        assert!(of(pkcs8.replace("PRIVATE KEY", "EC PRIVATE KEY")).is_ok(), "as peers write it");
+        assert!(of(pkcs8.replace("PRIVATE KEY", "RSA PRIVATE KEY")).is_err());
+        assert!(of(pkcs8).is_ok());
     }
 
     #[test]

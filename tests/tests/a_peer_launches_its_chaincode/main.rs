@@ -152,7 +152,7 @@ async fn test() {
     let submitted =
         until("the first transaction", DEADLINE, async || submit(&network, "Fill", &["1"]).await.ok());
     assert_eq!(submitted.await, "0", "writes wait until the contract has returned");
-    for organization in ["North", "South"] {
+    for organization in network.spec().organizations.iter().map(|organization| organization.name.as_str()) {
         let count = until("what was committed", DEADLINE, async || {
             evaluate(&network, organization, "Count").await.ok().filter(|count| count.starts_with("250 250"))
         });
@@ -253,7 +253,7 @@ async fn contract(network: &Network, organization: &str) -> hlf_gateway::Contrac
 }
 
 async fn submit(network: &Network, function: &str, arguments: &[&str]) -> Result<String, String> {
-    let contract = contract(network, "North").await;
+    let contract = contract(network, &network.spec().organizations[0].name).await;
     let proposal =
         arguments.iter().fold(contract.proposal(function), |proposal, argument| proposal.arg(*argument));
     let committed = contract.submit(proposal.build().unwrap()).await.map_err(|error| chain(&error))?;
