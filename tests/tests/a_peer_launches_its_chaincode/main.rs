@@ -1,5 +1,6 @@
-//! Chaincode that a real peer launches: its external builder's `run` is a program on this workspace's shim,
-//! which dials the peer over mutual TLS with what the peer's `chaincode.json` says.
+//! Chaincode that dials a real peer. First one that the peer launches: its external builder's `run` is a
+//! program on this workspace's shim, which dials the peer over mutual TLS with what the peer's `chaincode.json`
+//! says. Then one that dials a peer in development mode, which knows no certificates.
 //!
 //! This program is the builder and the chaincode too: it looks at its first argument.
 #![allow(
@@ -20,7 +21,10 @@ use std::time::Duration;
 use caretrail_records::failure::chain;
 use caretrail_tests::processes;
 use caretrail_tests::until::until;
-use hlf_chaincode::{Contract, DialConfig, Failure, LedgerError, Response, Transaction, dial, stop_signal};
+use hlf_chaincode::{
+    Contract, DialConfig, DialError, Dialled, Failure, LedgerError, Metrics, Response, Transaction, dial,
+    stop_signal,
+};
 use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::Event;
 use hlf_network::builder::BuilderProgram;
@@ -31,6 +35,7 @@ use hlf_network::spec::{Consortium, DEFAULT};
 const NAME: &str = "a_peer_launches_its_chaincode";
 const CHANNEL: &str = "consortium";
 const CHAINCODE: &str = "launched";
+const PACKAGE: &str = "launched.tgz";
 /// Long enough for a machine that does other things.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -181,19 +186,75 @@ async fn test() {
         chaincode_processes().is_empty().then_some(())
     })
     .await;
+    development_mode(&network, &run.0).await;
+}
+
+/// One peer alone on what it has committed, in development mode and so without TLS. It launches what is
+/// installed also then; what is not it waits for, by name and version.
+async fn development_mode(network: &Network, folder: &Path) {
+    let organization = &network.spec().organizations[0];
+    let environment = network.peer_environment(organization).unwrap();
+    let program = environment.programs.clone().expect("the folder of Fabric's programs").join("peer");
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).envs(&environment.variables).env("CORE_PEER_TLS_ENABLED", "false");
+        // By which the run's end finds it.
+        command.env(hlf_network::process::MARKER, folder);
+        command
+    };
+    let node = Path::new(&environment.variables["FABRIC_CFG_PATH"]);
+    fs::remove_dir_all(node.join("data/lifecycle/chaincodes")).unwrap();
+    let log = fs::File::create(folder.join("logs/development_mode.log")).unwrap();
+    // The environment names the admin's keys; the peer has its own.
+    let mut peer = command(&["node", "start", "--peer-chaincodedev"])
+        .env_remove("CORE_PEER_MSPCONFIGPATH")
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let core = fs::read_to_string(node.join("core.yaml")).unwrap();
+    let address = core.lines().find_map(|line| line.trim().strip_prefix("chaincodeAddress:"));
+    let address = address.expect("the peer's chaincode address").trim().trim_matches(['\'', '"']).to_owned();
+    let lookup = |key: &str| match key {
+        "CORE_CHAINCODE_ID_NAME" => Some(format!("{CHAINCODE}:1")),
+        "CORE_PEER_ADDRESS" => Some(address.clone()),
+        "CORE_PEER_TLS_ENABLED" => Some("false".to_owned()),
+        _ => None,
+    };
+    let config = DialConfig::from_lookup(lookup, []).unwrap();
+    let dialled = until("the peer to listen for chaincode", DEADLINE, async || {
+        let contract = Shelf { peer_msp_id: "in development".to_owned() };
+        Dialled::connect(config.clone(), contract, Metrics::default()).await.ok()
+    });
+    let chaincode = tokio::spawn(dialled.await.run(std::future::pending()));
+    let ask = |function: &str| {
+        let arguments = format!(r#"{{"Args":["{function}"]}}"#);
+        command(&["chaincode", "query", "-C", CHANNEL, "-n", CHAINCODE, "-c", &arguments]).output().unwrap()
+    };
+    let answer = until("the peer to ask the chaincode", DEADLINE, async || {
+        let output = tokio::task::block_in_place(|| ask("Peer"));
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    });
+    assert_eq!(answer.await.trim(), "in development");
+    let count = tokio::task::block_in_place(|| ask("Count"));
+    assert!(String::from_utf8(count.stdout).unwrap().starts_with("250 250"));
+    peer.kill().unwrap();
+    peer.wait().unwrap();
+    let ended = tokio::time::timeout(DEADLINE, chaincode).await.expect("the chaincode ends with its peer");
+    assert!(matches!(ended.unwrap(), Err(DialError::StreamLost)));
 }
 
 /// Installs, approves and commits the chaincode with Fabric's own command line.
 fn deploy(network: &Network, folder: &Path) {
-    let package = folder.join("launched.tgz");
-    write_package(folder, &package);
+    write_package(folder);
+    let package = folder.join(PACKAGE);
     let package = package.to_str().unwrap();
     let organizations = &network.spec().organizations;
     let first = &organizations[0];
-    let id = peer(network, &first.name, &["calculatepackageid", package]);
+    let id = package_id(network, folder);
     for organization in organizations {
         peer(network, &organization.name, &["install", package]);
-        let approve = ["approveformyorg", "--package-id", id.trim()];
+        let approve = ["approveformyorg", "--package-id", &id];
         peer(network, &organization.name, &[&approve[..], &definition()].concat());
     }
     let environments: Vec<_> = organizations
@@ -206,6 +267,12 @@ fn deploy(network: &Network, folder: &Path) {
         commit.extend(["--tlsRootCertFiles", environment["CORE_PEER_TLS_ROOTCERT_FILE"].to_str().unwrap()]);
     }
     peer(network, &first.name, &[&commit[..], &definition()].concat());
+}
+
+fn package_id(network: &Network, folder: &Path) -> String {
+    let first = &network.spec().organizations[0];
+    let package = folder.join(PACKAGE);
+    peer(network, &first.name, &["calculatepackageid", package.to_str().unwrap()]).trim().to_owned()
 }
 
 fn definition() -> [&'static str; 8] {
@@ -230,7 +297,7 @@ fn peer(network: &Network, organization: &str, arguments: &[&str]) -> String {
 }
 
 /// A package of a type of its own, without code: the builder brings the program.
-fn write_package(folder: &Path, package: &Path) {
+fn write_package(folder: &Path) {
     let inside = folder.join("package");
     fs::create_dir_all(inside.join("code")).unwrap();
     fs::write(inside.join("code/none.txt"), "the builder brings the program\n").unwrap();
@@ -240,7 +307,7 @@ fn write_package(folder: &Path, package: &Path) {
         assert!(done.expect("`tar` on the PATH").success());
     };
     tar(&inside.join("code.tar.gz"), &["code"]);
-    tar(package, &["metadata.json", "code.tar.gz"]);
+    tar(&folder.join(PACKAGE), &["metadata.json", "code.tar.gz"]);
 }
 
 async fn contract(network: &Network, organization: &str) -> hlf_gateway::Contract {
