@@ -108,3 +108,8 @@ pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
 pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
 pub use tls::{Certificates, TlsError};
 pub use transaction::{Origin, SignedProposal, Transaction};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,3 +65,8 @@ pub use peer::TestPeer;
 pub use proposal::Proposal;
 pub use rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, Version};
 pub use wire::{ConnectError, Wire};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
