@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use hlf_chaincode::{Config, Failure, Router, Service, Transaction};
 use hlf_testpeer::{Creator, Proposal, TestPeer};
 
-const TRANSACTIONS: u32 = 20_000;
+const TRANSACTIONS: u32 = 10_000;
 const CALLERS: u32 = 64;
 
 async fn touch(tx: &Transaction, (from, to): (String, String)) -> Result<(), Failure> {

@@ -63,7 +63,8 @@ impl Simulation {
     }
 
     pub(super) fn history(&mut self, ask: &GetHistoryForKey) -> Vec<u8> {
-        let versions = self.state.history.get(&ask.key).map(Vec::as_slice).unwrap_or_default();
+        let versions =
+            self.state.history.get(&ask.key).map(|versions| versions.as_slice()).unwrap_or_default();
         let items = versions
             .iter()
             .rev()
