@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
+use crate::deadlines::LIMIT_MAX;
 use crate::metrics::Operation;
 
 /// What a peer says when its limit is reached; the limit follows in parentheses.
@@ -151,7 +152,7 @@ impl Admission {
             state.streams += 1;
         }
         let guard = StreamCount(Some(self));
-        let mut admitted = self.wait(address, Instant::now() + self.settings.stream_wait, true).await?;
+        let mut admitted = self.wait(address, Instant::now() + self.settings.stream_wait.min(LIMIT_MAX), true).await?;
         guard.handed_over();
         admitted.stream = true;
         Ok(admitted)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hlf_protos::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader};
-use hlf_protos::gateway::{PreparedTransaction, SubmitRequest};
+use hlf_protos::gateway::PreparedTransaction;
 use hlf_protos::prost::Message;
 use hlf_protos::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeInvocationSpec,
@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::to_sign::{ToSign, msp_id};
 use crate::{
     CallFailure, Deadlines, EndorseError, Gateway, ImportError, PeerError, Proposal, SignError,
-    SignatureError, Submitted,
+    SignatureError, SignedTransaction, Submitted,
 };
 
 /// A transaction with the endorsements that its policy wants: signed once, when it is first submitted, or elsewhere.
@@ -174,6 +174,13 @@ impl Endorsed {
         PreparedTransaction { transaction_id: self.tx_id.clone(), envelope: Some(envelope) }.encode_to_vec()
     }
 
+    /// The transaction with its signature: to be kept, and sent by [`crate::Gateway::settle`] now or later.
+    pub async fn signed(&self) -> Result<SignedTransaction, SignError> {
+        let signature = self.to_sign.signed(&self.session).await?;
+        let envelope = Envelope { payload: self.message().to_vec(), signature };
+        Ok(SignedTransaction::new(&self.channel, &self.tx_id, envelope, &self.result))
+    }
+
     /// Hands the transaction to the orderers; success means that one took it, not that it is committed.
     pub async fn submit(&self) -> Result<Submitted, SubmitError> {
         let result = self.submitted().instrument(self.span.clone()).await;
@@ -189,18 +196,10 @@ impl Endorsed {
     }
 
     async fn submitted(&self) -> Result<Submitted, SubmitError> {
-        let signature = self
-            .to_sign
-            .signed(&self.session)
-            .await
-            .map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
-        let message = SubmitRequest {
-            transaction_id: self.tx_id.clone(),
-            channel_id: self.channel.clone(),
-            prepared_transaction: Some(Envelope { payload: self.message().to_vec(), signature }),
-        };
+        let signed =
+            self.signed().await.map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
         self.session
-            .submit(message)
+            .submit(signed.request())
             .await
             .map_err(|source| SubmitError::Unknown { tx_id: self.tx_id.clone(), source })?;
         Ok(Submitted::assumed(self))

@@ -14,6 +14,12 @@ use crate::to_sign::is_expired;
 const CHAINCODE_RESPONSE: &str = "chaincode response ";
 const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
 
+/// How BFT orderers answer for a transaction that is in a block of theirs, or waits to be.
+const ORDERED: [&str; 2] = [
+    "failed to submit request: request already processed",
+    "failed to submit request: request already exists",
+];
+
 /// A failed call: the gRPC status, and what each peer or orderer behind the gateway answered.
 #[derive(Debug)]
 pub struct CallFailure {
@@ -119,6 +125,15 @@ impl CallFailure {
                 )
             }
         }
+    }
+
+    /// Whether an orderer answered that it has the submitted transaction already.
+    ///
+    /// With BFT ordering a gateway sends a transaction to all orderers. One that took part in ordering it before
+    /// its own copy came says "request already processed", which gateways up to Fabric 3.1 count as a failure.
+    /// One orderer's word is no proof, but reason enough to await the block.
+    pub fn says_ordered(&self) -> bool {
+        ORDERED.iter().any(|phrase| self.peers.iter().any(|peer| peer.message.ends_with(phrase)))
     }
 
     /// What to do about it, for failures whose cause is known.

@@ -7,9 +7,9 @@ use tonic::transport::Channel;
 
 use crate::session::Session;
 use crate::{
-    BlockRange, BlockRequest, BlockStream, CommitStatus, CommitStatusError, ConnectError, Contract,
-    Credentials, Deadlines, DeliverError, Endorser, Endpoint, FilteredBlockStream, PrivateDataBlockStream,
-    Submitted,
+    BlockRange, BlockRequest, BlockStream, CommitStatus, CommitStatusError, Commits, ConnectError, Contract,
+    Credentials, Deadlines, DeliverError, Endorser, Endpoint, FilteredBlockStream, Following,
+    PrivateDataBlockStream, Submitted,
 };
 
 /// The gateway of one peer, or of several of which any may serve, used by one identity.
@@ -18,6 +18,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Gateway {
     pub(crate) session: Arc<Session>,
+    commits: Option<Commits>,
 }
 
 impl Gateway {
@@ -28,7 +29,7 @@ impl Gateway {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect(deadlines.connect).await?;
-        Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
+        Ok(Self::of(Session::new(channel, endpoint, credentials, deadlines)?))
     }
 
     /// Makes a gateway that connects when it is first used; must be called within a Tokio runtime.
@@ -38,7 +39,21 @@ impl Gateway {
         deadlines: Deadlines,
     ) -> Result<Self, ConnectError> {
         let channel = endpoint.connect_lazy(deadlines.connect)?;
-        Ok(Self { session: Arc::new(Session::new(channel, endpoint, credentials, deadlines)?) })
+        Ok(Self::of(Session::new(channel, endpoint, credentials, deadlines)?))
+    }
+
+    pub(crate) fn of(session: Session) -> Self {
+        Self { session: Arc::new(session), commits: None }
+    }
+
+    /// With another session, whose commits are followed as this one's are, but by streams of its own: one identity's
+    /// rights answer none of another's questions.
+    pub(crate) fn with_session(&self, session: Session) -> Self {
+        let gateway = Self::of(session);
+        match &self.commits {
+            Some(commits) => gateway.following_commits(commits.following()),
+            None => gateway,
+        }
     }
 
     /// Makes a gateway of a connection that the caller made, with whatever transport it has.
@@ -46,13 +61,13 @@ impl Gateway {
     /// Peers that ask for a client certificate bind block streams to it: say which one it is with
     /// [`Self::with_client_certificate_hash`].
     pub fn on_channel(channel: Channel, credentials: Credentials, deadlines: Deadlines) -> Self {
-        Self { session: Arc::new(Session::on_channel(channel, Vec::new(), credentials, deadlines)) }
+        Self::of(Session::on_channel(channel, Vec::new(), credentials, deadlines))
     }
 
     /// The same connection, whose client certificate has this SHA-256 digest (of its DER).
     #[must_use]
     pub fn with_client_certificate_hash(&self, digest: [u8; 32]) -> Self {
-        Self { session: Arc::new(self.session.with_client_certificate_hash(digest.to_vec())) }
+        self.with_session(self.session.with_client_certificate_hash(digest.to_vec()))
     }
 
     /// The same connection, which takes messages of peers up to another size than 100 MiB, Fabric's own limit.
@@ -60,19 +75,37 @@ impl Gateway {
     /// A larger one ends its call or stream with [`crate::FailureCause::MessageTooLarge`].
     #[must_use]
     pub fn with_received_bytes_max(&self, bytes: usize) -> Self {
-        Self { session: Arc::new(self.session.with_received_bytes_max(bytes)) }
+        self.with_session(self.session.with_received_bytes_max(bytes))
     }
 
     /// The same connection with other deadlines.
     #[must_use]
     pub fn with_deadlines(&self, deadlines: Deadlines) -> Self {
-        Self { session: Arc::new(self.session.with_deadlines(deadlines)) }
+        self.with_session(self.session.with_deadlines(deadlines))
     }
 
     /// The same connection, used by another identity.
+    ///
+    /// If commits are followed, then the other identity follows them by streams of its own.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        Self { session: Arc::new(self.session.with_credentials(credentials)) }
+        self.with_session(self.session.with_credentials(credentials))
+    }
+
+    /// Learns verdicts from one stream of filtered blocks per channel, instead of one call per transaction.
+    ///
+    /// For services with many transactions: two signatures a transaction instead of three, and no slot of the
+    /// peer's is held by each that waits. It's off by default, because a caller with a transaction now and then
+    /// would pay for every block of the channel.
+    #[must_use]
+    pub fn following_commits(mut self, following: Following) -> Self {
+        self.commits = Some(Commits::new(Arc::clone(&self.session), following));
+        self
+    }
+
+    /// The followed commits, if [`Self::following_commits`] switched them on.
+    pub fn commits(&self) -> Option<&Commits> {
+        self.commits.as_ref()
     }
 
     /// The identity that signs.

@@ -74,7 +74,7 @@ impl Gateway {
             return Err(NoGateway { failures });
         }
         let Some(route) = Route::over(peers) else { return Err(NoGateway { failures }) };
-        Ok(Self { session: Arc::new(Session::of(route, hash, credentials, deadlines)) })
+        Ok(Self::of(Session::of(route, hash, credentials, deadlines)))
     }
 
     /// The peers in their order, whether they answer, and the calls that they run and that wait for them.
@@ -94,7 +94,7 @@ impl Gateway {
         let peers =
             self.session.route.peers().iter().map(|peer| peer.with_concurrency(concurrency)).collect();
         match Route::over(peers) {
-            Some(route) => Self { session: Arc::new(self.session.on(route)) },
+            Some(route) => self.with_session(self.session.on(route)),
             None => self.clone(),
         }
     }
@@ -102,7 +102,7 @@ impl Gateway {
     /// The same connections, observed.
     #[must_use]
     pub fn with_metrics(&self, metrics: Arc<dyn Metrics>) -> Self {
-        Self { session: Arc::new(self.session.with_metrics(metrics)) }
+        self.with_session(self.session.with_metrics(metrics))
     }
 
     pub(crate) fn at_preferred(&self) -> Self {
@@ -113,7 +113,7 @@ impl Gateway {
     }
 
     pub(crate) fn at_peer(&self, peer: Arc<Peer>) -> Self {
-        Self { session: Arc::new(self.session.on(Route::to(peer))) }
+        self.with_session(self.session.on(Route::to(peer)))
     }
 }
 

@@ -39,9 +39,21 @@
 //! | | [`Proposal::endorse`] → [`Endorsed`] | enough peers signed the result | nothing was sent for ordering |
 //! | [`Endorsed`] | [`Endorsed::submit`] → [`Submitted`] | an orderer took it | **unknown**: it may be ordered all the same |
 //! | [`Submitted`] | [`Submitted::commit_status`] → [`CommitStatus`] | the verdict and its block | **unknown** |
+//! | [`SignedTransaction`] | [`Gateway::settle`] → [`Committed`] | it's in a block and VALID | as for a submission |
 //!
 //! Only a verdict other than VALID is a no. A transaction takes three signatures: proposal, transaction, and
-//! request for the commit status.
+//! request for the commit status; with [`Gateway::following_commits`] two, since one stream tells all verdicts.
+//!
+//! # When the outcome got lost
+//!
+//! An unknown outcome comes with the transaction itself ([`TransactionError::Unknown`]), as [`SignedTransaction`]: kept
+//! as bytes, it can be settled by any process at any time, because sending it again is the same transaction with the
+//! same id. Never make a new one instead. [`Contract::submit_retrying`] does this, and makes a new transaction where
+//! that is safe: nothing was sent, or the verdict is a conflict. With [`Retry::idempotent`] a call under one key has at
+//! most one effect, crashes and concurrent calls included, as far as its store keeps what it took.
+//!
+//! A future that is dropped before the transaction is sent has submitted nothing; after that the outcome can be asked
+//! for by the proposal's id.
 //!
 //! Connect by address ([`Endpoint`]: TLS authorities, client certificate, host override) or with a channel of your
 //! own ([`Gateway::on_channel`]). [`Deadlines`] hold for a gateway, and for single calls by `with_deadlines`.
@@ -97,12 +109,15 @@
 //! implementation.
 
 mod admission;
+mod backoff;
 mod block_range;
 mod block_request;
 mod blocks;
 mod chaincode_events;
+mod commits;
 mod contract;
 mod deadlines;
+mod durable;
 mod endorsed;
 mod endorser;
 mod endpoint;
@@ -111,10 +126,12 @@ mod failure;
 mod gateway;
 mod gateways;
 mod identity;
+mod kept;
 mod keys;
 mod lane;
 mod metrics;
 mod msp_folder;
+mod outcome;
 mod peer;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
@@ -124,8 +141,10 @@ mod proposal;
 mod proposal_builder;
 mod read_after;
 mod responses;
+mod retry;
 mod route;
 mod session;
+mod signed;
 mod signer;
 mod submitted;
 mod system;
@@ -156,8 +175,14 @@ pub use contract::{Committed, Contract, Stage, TransactionError, UnknownCause};
 pub use endorsed::{Endorsed, SubmitError};
 pub use proposal::{EndorseError, EvaluateError, Proposal};
 pub use proposal_builder::{ProposalBuilder, ProposalError};
+pub use signed::{NotATransaction, SignedTransaction};
 pub use submitted::{CommitStatus, CommitStatusError, Submitted};
 pub use to_sign::{ImportError, SignatureError};
+
+// Many transactions: followed together, tried again, kept.
+pub use commits::{Commits, ExpectedCommit, Following};
+pub use kept::{KeptInFolder, KeptInMemory, StoreError, TransactionStore};
+pub use retry::{IdempotencyKey, Retried, Retry, RetryError};
 
 // What others said.
 pub use failure::{CallFailure, ChaincodeResponse, FailureCause, PeerError};

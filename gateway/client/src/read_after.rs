@@ -7,6 +7,7 @@ use hlf_protos::protos::{ProposalResponse, SignedProposal};
 use tonic::Status;
 use tracing::Instrument as _;
 
+use crate::deadlines::LIMIT_MAX;
 use crate::route::Route;
 use crate::{
     CallFailure, CommitStatusError, Committed, DeliverError, EvaluateError, Gateway, Proposal, SignError,
@@ -55,12 +56,11 @@ impl Proposal {
 
     async fn evaluated_after(&self, after: &After) -> Result<Vec<u8>, Missed> {
         let signed = self.signed().await.map_err(Missed::Sign)?;
-        let until = Instant::now() + self.session.deadlines.evaluate;
+        let until = Instant::now() + self.session.deadlines.evaluate.min(LIMIT_MAX);
         let mut missed = Missed::Failed(Status::unavailable("no peer to ask").into());
         let peers = self.session.route.by_health();
         for (turn, peer) in peers.iter().enumerate() {
-            let session = Arc::new(self.session.on(Route::to(Arc::clone(peer))));
-            let gateway = Gateway { session };
+            let gateway = Gateway::of(self.session.on(Route::to(Arc::clone(peer))));
             let left = until.saturating_duration_since(Instant::now());
             let limit = if turn + 1 == peers.len() { left } else { left / 2 };
             missed = match tokio::time::timeout(limit, self.read(&gateway, after, signed.clone())).await {

@@ -15,8 +15,8 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::CallFailure;
 use crate::admission::{Admitted, refusal};
-use crate::deadlines::{bounded, request};
-use crate::metrics::{Observation, Operation, Outcome};
+use crate::deadlines::{LIMIT_MAX, bounded, request};
+use crate::metrics::{Observation, Operation, Outcome, microseconds};
 use crate::peer::{Peer, is_lost};
 use crate::session::Session;
 
@@ -93,10 +93,10 @@ impl Route {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let started = Instant::now();
-        let result = self.attempts(session, operation, message, started + limit, outcome, send).await;
+        let until = started + limit.min(LIMIT_MAX);
+        let result = self.attempts(session, operation, message, until, outcome, send).await;
         if let Some(field) = operation.span_field() {
-            let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            tracing::Span::current().record(field, took);
+            tracing::Span::current().record(field, microseconds(started.elapsed()));
         }
         result
     }

@@ -87,7 +87,7 @@ impl Submitted {
         )
     }
 
-    fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
+    pub(crate) fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
         let creator = session.creator.clone();
         let request = CommitStatusRequest {
             transaction_id: tx_id.clone(),
@@ -161,12 +161,11 @@ impl Submitted {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
 
-    pub(crate) async fn commit_status_of_lost_submit(&self) -> Result<CommitStatus, CommitStatusError> {
-        self.commit_status_within(self.session.deadlines.lost_submit).await
-    }
-
     /// Asks for a verdict within the given time and records it.
-    async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
+    pub(crate) async fn commit_status_within(
+        &self,
+        limit: Duration,
+    ) -> Result<CommitStatus, CommitStatusError> {
         let result = self.first_verdict(limit).instrument(self.span.clone()).await;
         self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result

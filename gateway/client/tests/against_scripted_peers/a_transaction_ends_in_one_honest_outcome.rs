@@ -322,7 +322,7 @@ async fn a_lost_submission_without_a_block_is_unknown() {
 
     let error = contract.submit(proposal).await.unwrap_err();
 
-    let TransactionError::Unknown { tx_id, stage: Stage::Submit, source } = &error else { panic!("{error}") };
+    let TransactionError::Unknown { tx_id, stage: Stage::Submit, source, .. } = &error else { panic!("{error}") };
     assert_eq!(*tx_id, id);
     let UnknownCause::Submit(submit) = source else { panic!("{source}") };
     assert_eq!(submit.tx_id(), id);
@@ -449,7 +449,7 @@ async fn a_missing_verdict_is_unknown_and_can_be_asked_for_again() {
     let contract = contract(&peer, credentials()).await;
 
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
-    let TransactionError::Unknown { tx_id, stage: Stage::CommitStatus, source } = error else {
+    let TransactionError::Unknown { tx_id, stage: Stage::CommitStatus, source, .. } = error else {
         panic!("{error}")
     };
     let UnknownCause::CommitStatus(cause) = source else { panic!("{source}") };
