@@ -251,7 +251,11 @@ fn learn(
         }
         // A verdict that is long in coming is the orderers' matter.
         Outcome::Late if operation == Operation::CommitStatus => {}
-        Outcome::Unreachable | Outcome::Late => peer.lost(),
+        Outcome::Unreachable => peer.lost(),
+        Outcome::Late => {
+            admitted.late();
+            peer.lost();
+        }
         Outcome::Answered | Outcome::Verdict(_) => {
             peer.answered();
             admitted.ran(operation, duration);

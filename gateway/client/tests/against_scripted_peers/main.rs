@@ -14,7 +14,5 @@ mod an_outcome_is_found_out;
 mod commits_are_followed;
 mod ledger;
 mod no_bytes_make_it_panic;
-mod nothing_secret_is_traced;
 mod scripted;
 mod several_peers_serve_as_one;
-mod transactions_are_traced;

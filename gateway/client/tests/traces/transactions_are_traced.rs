@@ -40,6 +40,7 @@ impl<S: Subscriber> Layer<S> for Recorder {
 
 #[tokio::test]
 async fn a_span_names_the_transaction_and_its_outcome_and_nothing_secret() {
+    let _alone = crate::LISTENING.lock().await;
     let recorder = Recorder::default();
     let fields = Arc::clone(&recorder.0);
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(recorder));
