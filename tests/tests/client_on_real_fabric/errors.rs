@@ -217,6 +217,7 @@ pub(crate) async fn a_failure_names_stage_status_transaction_and_peers(world: &m
         tx_id: error.tx_id().to_owned(),
         stage: hlf_gateway::Stage::Submit,
         source: hlf_gateway::UnknownCause::Submit(Box::new(error)),
+        transaction: Box::new(one.signed().await.unwrap()),
     };
     assert!(told(&unknown).contains("unknown"), "{}", told(&unknown));
 }
