@@ -18,6 +18,7 @@ mod events;
 mod explaining;
 mod identities;
 mod offline;
+mod outcomes;
 mod reaching;
 mod system_chaincodes;
 mod world;
@@ -87,6 +88,11 @@ fn main() -> ExitCode {
                 system_chaincodes::chaincodes_are_read,
                 reaching::what_was_written_is_read_at_another_peer,
                 reaching::a_narrow_peer_serves_many_callers,
+                outcomes::commits_are_followed_with_two_signatures_each,
+                outcomes::conflicts_are_tried_again_until_each_has_its_effect_once,
+                outcomes::a_kept_transaction_is_settled_once_however_often_it_is_sent,
+                outcomes::events_come_exactly_once_though_their_peer_is_killed,
+                outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
                 reaching::a_stopped_and_a_killed_peer_are_gone_round,
             ];
             tell::<Notes>(env!("CARGO_TARGET_TMPDIR"), "client_on_real_fabric", Order::Each, acts)
