@@ -10,16 +10,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
+use crate::deadlines::LIMIT_MAX;
 use crate::metrics::Operation;
 
 /// What a peer says when its limit is reached; the limit follows in parentheses.
 const REFUSAL: &str = "exceeding concurrency limit (";
 
-/// The limit that a client starts with.
-const START: usize = 128;
-
-/// Slower calls alone never bring the limit below this: they may have reasons of their own.
-const SLOW_MIN: usize = 32;
+/// Calls without an answer alone never bring the limit below this: they may have reasons of their own.
+const LATE_MIN: usize = 32;
 
 /// Calls are slow when they take this many times as long as they can, and this much longer.
 const SLOW_TIMES: f64 = 4.0;
@@ -27,8 +25,9 @@ const SLOW_BY: Duration = Duration::from_millis(50);
 
 /// How many calls a client may have under way and waiting, for each service of each peer.
 ///
-/// The number under way adapts: it grows while calls succeed and more are waiting, falls when the peer refuses one
-/// by its concurrency limit, and falls slowly when calls take several times as long as they can.
+/// The number under way adapts: it falls when the peer refuses a call by its concurrency limit, or leaves calls without
+/// an answer, and grows again while calls succeed and more are waiting, unless they take several times as long as they
+/// can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {
     /// The most calls under way. 500 by default, as stock peers take from all their clients together.
@@ -63,10 +62,8 @@ struct State {
     waiting: usize,
     /// Streams under way, which end by themselves only with their peer.
     streams: usize,
-    /// What the peer itself named as its limit, when it refused a call.
+    /// What the peer itself named as its limit, when it refused a call; until then, what the caller allows.
     ceiling: usize,
-    /// Whether the peer has refused nothing yet: the limit then grows with every success.
-    starting: bool,
     /// Successes since the limit last changed.
     successes: usize,
     /// How often the limit fell: many calls that are refused together make it fall once.
@@ -106,18 +103,16 @@ pub(crate) struct Admitted {
 impl Admission {
     pub(crate) fn new(settings: Concurrency) -> Arc<Self> {
         let ceiling = settings.calls_max.clamp(1, Semaphore::MAX_PERMITS);
-        let limit = START.min(ceiling);
         Arc::new(Self {
             settings,
-            slots: Arc::new(Semaphore::new(limit)),
+            slots: Arc::new(Semaphore::new(ceiling)),
             state: Mutex::new(State {
-                limit,
+                limit: ceiling,
                 owed: 0,
                 under_way: 0,
                 waiting: 0,
                 streams: 0,
                 ceiling,
-                starting: true,
                 successes: 0,
                 falls: 0,
                 pace: [Pace::default(); 3],
@@ -136,22 +131,28 @@ impl Admission {
         self.wait(address, until, false).await
     }
 
-    /// Takes a place for a stream: of half of all, so that streams leave room for calls.
-    pub(crate) async fn enter_stream(self: &Arc<Self>, address: &str) -> Result<Admitted, Status> {
+    /// Takes a place for a stream. Where the service has calls too, streams take half of all at most, so that they leave
+    /// room: they don't end by themselves.
+    pub(crate) async fn enter_stream(
+        self: &Arc<Self>,
+        address: &str,
+        leaves_room: bool,
+    ) -> Result<Admitted, Status> {
         {
             let mut state = self.state();
-            let most = (state.limit / 2).max(1);
+            let most = if leaves_room { (state.limit / 2).max(1) } else { state.limit };
             if state.streams >= most {
                 return Err(Status::resource_exhausted(format!(
-                    "{most} streams of this client are open at `{address}`, half of the {} calls that it takes: \
-                     close one, or share one between their readers",
+                    "{most} streams of this client are open at `{address}`, as many as it may take of the {} calls \
+                     that run there: close one, or share one between their readers",
                     state.limit
                 )));
             }
             state.streams += 1;
         }
         let guard = StreamCount(Some(self));
-        let mut admitted = self.wait(address, Instant::now() + self.settings.stream_wait, true).await?;
+        let mut admitted =
+            self.wait(address, Instant::now() + self.settings.stream_wait.min(LIMIT_MAX), true).await?;
         guard.handed_over();
         admitted.stream = true;
         Ok(admitted)
@@ -224,30 +225,35 @@ impl Admitted {
         let mut state = self.admission.state();
         let slow = state.is_slow(operation, took);
         state.successes += 1;
-        let saturated = state.under_way >= state.limit;
         let limit = state.limit;
-        if slow && limit > SLOW_MIN {
-            // Once in as many calls as are under way, so that what follows has shown its effect.
-            if state.successes >= limit {
-                self.admission.resize(&mut state, (limit - limit / 10).max(SLOW_MIN));
-            }
-        } else if saturated && (state.starting || state.successes >= limit) {
+        if !slow && state.under_way >= limit && state.successes >= limit {
             self.admission.resize(&mut state, limit + 1);
+        }
+    }
+
+    /// The call was left without an answer.
+    pub(crate) fn late(&self) {
+        let mut state = self.admission.state();
+        if state.limit > LATE_MIN {
+            self.fall(&mut state, LATE_MIN);
         }
     }
 
     /// The peer refused the call by its limit, which it may have named.
     pub(crate) fn refused(&self, named: Option<usize>) {
         let mut state = self.admission.state();
-        state.starting = false;
         if let Some(named) = named {
             state.ceiling = named.clamp(1, self.admission.settings.calls_max.max(1));
         }
-        // What was sent before the limit fell says nothing about the new one.
+        self.fall(&mut state, 1);
+    }
+
+    /// Lowers the limit; what was sent before it fell says nothing about the new one.
+    fn fall(&self, state: &mut State, least: usize) {
         if self.falls == state.falls {
             state.falls += 1;
-            let fallen = state.limit * 7 / 10;
-            self.admission.resize(&mut state, fallen);
+            let fallen = (state.limit * 7 / 10).max(least);
+            self.admission.resize(state, fallen);
         }
     }
 }
@@ -350,14 +356,16 @@ mod tests {
 
     #[test]
     fn calls_that_are_refused_together_make_the_limit_fall_once_and_to_what_the_peer_named() {
-        let admission = admission(500, 10);
+        let admission = admission(100, 10);
         let under_way = fill(&admission);
-        assert_eq!(under_way.len(), START);
-        for call in &under_way {
-            call.refused(Some(10));
-        }
-        assert_eq!(admission.load().limit, 10);
+        assert_eq!(under_way.len(), 100);
+        under_way[0].refused(None);
+        assert_eq!(admission.load().limit, 70);
+        under_way[1].refused(None);
+        assert_eq!(admission.load().limit, 70, "it was sent before the limit fell");
         drop(under_way);
+        admission.try_enter().unwrap().refused(Some(10));
+        assert_eq!(admission.load().limit, 10);
         assert_eq!(fill(&admission).len(), 10, "what was taken away is not given back");
     }
 
@@ -379,26 +387,31 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_only_while_it_is_used() {
-        let admission = admission(500, 10);
+    fn it_grows_only_while_it_is_used_and_calls_are_as_fast_as_they_can_be() {
+        let admission = admission(40, 10);
+        admission.try_enter().unwrap().refused(None);
+        let fallen = admission.load().limit;
+        assert_eq!(fallen, 28);
         for _ in 0..1000 {
             admission.try_enter().unwrap().ran(Operation::Evaluate, Duration::from_millis(1));
         }
-        assert_eq!(admission.load().limit, START);
+        assert_eq!(admission.load().limit, fallen, "nothing waits");
         let calls = fill(&admission);
-        calls[0].ran(Operation::Evaluate, Duration::from_millis(1));
-        assert_eq!(admission.load().limit, START + 1);
+        for _ in 0..1000 {
+            calls[0].ran(Operation::Evaluate, Duration::from_secs(1));
+        }
+        assert_eq!(admission.load().limit, fallen, "they are slow");
+        calls[0].ran(Operation::CommitStatus, Duration::from_secs(1));
+        assert_eq!(admission.load().limit, fallen + 1, "a block takes its time");
     }
 
     #[test]
-    fn slow_calls_bring_it_down_to_a_floor() {
-        let admission = admission(500, 10);
-        admission.try_enter().unwrap().ran(Operation::Endorse, Duration::from_millis(10));
-        for _ in 0..2_000 {
-            admission.try_enter().unwrap().ran(Operation::Endorse, Duration::from_secs(1));
+    fn calls_without_an_answer_bring_it_down_to_a_floor() {
+        let admission = admission(100, 10);
+        for limit in [70, 49, 34, 32, 32] {
+            admission.try_enter().unwrap().late();
+            assert_eq!(admission.load().limit, limit);
         }
-        let fallen = admission.load().limit;
-        assert!((SLOW_MIN..START).contains(&fallen), "{fallen}");
     }
 
     #[tokio::test]
@@ -431,13 +444,14 @@ mod tests {
     async fn streams_leave_half_of_the_calls() {
         let admission = admission(4, 1);
         let streams = [
-            admission.enter_stream("peer0:7051").await.unwrap(),
-            admission.enter_stream("peer0:7051").await.unwrap(),
+            admission.enter_stream("peer0:7051", true).await.unwrap(),
+            admission.enter_stream("peer0:7051", true).await.unwrap(),
         ];
-        let third = admission.enter_stream("peer0:7051").await.unwrap_err();
+        let third = admission.enter_stream("peer0:7051", true).await.unwrap_err();
         assert_eq!(third.code(), tonic::Code::ResourceExhausted);
         assert_eq!(fill(&admission).len(), 2);
-        drop(streams);
+        let third = admission.enter_stream("peer0:7051", false).await.unwrap();
+        drop((streams, third));
         assert_eq!(admission.load(), Load { limit: 4, ..Load::default() });
     }
 

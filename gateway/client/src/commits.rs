@@ -18,6 +18,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::backoff::Backoff;
 use crate::deadlines::LIMIT_MAX;
+use crate::metrics::microseconds;
 use crate::session::Session;
 use crate::{
     BlockRange, BlockRequest, CommitStatus, CommitStatusError, DeliverError, Start, Stop, Submitted,
@@ -214,8 +215,10 @@ impl ExpectedCommit {
     pub async fn commit_status(&mut self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
         let ask = |limit| self.submitted.commit_status_within(limit);
         let Some(stream) = &mut self.stream else { return ask(limit).await };
-        let until = Instant::now() + limit.min(LIMIT_MAX);
+        let begun = Instant::now();
+        let until = begun + limit.min(LIMIT_MAX);
         let result = stream.verdict(limit, until, ask).instrument(self.span.clone()).await;
+        self.span.record("commit_status_us", microseconds(begun.elapsed()));
         let result = result.unwrap_or_else(|| {
             let source = Status::deadline_exceeded(format!("in no block within {} ms", limit.as_millis()));
             Err(CommitStatusError::Unknown {

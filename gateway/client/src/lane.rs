@@ -30,7 +30,9 @@ impl Lane {
 
     async fn open(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let asked = Instant::now();
-        let admitted = self.peer.admission(self.operation).enter_stream(&self.peer.address).await?;
+        let admission = self.peer.admission(self.operation);
+        let leaves_room = self.operation != Operation::Deliver;
+        let admitted = admission.enter_stream(&self.peer.address, leaves_room).await?;
         let begun = Instant::now();
         let mut channel = self.peer.channel.clone();
         let response = async {

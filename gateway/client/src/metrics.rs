@@ -76,6 +76,11 @@ impl Metrics for NoMetrics {
     fn observed(&self, _: &Observation<'_>) {}
 }
 
+/// A time as spans have it.
+pub(crate) fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Operation {
     /// Its name, fit for a label: `evaluate`, `endorse`, `submit`, `commit_status`, `process_proposal`,
     /// `chaincode_events`, `deliver`.

@@ -37,6 +37,8 @@ impl Gateway {
             tx_id = transaction.tx_id(),
             channel = transaction.channel(),
             msp_id = self.session().msp_id(),
+            submit_us = field::Empty,
+            commit_status_us = field::Empty,
             outcome = field::Empty
         );
         let until = Instant::now() + retry.deadline.min(LIMIT_MAX);

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::CallFailure;
 use crate::admission::{Admitted, refusal};
 use crate::deadlines::{LIMIT_MAX, bounded, request};
-use crate::metrics::{Observation, Operation, Outcome};
+use crate::metrics::{Observation, Operation, Outcome, microseconds};
 use crate::peer::{Peer, is_lost};
 use crate::session::Session;
 
@@ -93,11 +93,10 @@ impl Route {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let started = Instant::now();
-        let result =
-            self.attempts(session, operation, message, started + limit.min(LIMIT_MAX), outcome, send).await;
+        let until = started + limit.min(LIMIT_MAX);
+        let result = self.attempts(session, operation, message, until, outcome, send).await;
         if let Some(field) = operation.span_field() {
-            let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            tracing::Span::current().record(field, took);
+            tracing::Span::current().record(field, microseconds(started.elapsed()));
         }
         result
     }
@@ -252,7 +251,11 @@ fn learn(
         }
         // A verdict that is long in coming is the orderers' matter.
         Outcome::Late if operation == Operation::CommitStatus => {}
-        Outcome::Unreachable | Outcome::Late => peer.lost(),
+        Outcome::Unreachable => peer.lost(),
+        Outcome::Late => {
+            admitted.late();
+            peer.lost();
+        }
         Outcome::Answered | Outcome::Verdict(_) => {
             peer.answered();
             admitted.ran(operation, duration);

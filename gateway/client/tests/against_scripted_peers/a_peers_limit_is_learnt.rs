@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use hlf_gateway::protos::gateway::EvaluateResponse;
 use hlf_gateway::protos::protos::Response;
 use hlf_gateway::{
-    Code, Concurrency, Deadlines, Endpoint, Gateway, Metrics, Observation, Operation, Outcome,
+    ChaincodeEventsError, Code, Concurrency, Deadlines, Endpoint, EventsFrom, Gateway, Metrics, Observation,
+    Operation, Outcome,
 };
 use tonic::Status;
 
@@ -107,4 +108,26 @@ async fn a_peer_that_stays_full_is_said_to_be_by_the_deadline() {
     let proposal = gateway.contract("main", "assets").proposal("Read").build().unwrap();
     let error = proposal.evaluate().await.unwrap_err();
     assert!(error.failure().unwrap().message().contains("exceeding concurrency limit"), "{error}");
+}
+
+#[tokio::test]
+async fn streams_leave_room_for_calls_and_say_so() {
+    let script = Script { events: Box::new(|_| Answer::Stall), ..Script::default() };
+    let peer = ScriptedPeer::start(script).await;
+    let bounds = Concurrency { calls_max: 2, ..Concurrency::default() };
+    let gateway = connect(&peer, Deadlines::default()).await.with_concurrency(bounds);
+    let contract = gateway.contract("main", "assets");
+
+    let first = contract.events(EventsFrom::NextCommit).await.unwrap();
+    let opened = async {
+        while gateway.peers()[0].gateway.streams != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), opened).await.unwrap();
+    let mut second = contract.events(EventsFrom::NextCommit).await.unwrap();
+    let ChaincodeEventsError::Failed { source, .. } = second.next().await.unwrap_err() else { panic!() };
+    assert_eq!(source.code(), Code::ResourceExhausted);
+    assert!(source.message().contains("share one"), "{source}");
+    drop(first);
 }

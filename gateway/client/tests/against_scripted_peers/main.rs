@@ -15,7 +15,5 @@ mod commits_are_followed;
 mod items_come_exactly_once;
 mod ledger;
 mod no_bytes_make_it_panic;
-mod nothing_secret_is_traced;
 mod scripted;
 mod several_peers_serve_as_one;
-mod transactions_are_traced;

@@ -79,6 +79,7 @@ fn script(succeeds: bool) -> Script {
 
 #[tokio::test]
 async fn no_argument_value_certificate_or_key_is_in_any_trace_or_figure() {
+    let _alone = crate::LISTENING.lock().await;
     let everything = Everything::default();
     let traced = Arc::clone(&everything.0);
     let _guard = tracing::subscriber::set_default(everything);
