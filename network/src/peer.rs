@@ -85,6 +85,9 @@ pub(crate) fn prepare(
     if !successors.is_empty() {
         config.set("peer.deliveryclient.addressOverrides", json!(successors))?;
     }
+    if let Some(limit) = organization.gateway_concurrency.get(peer) {
+        config.set("peer.limits.concurrency.gatewayService", *limit)?;
+    }
     demand_nothing_off(&config, binaries)?;
     if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
         for switch in BATCH_SWITCHES {

@@ -58,7 +58,7 @@ impl DevelopmentCa {
             x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| damaged(e.to_string()))?;
         let (_, old) = X509Certificate::from_der(&pem.contents).map_err(|e| damaged(e.to_string()))?;
         let (subject, purpose) = read(&old).map_err(damaged)?;
-        let key = Key::from_pem(&files::read(key)?).map_err(damaged)?;
+        let key = Key::of_any_kind(&files::read(key)?).map_err(damaged)?;
         let issuer = if purpose == Purpose::Signing { &self.signing } else { &self.tls };
         let new = issuer.issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
         files::replace(&draft, files::PUBLIC, new.as_bytes())?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError};
+use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
+
 use hlf_protos::common::Block;
 use hlf_protos::prost::Message as _;
 
@@ -202,7 +203,7 @@ impl Network {
         for organization in &self.spec.organizations {
             for peer in &organization.peers {
                 match self.peer_config_block(organization, &organization.host(peer)).await {
-                    Ok(block) => return Ok(block),
+                    Ok(block) => return Ok(block.encode_to_vec()),
                     Err(ChangeError::NoPeer(error)) => last = error,
                     Err(error) => return Err(error),
                 }
@@ -216,24 +217,21 @@ impl Network {
         organization: &Organization,
         host: &str,
     ) -> Result<ChannelConfig, ChangeError> {
-        let bytes = self.peer_config_block(organization, host).await?;
-        let block = Block::decode(bytes.as_slice())
-            .map_err(|source| ConfigError::Unreadable { what: "the block".to_owned(), source })?;
-        Ok(ChannelConfig::of_block(&block)?)
+        Ok(ChannelConfig::of_block(&self.peer_config_block(organization, host).await?)?)
     }
 
-    async fn peer_config_block(
-        &self,
-        organization: &Organization,
-        host: &str,
-    ) -> Result<Vec<u8>, ChangeError> {
+    async fn peer_config_block(&self, organization: &Organization, host: &str) -> Result<Block, ChangeError> {
         let ports = self.ports()?;
         let endpoint = self.peer_endpoint(organization, host, &ports)?;
         let credentials = self.admin_credentials(organization)?;
         let connected = Endorser::connect(&endpoint, credentials, Deadlines::default()).await;
         let Ok(endorser) = connected else { return Err(ChangeError::NoPeer(None)) };
         let channel = &self.spec.channel.name;
-        let call = endorser.call("", "cscc", "GetConfigBlock").arg(channel.as_str());
-        call.send().await.map_err(|error| ChangeError::NoPeer(Some(error)))
+        endorser.channels().config_block(channel).await.map_err(|error| match error {
+            SystemChaincodeError::Call { source, .. } => ChangeError::NoPeer(Some(source)),
+            SystemChaincodeError::Answer { source, .. } => {
+                ConfigError::Unreadable { what: "the block".to_owned(), source }.into()
+            }
+        })
     }
 }

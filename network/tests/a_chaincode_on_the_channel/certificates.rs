@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hlf_network::ca::Validity;
 use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal};
-use hlf_network::spec::{Consortium, User};
+use hlf_network::spec::{Consortium, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
@@ -87,6 +87,7 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     let late = User {
         name: "late".to_owned(),
         node_ou: Default::default(),
+        key: UserKey::P384,
         common_name: None,
         attributes: BTreeMap::from([("role".to_owned(), "clerk".to_owned())]),
     };

@@ -1,5 +1,6 @@
 //! The steps from one spec to another, each of which leads to a network that could stay as it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -185,8 +186,11 @@ impl Way {
                     for known in spec.organizations.iter_mut().filter(|known| known.name == wanted.name) {
                         if come {
                             known.peers.push(peer.clone());
+                            let limit = wanted.gateway_concurrency.get(&peer);
+                            known.gateway_concurrency.extend(limit.map(|limit| (peer.clone(), *limit)));
                         } else {
                             known.peers.retain(|name| *name != peer);
+                            known.gateway_concurrency.remove(&peer);
                         }
                     }
                 })?;
@@ -230,6 +234,9 @@ impl Way {
             if present.is_some_and(|present| present.users != wanted.users) {
                 fields.push(format!("organizations.{}.users", wanted.name));
             }
+            if present.is_some_and(|present| limits(present, wanted) != present.gateway_concurrency) {
+                fields.push(format!("organizations.{}.gateway_concurrency", wanted.name));
+            }
         }
         if fields.is_empty() {
             return Ok(());
@@ -240,10 +247,18 @@ impl Way {
             for known in &mut spec.organizations {
                 if let Some(wanted) = target.organizations.iter().find(|wanted| wanted.name == known.name) {
                     known.users = wanted.users.clone();
+                    known.gateway_concurrency = limits(known, wanted);
                 }
             }
         })
     }
+}
+
+/// What a spec says of an organisation's peers, as to those that it has now and those that leave later.
+fn limits(present: &Organization, wanted: &Organization) -> BTreeMap<String, u32> {
+    let leaving = |peer: &String| !wanted.peers.contains(peer);
+    let kept = present.gateway_concurrency.iter().filter(|(peer, _)| leaving(peer));
+    kept.chain(&wanted.gateway_concurrency).map(|(peer, limit)| (peer.clone(), *limit)).collect()
 }
 
 fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanError> {
@@ -372,6 +387,7 @@ mod tests {
         let mut target = made.clone();
         target.set_organizations(&["east", "north"]).unwrap();
         target.organizations[1].peers = vec!["peer1".to_owned()];
+        target.organizations[1].gateway_concurrency = BTreeMap::from([("peer1".to_owned(), 9)]);
         target.set_orderers("raft:3".parse().unwrap()).unwrap();
         target.orderer.consenters = ["orderer1", "orderer2"].map(str::to_owned).to_vec();
         target.channel.max_message_count = 7;
