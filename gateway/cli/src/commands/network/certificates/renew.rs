@@ -8,6 +8,9 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  caretrail network certificates renew peer0.north.example.com\n  caretrail network certificates renew --all-within 30d"
+)]
 pub(crate) struct Renew {
     /// A node by its host name, or a user as `NAME@DOMAIN`.
     #[arg(required_unless_present = "all_within")]

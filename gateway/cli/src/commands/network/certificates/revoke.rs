@@ -5,6 +5,9 @@ use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The hospital's first admin is refused: it signs the hospital's changes.\n\nExample:\n  caretrail network certificates revoke auditor --org north"
+)]
 pub(crate) struct Revoke {
     /// The user's name in the spec.
     user: String,
