@@ -2,7 +2,7 @@
 CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 
-.PHONY: build demo down status test lint deny
+.PHONY: build demo down status test lint deny bench-shim
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -11,3 +11,4 @@ status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources
+bench-shim: ; $(CARGO) bench --locked -p caretrail-tests --bench shim -- $(if $(QUICK),--quick)
