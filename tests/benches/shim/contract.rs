@@ -48,10 +48,16 @@ fn text(argument: &[u8]) -> Result<&str, Failure> {
     std::str::from_utf8(argument).map_err(|_| Failure::new(400, "ARGUMENTS"))
 }
 
-/// The chaincode's process: as the shim's documentation shows it.
-#[tokio::main]
-pub(crate) async fn serve() {
-    let config = Config::from_env().expect("CHAINCODE_*");
-    let service = Service::new(config, Bench).bind().await.expect("a port");
-    service.serve(stop_signal()).await.expect("served");
+/// The chaincode's process, on tokio's default runtime or on the one that has a single thread.
+pub(crate) fn serve() {
+    let one_thread = std::env::var("BENCH_ONE_THREAD").is_ok_and(|value| value == "true");
+    let mut runtime = match one_thread {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build().expect("a runtime").block_on(async {
+        let config = Config::from_env().expect("CHAINCODE_*");
+        let service = Service::new(config, Bench).bind().await.expect("a port");
+        service.serve(stop_signal()).await.expect("served");
+    });
 }

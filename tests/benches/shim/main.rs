@@ -59,7 +59,7 @@ impl Settings {
             Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}=`{text}`: give a number")),
             Err(_) => default,
         };
-        let seconds = from("BENCH_SECONDS", if quick { 0.3 } else { 1.5 }).clamp(0.05, 600.0);
+        let seconds = from("BENCH_SECONDS", if quick { 0.3 } else { 1.0 }).clamp(0.05, 600.0);
         Self {
             rounds: (from("BENCH_ROUNDS", if quick { 2.0 } else { 5.0 }) as usize).max(1),
             warm_up: Duration::from_secs_f64(seconds / 3.0),

@@ -9,7 +9,7 @@ use caretrail_tests::measure::rounds::Rounds;
 use caretrail_tests::measure::table::Table;
 
 use crate::Settings;
-use crate::sides::{GO, GO_BATCHED, OURS, Side};
+use crate::sides::{GO, GO_BATCHED, Side};
 use crate::workload::{Call, Workload};
 
 /// One side in one round.
@@ -37,11 +37,24 @@ pub(crate) struct Report {
     round_trips: Vec<(Call, Side, usize)>,
 }
 
-/// A bar that a ratio has to be above or below.
+/// A bar that a figure has to be above or below.
 #[derive(Clone, Copy)]
 enum Bar {
     Least(f64),
     Most(f64),
+}
+
+impl Bar {
+    /// The figure's median, its range, and whether the median reaches the bar.
+    fn told(self, figure: &Rounds) -> String {
+        let (median, (least, most)) = (figure.median(), figure.range());
+        let (sign, bar, reached) = match self {
+            Self::Least(bar) => ('≥', bar, median >= bar),
+            Self::Most(bar) => ('≤', bar, median <= bar),
+        };
+        let reached = if reached { "yes" } else { "no" };
+        format!("{median:.2} ({least:.2}–{most:.2}) {sign} {bar}: {reached}")
+    }
 }
 
 impl Report {
@@ -102,40 +115,41 @@ impl Report {
         table
     }
 
+    /// Ours as a part or a multiple of the others.
     fn ratios(&self) -> Table {
-        let mut table = Table::new(["figure", "median", "least", "most", "bar", "reached"]);
-        let mut row = |figure: String, ratio: &Rounds, bar: Bar| {
-            let (least, most) = ratio.range();
-            let (bar, reached) = match bar {
-                Bar::Least(bar) => (format!("≥ {bar}"), ratio.median() >= bar),
-                Bar::Most(bar) => (format!("≤ {bar}"), ratio.median() <= bar),
-            };
-            let figures = [ratio.median(), least, most].map(|figure| format!("{figure:.2}"));
-            let reached = if reached { "yes" } else { "no" };
-            table.row(std::iter::once(figure).chain(figures).chain([bar, reached.to_owned()]));
-        };
-        for ((workload, side), other) in &self.lines {
-            let Some(ours) = self.lines.get(&(*workload, OURS)).filter(|_| *side != OURS) else { continue };
-            let title = format!("{workload}, ÷ {}", side.name);
-            let writes_many = matches!(workload.call, Call::PutMany(_));
-            let faster = match (*side, writes_many) {
-                (GO, true) => 4.0,
-                (GO_BATCHED, true) => 1.1,
-                _ => 1.0,
-            };
-            row(format!("tx/s: {title}"), &ours.per_second.over(&other.per_second), Bar::Least(faster));
-            row(format!("CPU/tx: {title}"), &ours.cpu_us.over(&other.cpu_us), Bar::Most(0.5));
-            row(format!("peak memory: {title}"), &ours.peak_mib.over(&other.peak_mib), Bar::Most(0.6));
+        let mut table = Table::new(["call", "sides", "tx/s", "CPU/tx", "peak memory"]);
+        for ((workload, own), ours) in self.lines.iter().filter(|((_, side), _)| side.is_ours()) {
+            for other in workload.sides.iter().filter(|side| !side.is_ours()) {
+                let theirs = &self.lines[&(*workload, *other)];
+                let faster = match (*other, matches!(workload.call, Call::PutMany(_))) {
+                    (GO, true) => 4.0,
+                    (GO_BATCHED, true) => 1.1,
+                    _ => 1.0,
+                };
+                table.row([
+                    workload.to_string(),
+                    format!("{} ÷ {}", own.name, other.name),
+                    Bar::Least(faster).told(&ours.per_second.over(&theirs.per_second)),
+                    Bar::Most(0.5).told(&ours.cpu_us.over(&theirs.cpu_us)),
+                    Bar::Most(0.6).told(&ours.peak_mib.over(&theirs.peak_mib)),
+                ]);
+            }
         }
+        table
+    }
+
+    fn recoveries(&self) -> Table {
+        let mut table =
+            Table::new(["after a kill", "seconds from the first connection to the first success", "times"]);
         for (side, seconds) in &self.answered {
-            row(
-                format!(
-                    "seconds from the first connection to the first success, killed before: {}",
-                    side.name
-                ),
-                seconds,
-                Bar::Most(2.0),
-            );
+            let (_, slowest) = seconds.range();
+            let worst = format!("median {:.3}, longest {slowest:.3}", seconds.median());
+            let bar = if side.is_ours() {
+                format!(" ≤ 2: {}", if slowest <= 2.0 { "yes" } else { "no" })
+            } else {
+                String::new()
+            };
+            table.row([side.name.to_owned(), worst + &bar, seconds.count().to_string()]);
         }
         table
     }
@@ -163,13 +177,14 @@ impl Report {
             "Fabric 3.1.1: one organisation, one peer, one Raft orderer; batches and multi-gets of up to 1,000; mutual TLS \
              between peer and chaincode. Calls go to the peer's endorser and are endorsed, not ordered: no block is cut. \
              \"In memory\" is the test peer in place of Fabric's, over the same TLS. Go: fabric-chaincode-go v2.3.0, \
-             `-trimpath`, its own defaults. Both sides print nothing. {processors} processors for load, peer and \
+             `-trimpath`, its own defaults. Ours: tokio's default runtime, and the one that has a single thread. No side prints. {processors} processors for load, peer and \
              chaincode together. {rounds} rounds in turn, each in a fresh process, {:.2} s after {:.2} s of warm-up. \
-             ± is half of the range between rounds.\n\n{}\n{}\n{}",
+             ± is half of the range between rounds.\n\n{}\n{}\n{}\n{}",
             measured.as_secs_f64(),
             warm_up.as_secs_f64(),
             self.measurements(),
             self.ratios(),
+            self.recoveries(),
             self.counted(),
         )
     }

@@ -22,17 +22,31 @@ const LISTENING_WITHIN: Duration = Duration::from_secs(20);
 /// A chaincode program and its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Side {
+    program: Program,
     pub(crate) name: &'static str,
-    go: bool,
-    batch: bool,
 }
 
-/// This workspace's shim.
-pub(crate) const OURS: Side = Side { name: "ours", go: false, batch: true };
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Program {
+    Ours { one_thread: bool },
+    Go { batch: bool },
+}
+
+/// This workspace's shim on tokio's default runtime.
+pub(crate) const OURS: Side = Side { name: "ours", program: Program::Ours { one_thread: false } };
+/// This workspace's shim on a single thread.
+pub(crate) const OURS_ON_ONE: Side =
+    Side { name: "ours, one thread", program: Program::Ours { one_thread: true } };
 /// The official Go shim as contracts use it unless they ask for batches.
-pub(crate) const GO: Side = Side { name: "Go", go: true, batch: false };
+pub(crate) const GO: Side = Side { name: "Go", program: Program::Go { batch: false } };
 /// The official Go shim, whose contract starts a write batch.
-pub(crate) const GO_BATCHED: Side = Side { name: "Go, batched", go: true, batch: true };
+pub(crate) const GO_BATCHED: Side = Side { name: "Go, batched", program: Program::Go { batch: true } };
+
+impl Side {
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self.program, Program::Ours { .. })
+    }
+}
 
 /// Builds the Go side into the user's cache folder, as its module pins it.
 pub(crate) fn build_go() -> PathBuf {
@@ -103,19 +117,20 @@ impl<'n> Shelf<'n> {
     }
 
     fn process(&self, side: Side) -> Service {
-        let (program, args): (_, Vec<OsString>) = match side.go {
-            true => (self.go.clone(), Vec::new()),
-            false => (std::env::current_exe().expect("this program's path"), vec!["chaincode".into()]),
+        let (program, args): (_, Vec<OsString>) = match side.is_ours() {
+            false => (self.go.clone(), Vec::new()),
+            true => (std::env::current_exe().expect("this program's path"), vec!["chaincode".into()]),
         };
         let (_, port) = self.address().rsplit_once(':').expect("host:port");
-        let env: [(&str, OsString); 7] = [
+        let env: [(&str, OsString); 8] = [
             ("CHAINCODE_ID", self.service.package_id.clone().into()),
             ("CHAINCODE_SERVER_ADDRESS", self.address().into()),
             ("CHAINCODE_TLS_DISABLED", "false".into()),
             ("CHAINCODE_TLS_KEY", self.server.key.clone().into()),
             ("CHAINCODE_TLS_CERT", self.server.certificate.clone().into()),
             ("CHAINCODE_CLIENT_CA_CERT", self.server.roots.clone().into()),
-            ("BENCH_BATCH", side.batch.to_string().into()),
+            ("BENCH_BATCH", (side.program == Program::Go { batch: true }).to_string().into()),
+            ("BENCH_ONE_THREAD", (side.program == Program::Ours { one_thread: true }).to_string().into()),
         ];
         Service {
             name: self.service.name.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sides::{GO, GO_BATCHED, OURS, Side};
+use crate::sides::{GO, GO_BATCHED, OURS, OURS_ON_ONE, Side};
 
 /// Values are of 128 bytes.
 const VALUE: [u8; 128] = [b'v'; 128];
@@ -47,13 +47,13 @@ impl Call {
     }
 }
 
-const TWO: &[Side] = &[OURS, GO];
-const THREE: &[Side] = &[OURS, GO_BATCHED, GO];
+const UNBATCHED: &[Side] = &[OURS, GO, OURS_ON_ONE];
+const BATCHED: &[Side] = &[OURS, GO_BATCHED, GO, OURS_ON_ONE];
 
 pub(crate) const WORKLOADS: [Workload; 11] = {
     use Through::{Fabric, Memory};
     const fn of(call: Call, callers: usize, through: Through) -> Workload {
-        let sides = if matches!(call, Call::PutMany(_)) { THREE } else { TWO };
+        let sides = if matches!(call, Call::PutMany(_)) { BATCHED } else { UNBATCHED };
         Workload { call, callers, through, sides }
     }
     [

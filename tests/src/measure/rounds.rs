@@ -10,6 +10,11 @@ impl Rounds {
         self.0.push(figure);
     }
 
+    /// How many rounds there were.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The middle one, or the mean of the two in the middle; `NaN` when there is none.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
@@ -57,7 +62,8 @@ impl FromIterator<f64> for Rounds {
 /// What comes first in one round comes last in the next, so that none always follows the same other one.
 pub fn turns<T>(round: usize, sides: &[T]) -> impl Iterator<Item = &T> {
     let last = sides.len().saturating_sub(1);
-    (0..sides.len()).filter_map(move |turn| sides.get(if round.is_multiple_of(2) { turn } else { last - turn }))
+    (0..sides.len())
+        .filter_map(move |turn| sides.get(if round.is_multiple_of(2) { turn } else { last - turn }))
 }
 
 #[cfg(test)]
