@@ -10,7 +10,7 @@ use caretrail_tests::processes;
 use hlf_network::ca::TlsFiles;
 use hlf_network::fabric::default_cache_dir;
 use hlf_network::network::Network;
-use hlf_network::process::Service;
+use hlf_network::process::{ProcessError, Service};
 use hlf_network::profile::{Profile, ServiceProfile};
 use tokio::net::TcpStream;
 
@@ -104,8 +104,17 @@ impl<'n> Shelf<'n> {
             processes::crash(running.pid);
         }
         supervisor.stop(&self.service.name).await.expect("the chaincode ends");
-        supervisor.ensure(&self.process(side)).await.expect("the chaincode starts");
         let begun = Instant::now();
+        // The kernel closes a killed process's sockets when the last of its threads is gone.
+        while let Err(error) = supervisor.ensure(&self.process(side)).await {
+            let port_taken = matches!(error, ProcessError::Port { .. });
+            assert!(
+                port_taken && begun.elapsed() < LISTENING_WITHIN,
+                "{} does not start: {error:?}",
+                side.name
+            );
+            tokio::task::yield_now().await;
+        }
         while TcpStream::connect(self.address()).await.is_err() {
             supervisor.demand_alive(&self.service.name).expect("the chaincode runs");
             assert!(begun.elapsed() < LISTENING_WITHIN, "{} does not listen", side.name);
