@@ -7,6 +7,7 @@
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
 //! | [`fabric`] | Fabric's own programs |
+//! | [`go`] | programs in Go, which stand on Fabric's own libraries |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
@@ -26,6 +27,7 @@
 pub mod caretrail;
 pub mod chain;
 pub mod fabric;
+pub mod go;
 pub mod hospitals;
 pub mod measure;
 pub mod processes;
