@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: a network of real Fabric processes, the `caretrail` program as users
+//! What the end-to-end tests and the benchmarks stand on: a network of real Fabric processes, the `caretrail` program as users
 //! run it, and the chain read without the code under test.
 //!
 //! | module | holds |
@@ -13,6 +13,7 @@
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
 //! | [`stopping`] | long work, stopped in its midst |
 //! | [`until`] | a condition that is awaited until a deadline |
+//! | [`measure`] | what benchmarks measure with |
 //!
 //! Everything here fails by panicking: a test has nothing better to do.
 #![allow(
@@ -28,6 +29,7 @@ pub mod chain;
 pub mod fabric;
 pub mod go;
 pub mod hospitals;
+pub mod measure;
 pub mod processes;
 pub mod stage;
 pub mod stopping;
