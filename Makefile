@@ -3,13 +3,14 @@ CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test test-lts test-pkcs11 test-pkcs11-fabric lint deny fuzz bench-testpeer bench-shim
+.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric lint deny fuzz bench-testpeer bench-shim
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
+test-long: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_apply_is_killed certificates_of_bft
 test-lts: ; HLF_NETWORK_FABRIC=2.5.9 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
 test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
 test-pkcs11-fabric: ; $(CARGO) test --locked -p caretrail-tests --features pkcs11 --test client_on_real_fabric keys_in_a_token

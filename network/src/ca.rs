@@ -7,6 +7,7 @@
 mod certificate;
 mod folder;
 mod key;
+mod renew;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use time::{Duration, OffsetDateTime};
 
 use crate::files::{self, FileError};
 use crate::spec::{NodeOu, User, UserKey};
+
+pub(crate) use renew::{draft, take_up};
 
 use certificate::{Authority, Purpose, Subject};
 use key::Key;

@@ -37,6 +37,7 @@ pub use config::{ChannelConfig, ConfigError, Consenter, ConsenterCertificates};
 pub use consenters::{ConsenterEdit, NewConsenter};
 pub use difference::Difference;
 pub use edit::{Edit, EditError, MetaRule, PolicyRule};
+pub(crate) use members::common_name;
 pub use members::{MembersError, Role, Signer};
 pub use organization::{AnchorAddress, OrganizationDefinition, OrganizationError};
 pub use preflight::Rejection;

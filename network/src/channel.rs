@@ -21,6 +21,9 @@ pub(crate) const fn is_leader(consensus: Consensus) -> &'static str {
 /// How long the consenters of one machine may take to elect a leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a peer may take to fetch a channel's blocks.
+const HEIGHT_LIMIT: Duration = Duration::from_secs(600);
+
 /// Why a node did not join a channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
@@ -32,9 +35,9 @@ pub enum ChannelError {
         /// What it said.
         source: OperationsError,
     },
-    /// No consenter became the leader.
-    #[error("the ordering service has no leader")]
-    NoLeader(#[from] WaitError),
+    /// No consenter became the leader, or a peer does not get the blocks.
+    #[error("the channel is not in use yet")]
+    Wait(#[from] WaitError),
     /// The peer could not be reached.
     #[error("peer `{host}` cannot be reached")]
     Connect {
@@ -120,6 +123,25 @@ pub(crate) async fn join_peer(
 pub(crate) async fn height(endorser: &Endorser, host: &str, channel: &str) -> Result<u64, ChannelError> {
     let info = endorser.ledger(channel).info().await;
     info.map(|info| info.height).map_err(|error| ChannelError::of(host, error))
+}
+
+/// Waits until a peer that joined has as many blocks as others had.
+pub(crate) async fn await_height(
+    step: &Step<'_>,
+    endorser: &Endorser,
+    host: &str,
+    (channel, wanted): (&str, u64),
+) -> Result<(), ChannelError> {
+    let what = format!("peer `{host}` to fetch {wanted} blocks");
+    wait::until(step, &what, HEIGHT_LIMIT, || async {
+        Ok(match height(endorser, host, channel).await {
+            Ok(height) if height >= wanted => Look::Holds(()),
+            Ok(height) => Look::NotYet(format!("it has {height}")),
+            // A peer says that it knows no such channel until it has its first block.
+            Err(error) => Look::NotYet(wait::chain(&error)),
+        })
+    })
+    .await
 }
 
 impl ChannelError {

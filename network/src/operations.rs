@@ -57,6 +57,9 @@ pub(crate) struct Participation {
     pub(crate) status: String,
     /// Number of blocks.
     pub(crate) height: u64,
+    /// `consenter`, or `follower` of one that only fetches.
+    #[serde(rename = "consensusRelation")]
+    pub(crate) consensus_relation: String,
 }
 
 impl Operations {

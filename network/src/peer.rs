@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::builder::{self, BuilderError, BuilderProgram, Values};
@@ -30,7 +31,29 @@ const BATCHES_SINCE: Version = Version::new(3, 1, 0);
 const BATCH_SWITCHES: [&str; 2] =
     ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
 
+/// An orderer that left, and one to ask instead.
+///
+/// A peer that joins begins with the first block, and one that comes back with its last: there it would look for
+/// blocks in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Successor {
+    from: String,
+    to: String,
+    #[serde(rename = "caCertsFile")]
+    roots: PathBuf,
+}
+
+impl Successor {
+    /// `host:port` of both, and the TLS authorities of the second.
+    pub(crate) fn new(from: String, to: String, roots: PathBuf) -> Self {
+        Self { from, to, roots }
+    }
+}
+
 /// Writes a peer's folder and describes its process.
+///
+/// Without successors it keeps those that it has.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn prepare(
     organization: &Organization,
     peer: &str,
@@ -39,10 +62,19 @@ pub(crate) fn prepare(
     ports: &Ports,
     binaries: &Binaries,
     builder: &BuilderProgram,
+    successors: Option<&Vec<Successor>>,
 ) -> Result<Service, NodeError> {
     let host = organization.host(peer);
     let node = layout.node(&host);
-    files::make_folder(&node)?;
+    let kept = node.join("orderers.json");
+    if let Some(successors) = successors {
+        let text = serde_json::to_string_pretty(successors).unwrap_or_default();
+        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+    }
+    let successors: Vec<Successor> = match kept.exists() {
+        true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
+        false => Vec::new(),
+    };
     let scripts = node.join("builder");
     let values = builder_values(layout, organization);
     builder::write_scripts(&scripts, builder, &values)?;
@@ -50,6 +82,9 @@ pub(crate) fn prepare(
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
+    if !successors.is_empty() {
+        config.set("peer.deliveryclient.addressOverrides", json!(successors))?;
+    }
     if let Some(limit) = organization.gateway_concurrency.get(peer) {
         config.set("peer.limits.concurrency.gatewayService", *limit)?;
     }
@@ -90,7 +125,12 @@ pub(crate) fn write_builder_values(
     if path.exists() && files::read(&path)? == text {
         return Ok(());
     }
-    // What was built with other values is built anew: a peer never looks at them again by itself.
+    forget_builds(layout, organization)?;
+    files::replace(&path, files::PUBLIC, text.as_bytes())
+}
+
+/// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
+pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Result<(), FileError> {
     for peer in &organization.peers {
         let built = data(layout, &organization.host(peer)).join("externalbuilder/builds");
         match std::fs::remove_dir_all(&built) {
@@ -100,7 +140,7 @@ pub(crate) fn write_builder_values(
             _ => {}
         }
     }
-    files::replace(&path, files::PUBLIC, text.as_bytes())
+    Ok(())
 }
 
 /// A peer's folder of keys and certificates.
@@ -128,11 +168,9 @@ fn configure(
     let data = data(layout, host);
     let tls = home.join("tls");
     let address = loopback(ports, host, LISTEN)?;
-    let others = organization
-        .peers
-        .iter()
-        .map(|peer| loopback(ports, &organization.host(peer), LISTEN))
-        .collect::<Result<Vec<_>, _>>()?;
+    // The first peer alone, so that no peer is set anew, and restarted, when another comes or goes; from there on
+    // they find each other by the channel's anchor peers.
+    let first = organization.peers.first().map_or(host.to_owned(), |peer| organization.host(peer));
     config
         .set("peer.id", host)?
         .set("peer.listenAddress", address.as_str())?
@@ -142,7 +180,7 @@ fn configure(
         .set("peer.localMspId", organization.msp_id.as_str())?
         .set("peer.mspConfigPath", json!(home.join("msp")))?
         .set("peer.fileSystemPath", json!(data))?
-        .set("peer.gossip.bootstrap", others.join(" "))?
+        .set("peer.gossip.bootstrap", loopback(ports, &first, LISTEN)?)?
         .set("peer.gossip.endpoint", address.as_str())?
         .set("peer.gossip.externalEndpoint", address.as_str())?
         .set("peer.tls.enabled", true)?

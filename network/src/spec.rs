@@ -372,6 +372,14 @@ impl Consortium {
         Ok(changed)
     }
 
+    /// A changed copy, when it is valid.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Self)) -> Result<Self, SpecError> {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed.check()?;
+        Ok(changed)
+    }
+
     /// Sets the chaincode on the channel.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use caretrail_records::workflows::{
 use caretrail_records::{CallError, Failure};
 use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
 use hlf_network::change::{ProposalError, SubmitError};
-use hlf_network::network::{ChangeError, DownError, StateError, UpError};
+use hlf_network::network::{ApplyError, CertificatesError, ChangeError, DownError, StateError, UpError};
 use serde::Serialize;
 
 use crate::printer::{Format, Printer};
@@ -200,7 +200,18 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if error.is::<ProposalError>() {
         return invalid("CHANGE_REFUSED", "nothing was submitted: mend what the message names");
     }
-    if error.is::<UpError>() || error.is::<DownError>() || error.is::<StateError>() {
+    if let Some(ApplyError::Plan(_)) = error.downcast_ref() {
+        return invalid("SPEC_REFUSED", "nothing was changed: mend what the message names");
+    }
+    if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
+        return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
+    }
+    if error.is::<ApplyError>()
+        || error.is::<CertificatesError>()
+        || error.is::<UpError>()
+        || error.is::<DownError>()
+        || error.is::<StateError>()
+    {
         return failed("NETWORK_FAILED", "mend what the message names, then run the same command again");
     }
     failed("FAILED", "")

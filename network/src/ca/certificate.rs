@@ -72,6 +72,11 @@ impl Authority {
         Ok(Self { pem: certificate, issuer })
     }
 
+    /// The CA as the one that signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, Key> {
+        &self.issuer
+    }
+
     /// The CA's certificate, PEM.
     pub(super) fn pem(&self) -> &str {
         &self.pem

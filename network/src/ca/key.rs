@@ -50,6 +50,17 @@ impl Key {
         Ok(Self::from(Secret::P256(secret)))
     }
 
+    /// A key of any kind that a user can have.
+    pub(super) fn of_any_kind(pem: &str) -> Result<Self, String> {
+        if let Ok(secret) = p384::ecdsa::SigningKey::from_pkcs8_pem(pem) {
+            return Ok(Self::from(Secret::P384(secret)));
+        }
+        if let Ok(secret) = ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
+            return Ok(Self::from(Secret::Ed25519(secret)));
+        }
+        Self::from_pem(pem)
+    }
+
     pub(super) fn to_pem(&self) -> Result<impl AsRef<[u8]> + use<>, CaError> {
         match &self.secret {
             Secret::P256(key) => key.to_pkcs8_pem(LineEnding::LF),

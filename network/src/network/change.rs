@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
 
+use hlf_protos::common::Block;
+use hlf_protos::prost::Message as _;
+
 use super::Network;
 use crate::change::{
     AnchorAddress, ChannelConfig, ConfigError, OrganizationDefinition, OrganizationError, Proposal,
@@ -133,6 +136,17 @@ impl Network {
         credentials: &Credentials,
         progress: &dyn Progress,
     ) -> Result<(), ChangeError> {
+        self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await
+    }
+
+    /// The same, with a limit to how long each peer may take to have it.
+    pub(super) async fn submit_change_within(
+        &self,
+        proposal: &Proposal,
+        credentials: &Credentials,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
         let present = self.channel_config().await?;
         let step = Step::begin(progress, "submit the change");
         let ports = self.ports()?;
@@ -146,7 +160,7 @@ impl Network {
             match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
                 Ok(()) => {
                     step.done("an orderer took it");
-                    return self.await_in_force(proposal, progress).await;
+                    return self.await_in_force(proposal, limit, progress).await;
                 }
                 Err(error @ SubmitError::Connect(_)) => refused = Some(error),
                 Err(error) => return Err(error.into()),
@@ -155,7 +169,12 @@ impl Network {
         Err(refused.map_or(ChangeError::NoPeer(None), ChangeError::Submit))
     }
 
-    async fn await_in_force(&self, proposal: &Proposal, progress: &dyn Progress) -> Result<(), ChangeError> {
+    async fn await_in_force(
+        &self,
+        proposal: &Proposal,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
         let step = Step::begin(progress, "wait for the peers");
         for organization in &self.spec.organizations {
             for peer in &organization.peers {
@@ -164,7 +183,7 @@ impl Network {
                     continue;
                 }
                 let what = format!("`{host}` to have the new configuration");
-                wait::until(&step, &what, IN_FORCE_LIMIT, || async {
+                wait::until(&step, &what, limit, || async {
                     match self.peer_config(organization, &host).await {
                         Ok(config) if proposal.is_in_force(&config) => Ok(Look::Holds(())),
                         Ok(config) => Ok(Look::NotYet(format!("it has number {}", config.sequence()))),
@@ -178,23 +197,41 @@ impl Network {
         Ok(())
     }
 
+    /// The channel's newest configuration block, from the first peer that answers.
+    pub(super) async fn channel_config_block(&self) -> Result<Vec<u8>, ChangeError> {
+        let mut last = None;
+        for organization in &self.spec.organizations {
+            for peer in &organization.peers {
+                match self.peer_config_block(organization, &organization.host(peer)).await {
+                    Ok(block) => return Ok(block.encode_to_vec()),
+                    Err(ChangeError::NoPeer(error)) => last = error,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(ChangeError::NoPeer(last))
+    }
+
     async fn peer_config(
         &self,
         organization: &Organization,
         host: &str,
     ) -> Result<ChannelConfig, ChangeError> {
+        Ok(ChannelConfig::of_block(&self.peer_config_block(organization, host).await?)?)
+    }
+
+    async fn peer_config_block(&self, organization: &Organization, host: &str) -> Result<Block, ChangeError> {
         let ports = self.ports()?;
         let endpoint = self.peer_endpoint(organization, host, &ports)?;
         let credentials = self.admin_credentials(organization)?;
         let connected = Endorser::connect(&endpoint, credentials, Deadlines::default()).await;
         let Ok(endorser) = connected else { return Err(ChangeError::NoPeer(None)) };
         let channel = &self.spec.channel.name;
-        let block = endorser.channels().config_block(channel).await.map_err(|error| match error {
+        endorser.channels().config_block(channel).await.map_err(|error| match error {
             SystemChaincodeError::Call { source, .. } => ChangeError::NoPeer(Some(source)),
             SystemChaincodeError::Answer { source, .. } => {
                 ConfigError::Unreadable { what: "the block".to_owned(), source }.into()
             }
-        })?;
-        Ok(ChannelConfig::of_block(&block)?)
+        })
     }
 }

@@ -123,13 +123,7 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     let binaries = options.binaries.find(progress).await?;
     genesis::demand_consensus(&network.spec, &binaries)?;
     let stand = Stand { network, options, progress, binaries };
-    stand.issue()?;
-    let ports = Ports::keep(&layout.ports(), stand.wanted_ports())?;
-    stand.make_genesis(&ports)?;
-    let members = stand.start_nodes(&ports).await?;
-    stand.join(&ports, &members).await?;
-    let packages = stand.deploy(&ports, &members).await?;
-    stand.write_profiles(&ports, packages.as_deref())?;
+    stand.settle().await?;
     Ok(claim::record(layout, &network.spec)?)
 }
 
@@ -150,8 +144,19 @@ impl Stand<'_> {
         node::wanted_ports(spec).chain(services).collect()
     }
 
+    /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
+    pub(super) async fn settle(&self) -> Result<(), UpError> {
+        self.issue()?;
+        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
+        self.make_genesis(&ports)?;
+        let members = self.start_nodes(&ports).await?;
+        self.join(&ports, &members).await?;
+        let packages = self.deploy(&ports, &members).await?;
+        self.write_profiles(&ports, packages.as_deref())
+    }
+
     /// Issues every key and certificate that is not there.
-    fn issue(&self) -> Result<(), UpError> {
+    pub(super) fn issue(&self) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         let begun = Instant::now();
         let mut issued = 0_usize;
