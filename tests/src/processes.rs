@@ -65,6 +65,22 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// Stops a process where it is, as a debugger or a machine out of breath does.
+///
+/// # Panics
+/// When it is none of this user's processes.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets a stopped process go on.
+///
+/// # Panics
+/// When it is none of this user's processes.
+pub(crate) fn go_on(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
 /// Whether there is a process of this id, this user's or another's.
 pub fn is_there(pid: u32) -> bool {
     test_kill_process(id(pid)) != Err(Errno::SRCH)

@@ -1,0 +1,119 @@
+//! Steady load on a channel by callers who wait for outcomes, every transaction reported as its caller was told.
+
+mod caller;
+mod journal;
+mod outcome;
+mod truth;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::tally::Entry;
+
+pub use caller::{Caller, deadlines};
+pub use journal::Journal;
+pub use outcome::{Outcome, Report};
+pub use truth::{Truth, demand_honest};
+
+/// How often each worker begins a transaction, unless its last one still runs.
+const PACE: Duration = Duration::from_millis(100);
+/// One in so many transactions counts up a counter that all callers share, so that some conflict.
+const COUNTS: usize = 8;
+
+/// Transactions that begin again and again until they are told to stop.
+#[derive(Debug)]
+pub struct Load {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    reports: Mutex<Vec<Report>>,
+    /// The window in which transactions begin now.
+    window: AtomicUsize,
+    next: AtomicUsize,
+}
+
+/// What a worker has the chaincode do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Put(Entry),
+    Count(String),
+}
+
+impl Load {
+    /// Begins transactions: so many workers for each caller. Keys are told apart by the name of the load.
+    pub fn begin(name: &str, callers: &[Arc<Caller>], workers: usize) -> Self {
+        let shared = Arc::new(Shared {
+            reports: Mutex::default(),
+            window: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut load = Self { shared, stop, workers: JoinSet::new() };
+        for caller in callers {
+            for _ in 0..workers {
+                let worker =
+                    work(name.to_owned(), Arc::clone(caller), Arc::clone(&load.shared), stopped.clone());
+                load.workers.spawn(worker);
+            }
+        }
+        load
+    }
+
+    /// From now on transactions begin in another window.
+    pub fn enter(&self, window: usize) {
+        self.shared.window.store(window, Ordering::SeqCst);
+    }
+
+    /// How many of the reports so far are such.
+    pub fn count(&self, such: impl Fn(&Report) -> bool) -> usize {
+        self.shared.reports().iter().filter(|report| such(report)).count()
+    }
+
+    /// Begins no more transactions, and gives all reports once the last caller was told.
+    ///
+    /// # Panics
+    /// When a worker does.
+    pub async fn end(mut self) -> Vec<Report> {
+        self.stop.send_replace(true);
+        while let Some(worker) = self.workers.join_next().await {
+            worker.expect("a worker's end");
+        }
+        std::mem::take(&mut *self.shared.reports())
+    }
+}
+
+impl Shared {
+    fn reports(&self) -> MutexGuard<'_, Vec<Report>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn work(name: String, caller: Arc<Caller>, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let mut paces = interval(PACE);
+    paces.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = paces.tick() => {}
+        }
+        let number = shared.next.fetch_add(1, Ordering::SeqCst);
+        let call = if number.is_multiple_of(COUNTS) {
+            Call::Count(format!("counter/{name}"))
+        } else {
+            let value = format!("{number} by {}", caller.peer());
+            Call::Put(Entry { key: format!("put/{name}/{number}"), value })
+        };
+        let window = shared.window.load(Ordering::SeqCst);
+        let report = caller.make(call, window).await;
+        shared.reports().push(report);
+    }
+}
