@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caretrail_records::failure::chain;
 use hlf_gateway::{Credentials, Deadlines, Endpoint, Gateway, MspFolder};
-use hlf_network::Event;
 use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{Network, NodeKind, NodeStatus, Options, Status};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT, Organization};
+use hlf_network::{Event, Quiet};
 
 use crate::chain::Chain;
 use crate::fabric;
 use crate::hospitals::get;
 use crate::roles;
-use crate::stage::Stage;
 use crate::tally::{self, State};
 use crate::until::until;
 
@@ -32,7 +31,7 @@ const BACK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Channel {
     network: Network,
-    folder: PathBuf,
+    stage: PathBuf,
 }
 
 /// A consortium of `north` and `south`, which both endorse, with so many peers of each and these consenters.
@@ -62,14 +61,13 @@ pub fn consortium(consensus: &str, consenters: usize, north: usize, south: usize
 }
 
 impl Channel {
-    /// Stands a network up below the stage, its services with further variables of their environment.
+    /// Stands a network up in a folder below a stage's, its services with further variables of their environment.
     ///
     /// # Panics
     /// When it does not stand; it says why.
-    pub async fn stand_up(stage: &Stage, name: &str, spec: Consortium, services: &[(&str, &str)]) -> Self {
+    pub async fn stand_up(stage: &Path, name: &str, spec: Consortium, services: &[(&str, &str)]) -> Self {
         fabric::programs(&spec).await;
-        let folder = stage.folder().join(name);
-        let network = Network::new(&folder, spec).expect("a folder");
+        let network = Network::new(&stage.join(name), spec).expect("a folder");
         let program = |organization: &Organization| {
             let told = services.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
             let mut env: BTreeMap<String, OsString> = told.collect();
@@ -92,7 +90,7 @@ impl Channel {
         if let Err(error) = network.up(&options, &say).await {
             panic!("{}", chain(&error));
         }
-        Self { network, folder: stage.folder().to_owned() }
+        Self { network, stage: stage.to_owned() }
     }
 
     /// The network.
@@ -151,7 +149,7 @@ impl Channel {
     /// `None` while nobody answers.
     pub fn figure(&self, peer: &str, metric: &str, holding: &str) -> Option<f64> {
         let name = self.network.layout().root().file_name()?.to_str()?;
-        let file = self.folder.join(format!("{name}-{}.metrics", self.organization(peer).name));
+        let file = metrics_file(&self.stage, name, &self.organization(peer).name);
         let text = get(&fs::read_to_string(file).ok()?, "/metrics");
         let (_, body) = text.split_once("\r\n\r\n")?;
         let series = body.lines().filter_map(|line| line.rsplit_once(' '));
@@ -203,6 +201,31 @@ impl Channel {
         .await;
     }
 
+    /// Waits until a node has the blocks that any node has now.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn await_blocks(&self, name: &str) {
+        let mut wanted = None;
+        until(&format!("`{name}` to have all blocks"), LEVEL, async || {
+            let status = self.status().await;
+            let wanted = *wanted.get_or_insert(status.nodes.iter().filter_map(|node| node.height).max()?);
+            let its = status.nodes.iter().find(|node| node.name == name)?.height?;
+            (its >= wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops the network and removes it.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn destroy(self) {
+        if let Err(error) = self.network.destroy(&Quiet).await {
+            panic!("{}", chain(&error));
+        }
+    }
+
     /// Waits until every peer and orderer has the same number of blocks, and gives it.
     ///
     /// # Panics
@@ -219,6 +242,6 @@ impl Channel {
     }
 }
 
-fn metrics_file(stage: &Stage, network: &str, organization: &str) -> PathBuf {
-    stage.folder().join(format!("{network}-{organization}.metrics"))
+fn metrics_file(stage: &Path, network: &str, organization: &str) -> PathBuf {
+    stage.join(format!("{network}-{organization}.metrics"))
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod journal;
 mod outcome;
+mod table;
 mod truth;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::tally::Entry;
 
-pub use caller::{Caller, deadlines};
+pub use caller::{Caller, deadlines, resolve};
 pub use journal::Journal;
 pub use outcome::{Outcome, Report};
+pub use table::Table;
 pub use truth::{Truth, demand_honest};
 
 /// How often each worker begins a transaction, unless its last one still runs.

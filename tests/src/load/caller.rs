@@ -7,11 +7,15 @@ use caretrail_records::failure::chain;
 use hlf_gateway::{
     CommitStatus, CommitStatusError, Contract, Deadlines, Endorsed, Gateway, Proposal, SubmitError,
 };
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::{Call, Journal, Outcome, Report};
 use crate::channel::{CHAINCODE, Channel};
 use crate::tally::{COUNT, PUT};
 
+/// How many unknown outcomes are asked for at once: each waits in a peer that allows 500 such calls.
+const RESOLVED_AT_ONCE: usize = 64;
 /// What a machine that does much else may add to the sum of all deadlines.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -96,7 +100,7 @@ impl Caller {
 
     /// Finds out what became of a transaction whose outcome is unknown: by asking, and by sending the very same
     /// envelope again when nobody knows it.
-    pub async fn resolve(&self, report: &mut Report) {
+    async fn resolve(&self, report: &mut Report) {
         let Some(kept) = &report.kept else { return };
         let mut outcome = verdict(self.gateway.commit_status(kept.channel(), kept.tx_id()).await);
         if let Outcome::Unknown { .. } = outcome {
@@ -109,6 +113,30 @@ impl Caller {
         self.journal.told(&report.tx_id, &outcome);
         report.resolved = Some(outcome);
     }
+}
+
+/// Finds out what became of every transaction whose outcome is unknown, and gives all reports again.
+///
+/// # Panics
+/// When a report is of none of the callers.
+pub async fn resolve(callers: &[Arc<Caller>], reports: Vec<Report>) -> Vec<Report> {
+    let (unknown, mut resolved): (Vec<_>, Vec<_>) =
+        reports.into_iter().partition(|report| report.kept.is_some());
+    let room = Arc::new(Semaphore::new(RESOLVED_AT_ONCE));
+    let mut resolving = JoinSet::new();
+    for mut report in unknown {
+        let caller = callers.iter().find(|caller| caller.peer == report.peer).expect("its caller");
+        let (caller, room) = (Arc::clone(caller), Arc::clone(&room));
+        resolving.spawn(async move {
+            let _turn = room.acquire().await;
+            caller.resolve(&mut report).await;
+            report
+        });
+    }
+    while let Some(report) = resolving.join_next().await {
+        resolved.push(report.expect("a report"));
+    }
+    resolved
 }
 
 fn verdict(status: Result<CommitStatus, CommitStatusError>) -> Outcome {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caretrail_tests::channel::{Channel, consortium};
-use caretrail_tests::load::{Caller, Journal, Report, Truth, demand_honest};
+use caretrail_tests::load::{Caller, Journal, Report, Truth, demand_honest, resolve};
 use caretrail_tests::stage::Stage;
 use caretrail_tests::tally::TRANSACTION_LIMIT_MS;
 use caretrail_tests::telling::World;
@@ -36,7 +36,7 @@ impl World for Served {
     async fn stand_up(stage: &Stage) -> Self {
         let journal = Arc::new(Journal::new(&stage.folder().join("journal.log")));
         let limit = [(TRANSACTION_LIMIT_MS, "8000")];
-        let channel = Channel::stand_up(stage, "network", consortium("raft", 1, 2, 1), &limit).await;
+        let channel = Channel::stand_up(stage.folder(), "network", consortium("raft", 1, 2, 1), &limit).await;
         let callers = [STRUCK, BESIDE, SOUTH].map(|peer| Caller::new(&channel, peer, &journal));
         let world = Self { channel, journal, callers: callers.to_vec(), reports: Vec::new() };
         world.await_streams(2).await;
@@ -67,11 +67,8 @@ impl Served {
     /// Resolves what is unknown, counts what is in every peer's blocks, and holds all reports so far against it.
     ///
     /// Returns the new ones.
-    pub(crate) async fn settle(&mut self, mut reports: Vec<Report>) -> &[Report] {
-        for report in &mut reports {
-            let caller = self.callers.iter().find(|caller| caller.peer() == report.peer).expect("its caller");
-            caller.resolve(report).await;
-        }
+    pub(crate) async fn settle(&mut self, reports: Vec<Report>) -> &[Report] {
+        let mut reports = resolve(&self.callers, reports).await;
         let before = self.reports.len();
         self.reports.append(&mut reports);
         let truth = Truth::of(&self.channel).await;
