@@ -9,6 +9,6 @@ demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
-test-long: ; FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs
+test-long: ; FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs --test faults_on_real_peers
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources

@@ -27,6 +27,15 @@ pub enum Fault {
     Restarted,
 }
 
+/// One fault to come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Strike {
+    /// What is to happen.
+    pub fault: Fault,
+    /// The process's name.
+    pub node: String,
+}
+
 /// A process that something happened to.
 #[derive(Debug)]
 #[must_use = "what is struck is to be healed"]
@@ -66,6 +75,22 @@ impl Fault {
         }
         Struck { fault: self, process }
     }
+}
+
+/// Faults in turn: orderers and peers alternate while there are both, neighbours are struck differently, and every
+/// node has been struck in every way before one is struck so again.
+pub fn in_turn(orderers: &[String], peers: &[String], count: usize) -> Vec<Strike> {
+    let longest = orderers.len().max(peers.len());
+    let nodes: Vec<_> =
+        (0..longest).flat_map(|index| [orderers.get(index), peers.get(index)]).flatten().collect();
+    let pass = |pass: usize| {
+        let strike = move |(index, node): (usize, &&String)| Strike {
+            fault: Fault::ALL[(index + pass) % Fault::ALL.len()],
+            node: (*node).clone(),
+        };
+        nodes.iter().enumerate().map(strike).collect::<Vec<_>>()
+    };
+    (0..).flat_map(pass).take(count).collect()
 }
 
 impl fmt::Display for Fault {
@@ -159,4 +184,26 @@ fn strings(pid: u32, file: &str) -> Vec<OsString> {
     let bytes = fs::read(format!("/proc/{pid}/{file}")).expect("a process of this user");
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
     bytes.split(|byte| *byte == 0).map(|text| OsString::from_vec(text.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_node_is_struck_in_every_way_before_one_is_again() {
+        let names = |stem: &str, count| (0..count).map(|index| format!("{stem}{index}")).collect::<Vec<_>>();
+        for (orderers, peers) in [(3, 4), (4, 4), (1, 2)] {
+            let all = Fault::ALL.len() * (orderers + peers);
+            let strikes = in_turn(&names("orderer", orderers), &names("peer", peers), 2 * all);
+            let (first, second) = strikes.split_at(all);
+            assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), all);
+            assert_eq!(first, second);
+            let shortest: BTreeSet<_> = first[..Fault::ALL.len()].iter().map(|strike| strike.fault).collect();
+            assert_eq!(shortest.len(), Fault::ALL.len());
+            assert_eq!((&*first[0].node, &*first[1].node), ("orderer0", "peer0"));
+        }
+    }
 }

@@ -12,7 +12,6 @@
 )]
 
 mod run;
-mod schedule;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caretrail_tests::channel::Channel;
+use caretrail_tests::fault::{Strike, in_turn};
 use caretrail_tests::load::{Caller, Journal, Load, Table, Truth, demand_honest, resolve};
 use caretrail_tests::until::until;
 use hlf_network::network::NodeKind;
 use hlf_network::spec::Consortium;
 
-use crate::schedule::{Strike, strikes};
-
 /// How many faults strike a network, unless `FAULTS` says otherwise: one of each kind.
 const FAULTS: usize = 3;
 /// Workers of each caller.
-const WORKERS: usize = 3;
+const WORKERS: usize = 4;
 /// A fault lasts until so many transactions that began during it are told VALID, or so long.
 const VALID_DURING: usize = 40;
 const LASTS: Duration = Duration::from_secs(15);
@@ -27,7 +26,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
     let journal = Arc::new(Journal::new(&stage.join(format!("{name}.journal.log"))));
     let channel = Channel::stand_up(stage, name, spec, &[]).await;
     let callers: Vec<_> = channel.peers().iter().map(|peer| Caller::new(&channel, peer, &journal)).collect();
-    let strikes = strikes(&orderers(&channel).await, &channel.peers(), faults());
+    let strikes = in_turn(&orderers(&channel).await, &channel.peers(), faults());
 
     let load = Load::begin(name, &callers, WORKERS);
     let mut windows = vec!["before".to_owned()];
