@@ -1,5 +1,6 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
+mod change;
 mod claim;
 mod deploy;
 mod environment;
@@ -21,6 +22,7 @@ use crate::profile::{Profile, ProfileError};
 use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization};
 
+pub use change::ChangeError;
 pub use claim::StateError;
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use status::{ChaincodeStatus, NodeKind, NodeStatus, Status, StatusError};

@@ -6,9 +6,11 @@ use crate::app::App;
 use crate::failure::Exit;
 
 mod builder;
+mod change;
 mod destroy;
 mod down;
 mod env;
+mod organization;
 mod spec;
 mod status;
 mod up;
@@ -27,6 +29,11 @@ pub(crate) enum Verb {
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
     Env(env::Env),
+    /// Changes the running channel's configuration by proposals that travel.
+    #[command(subcommand)]
+    Change(change::Verb),
+    /// Prints what a hospital hands over to the members of a channel that it wants to join.
+    Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
     Destroy(destroy::Destroy),
     /// What a peer's external builder runs.
@@ -41,6 +48,8 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
+        Verb::Change(verb) => change::run(verb, app).await,
+        Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),
     }
