@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caretrail_tests::channel::Channel;
-use caretrail_tests::fault::{Strike, in_turn};
+use caretrail_tests::fault::{Fault, Strike, in_turn};
 use caretrail_tests::load::{Caller, Journal, Load, Table, Truth, demand_honest, resolve};
 use caretrail_tests::until::until;
 use hlf_network::network::NodeKind;
@@ -15,7 +15,7 @@ use hlf_network::spec::Consortium;
 const FAULTS: usize = 3;
 /// Workers of each caller.
 const WORKERS: usize = 4;
-/// A fault lasts until so many transactions that began during it are told VALID, or so long.
+/// A kill or a stop lasts until so many transactions that began during it are told VALID, or so long.
 const VALID_DURING: usize = 40;
 const LASTS: Duration = Duration::from_secs(15);
 /// How long a network may take until every caller is served again.
@@ -38,13 +38,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
         let struck = fault.strike(channel.network(), &node).await;
         load.enter(window);
         journal.note(&format!("{window}: {node} was {fault}"));
-        let enough = |load: &Load| load.count(|r| r.window == window && r.is_valid()) >= VALID_DURING;
-        let lasts = Instant::now();
-        until("the fault's end", PATIENCE, async || {
-            (enough(&load) || lasts.elapsed() >= LASTS).then_some(())
-        })
-        .await;
-
+        lasts(&load, fault, window).await;
         struck.heal(channel.network()).await;
         channel.await_node(&node).await;
         channel.await_blocks(&node).await;
@@ -70,6 +64,16 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
         callers.len()
     ));
     channel.destroy().await;
+}
+
+/// Waits for as long as a fault lasts: a restart is over at once.
+async fn lasts(load: &Load, fault: Fault, window: usize) {
+    if fault == Fault::Restarted {
+        return;
+    }
+    let begun = Instant::now();
+    let enough = || load.count(|r| r.window == window && r.is_valid()) >= VALID_DURING;
+    until("the fault's end", PATIENCE, async || (enough() || begun.elapsed() >= LASTS).then_some(())).await;
 }
 
 /// Waits until transactions of every caller that began in a window are told VALID.
