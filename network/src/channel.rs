@@ -84,14 +84,14 @@ pub(crate) async fn join_orderer(
 pub(crate) async fn await_leader(
     step: &Step<'_>,
     operations: &Operations,
-    consensus: Consensus,
+    (consensus, channel): (Consensus, &str),
     addresses: &[String],
 ) -> Result<(), ChannelError> {
     let what = "the ordering service to elect its leader; it takes no transaction before";
     wait::until(step, what, LEADER_LIMIT, || async {
         let mut last = "no orderer leads yet".to_owned();
         for address in addresses {
-            match operations.gauge(address, is_leader(consensus)).await {
+            match operations.gauge(address, is_leader(consensus), channel).await {
                 Ok(Some(leads)) if leads >= 1.0 => return Ok(Look::Holds(())),
                 Ok(_) => {}
                 Err(error) => last = wait::chain(&error),

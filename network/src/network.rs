@@ -1,6 +1,7 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
 mod change;
+mod channels;
 mod claim;
 mod deploy;
 mod environment;

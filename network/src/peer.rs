@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::builder::{self, BuilderError, BuilderProgram, Values};
-use crate::fabric::Binaries;
+use crate::fabric::{Binaries, Version};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, loopback};
 use crate::overlay::{Overlay, OverlayError};
 use crate::ports::Ports;
 use crate::process::{MARKER, Service};
-use crate::spec::Organization;
+use crate::spec::{Organization, PeerSettings};
 
 /// Gossip's pace, for a network whose nodes are near: a new peer is known to the others within seconds.
 const GOSSIP_PACE: [(&str, &str); 6] = [
@@ -25,10 +25,16 @@ const GOSSIP_PACE: [(&str, &str); 6] = [
     ("peer.gossip.membershipTrackerInterval", "2s"),
 ];
 
+/// The release that brought write batches and multi-gets to chaincode, and what turns them on.
+const BATCHES_SINCE: Version = Version::new(3, 1, 0);
+const BATCH_SWITCHES: [&str; 2] =
+    ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
+
 /// Writes a peer's folder and describes its process.
 pub(crate) fn prepare(
     organization: &Organization,
     peer: &str,
+    settings: &PeerSettings,
     layout: &Layout,
     ports: &Ports,
     binaries: &Binaries,
@@ -45,6 +51,11 @@ pub(crate) fn prepare(
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
     demand_nothing_off(&config, binaries)?;
+    if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
+        for switch in BATCH_SWITCHES {
+            config.set(switch, false)?;
+        }
+    }
     let core = node.join("core.yaml");
     files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;
 
@@ -177,9 +188,9 @@ fn demand_nothing_off(config: &Overlay, binaries: &Binaries) -> Result<(), Overl
             "a list with `TimeWindowCheck`, so that old proposals are refused",
         )?;
     }
-    if binaries.version() >= crate::fabric::Version::new(3, 1, 0) {
-        for switch in ["useWriteBatch", "useGetMultipleKeys"] {
-            config.demand_on(&format!("chaincode.runtimeParams.{switch}"))?;
+    if binaries.version() >= BATCHES_SINCE {
+        for switch in BATCH_SWITCHES {
+            config.demand_on(switch)?;
         }
         for limit in ["maxSizeWriteBatch", "maxSizeGetMultipleKeys"] {
             config.demand_limit(&format!("chaincode.runtimeParams.{limit}"))?;

@@ -62,6 +62,9 @@ pub struct Consortium {
     pub orderer: OrderingService,
     /// The members of the channel, each with peers of its own.
     pub organizations: Vec<Organization>,
+    /// What all peers are set to, where it is not as Fabric ships them.
+    #[serde(default, skip_serializing_if = "PeerSettings::is_default")]
+    pub peer: PeerSettings,
     /// The chaincode on the channel; absent for a channel without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaincode: Option<Chaincode>,
@@ -159,6 +162,29 @@ pub struct User {
     /// a value stands for the common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+}
+
+/// Settings of every peer; they may change between one `up` and the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PeerSettings {
+    /// Whether peers take write batches and multi-gets from chaincode, which those of Fabric 3.1 and later do:
+    /// `useWriteBatch` and `useGetMultipleKeys` in `core.yaml`. Without them chaincode reads and writes key by key.
+    #[serde(default = "defaults::yes")]
+    pub chaincode_batches: bool,
+}
+
+impl Default for PeerSettings {
+    fn default() -> Self {
+        Self { chaincode_batches: defaults::yes() }
+    }
+}
+
+impl PeerSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The role that an MSP reads from a certificate's organisational unit.
@@ -310,6 +336,14 @@ impl Consortium {
         target.check(index)?;
         *self = changed;
         Ok(())
+    }
+
+    /// The same consortium with another channel, which has no chaincode yet.
+    pub(crate) fn on_channel(&self, name: &str) -> Result<Self, SpecError> {
+        let mut changed = Self { chaincode: None, ..self.clone() };
+        name.clone_into(&mut changed.channel.name);
+        changed.check()?;
+        Ok(changed)
     }
 
     /// Sets the chaincode on the channel.

@@ -7,6 +7,7 @@
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
 //! | [`fabric`] | Fabric's own programs |
+//! | [`go`] | programs in Go, which stand on Fabric's own libraries |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
 //! | [`roles`] | a test program that is its peers' builder and its own chaincode too |
@@ -32,6 +33,7 @@ pub mod chain;
 pub mod channel;
 pub mod fabric;
 pub mod fault;
+pub mod go;
 pub mod hospitals;
 pub mod load;
 pub mod processes;

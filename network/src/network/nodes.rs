@@ -38,6 +38,7 @@ impl Stand<'_> {
                 services.push(peer::prepare(
                     organization,
                     peer,
+                    &spec.peer,
                     layout,
                     ports,
                     &self.binaries,
@@ -146,7 +147,7 @@ impl Stand<'_> {
             joined = joined.saturating_add(usize::from(new));
             addresses.push(node::loopback(ports, &host, OPERATIONS)?);
         }
-        channel::await_leader(&step, &operations, spec.orderer.consensus, &addresses).await?;
+        channel::await_leader(&step, &operations, (spec.orderer.consensus, channel), &addresses).await?;
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
             let new = channel::join_peer(endorser, host, channel, &block).await?;
             joined = joined.saturating_add(usize::from(new));

@@ -196,7 +196,7 @@ async fn orderer(network: &Network, host: &str, ports: &Ports) -> NodeStatus {
             .map_err(|e| wait::chain(&e))?
             .ok_or_else(|| "it has not joined the channel".to_owned())?;
         let leads = operations
-            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus))
+            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus), &spec.channel.name)
             .await
             .map_err(|e| wait::chain(&e))?;
         Ok::<_, String>((channel, leads))

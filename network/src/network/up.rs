@@ -26,7 +26,7 @@ use crate::ports::{PortError, Ports};
 use crate::process::ProcessError;
 use crate::profile::{PeerProfile, Profile, ServiceProfile};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{NodeOu, User};
+use crate::spec::{NodeOu, SpecError, User};
 use crate::wait::WaitError;
 
 /// How long a process may take from its start to its first answer.
@@ -68,6 +68,9 @@ pub enum UpError {
     /// The folder is another's, or the spec changed.
     #[error("the state folder does not serve")]
     State(#[from] StateError),
+    /// A channel cannot have that name.
+    #[error("the channel cannot be made")]
+    Spec(#[from] SpecError),
     /// Fabric's programs cannot be had.
     #[error("Fabric's programs cannot be had")]
     Fabric(#[from] FabricError),
@@ -139,7 +142,7 @@ pub(super) struct Stand<'a> {
 }
 
 impl Stand<'_> {
-    fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
+    pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
         let spec = &self.network.spec;
         let services =
@@ -184,7 +187,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
+    pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         let name = &spec.channel.name;
         let begun = Instant::now();

@@ -398,6 +398,22 @@ mod tests {
     }
 
     #[test]
+    fn peers_take_batches_unless_they_shall_not() {
+        assert!(Consortium::parse(DEFAULT).unwrap().peer.chaincode_batches);
+        let spec = Consortium::parse(&format!("{DEFAULT}\n[peer]\nchaincode_batches = false")).unwrap();
+        assert!(!spec.peer.chaincode_batches);
+        assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);
+    }
+
+    #[test]
+    fn another_channel_has_a_name_that_a_channel_may_have() {
+        let spec = Consortium::parse(DEFAULT).unwrap();
+        let other = spec.on_channel("other").unwrap();
+        assert_eq!((other.channel.name.as_str(), &other.organizations), ("other", &spec.organizations));
+        assert!(matches!(spec.on_channel("../up"), Err(SpecError::Field { .. })));
+    }
+
+    #[test]
     fn every_wrong_value_is_named_by_its_field() {
         for (from, to, field) in [
             (r#"fabric = "3.1.1""#, r#"fabric = "2.4.0""#, "fabric"),

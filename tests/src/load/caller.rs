@@ -36,7 +36,7 @@ pub fn deadlines() -> Deadlines {
         endorse: Duration::from_secs(10),
         submit: Duration::from_secs(10),
         commit_status: Duration::from_secs(15),
-        lost_submit: Duration::from_secs(10),
+        ..Deadlines::default()
     }
 }
 
