@@ -70,7 +70,7 @@ impl Fault {
                 })
                 .await;
             }
-            Self::Stopped => processes::stop(process.pid),
+            Self::Stopped => processes::pause(process.pid),
             Self::Restarted => process.end(network).await,
         }
         Struck { fault: self, process }
@@ -110,7 +110,7 @@ impl Struck {
     /// When it does not start.
     pub async fn heal(self, network: &Network) {
         match self.fault {
-            Fault::Stopped => processes::go_on(self.process.pid),
+            Fault::Stopped => processes::resume(self.process.pid),
             Fault::Killed | Fault::Restarted => self.process.start(network).await,
         }
     }

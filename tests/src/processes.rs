@@ -65,19 +65,19 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
-/// Stops a process where it is, as a debugger or a machine out of breath does.
+/// Makes a process stand still: SIGSTOP.
 ///
 /// # Panics
 /// When it is none of this user's processes.
-pub(crate) fn stop(pid: u32) {
+pub fn pause(pid: u32) {
     signal(pid, Signal::STOP);
 }
 
-/// Lets a stopped process go on.
+/// Makes a process go on that stands still: SIGCONT.
 ///
 /// # Panics
 /// When it is none of this user's processes.
-pub(crate) fn go_on(pid: u32) {
+pub fn resume(pid: u32) {
     signal(pid, Signal::CONT);
 }
 
