@@ -2,7 +2,7 @@
 CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 
-.PHONY: build demo down status test test-long lint deny
+.PHONY: build demo down status test test-long test-lts test-pkcs11 lint deny
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -10,5 +10,7 @@ down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "noth
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
 test-long: ; FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs --test faults_on_real_peers
-lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+test-lts: ; HLF_NETWORK_FABRIC=2.5.9 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
+test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
+lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings && $(CARGO) clippy --locked -p hlf-gateway --features pkcs11 --all-targets -- -D warnings
 deny: ; $(CARGO) deny --locked check bans licenses sources

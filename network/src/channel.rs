@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use hlf_gateway::{ConnectError, Endorser, EndorserError};
-use hlf_protos::common::BlockchainInfo;
-use hlf_protos::prost::{DecodeError, Message};
-use hlf_protos::protos::ChannelQueryResponse;
+use hlf_gateway::{ConnectError, Endorser, EndorserError, SystemChaincodeError};
+use hlf_protos::prost::DecodeError;
 
 use crate::operations::{Operations, OperationsError};
 use crate::progress::Step;
@@ -109,39 +107,27 @@ pub(crate) async fn join_peer(
     channel: &str,
     block: &[u8],
 ) -> Result<bool, ChannelError> {
-    if joined_channels(endorser, host).await?.iter().any(|joined| joined == channel) {
+    let failed = |error| ChannelError::of(host, error);
+    let channels = endorser.channels();
+    if channels.joined().await.map_err(failed)?.iter().any(|joined| joined == channel) {
         return Ok(false);
     }
-    endorser
-        .call("", "cscc", "JoinChain")
-        .arg(block)
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
+    channels.join(block).await.map_err(failed)?;
     Ok(true)
 }
 
 /// The number of blocks that a peer has of a channel.
 pub(crate) async fn height(endorser: &Endorser, host: &str, channel: &str) -> Result<u64, ChannelError> {
-    let answer = endorser
-        .call(channel, "qscc", "GetChainInfo")
-        .arg(channel)
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
-    decode::<BlockchainInfo>(&answer, host).map(|info| info.height)
+    let info = endorser.ledger(channel).info().await;
+    info.map(|info| info.height).map_err(|error| ChannelError::of(host, error))
 }
 
-async fn joined_channels(endorser: &Endorser, host: &str) -> Result<Vec<String>, ChannelError> {
-    let answer = endorser
-        .call("", "cscc", "GetChannels")
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
-    decode::<ChannelQueryResponse>(&answer, host)
-        .map(|response| response.channels.into_iter().map(|channel| channel.channel_id).collect())
-}
-
-fn decode<M: Message + Default>(bytes: &[u8], host: &str) -> Result<M, ChannelError> {
-    M::decode(bytes).map_err(|source| ChannelError::Answer { host: host.to_owned(), source })
+impl ChannelError {
+    fn of(host: &str, error: SystemChaincodeError) -> Self {
+        let host = host.to_owned();
+        match error {
+            SystemChaincodeError::Call { source, .. } => Self::Peer { host, source },
+            SystemChaincodeError::Answer { source, .. } => Self::Answer { host, source },
+        }
+    }
 }

@@ -50,6 +50,9 @@ pub(crate) fn prepare(
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
+    if let Some(limit) = organization.gateway_concurrency.get(peer) {
+        config.set("peer.limits.concurrency.gatewayService", *limit)?;
+    }
     demand_nothing_off(&config, binaries)?;
     if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
         for switch in BATCH_SWITCHES {

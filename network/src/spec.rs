@@ -141,6 +141,10 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// How many calls a peer's gateway runs at a time, by the peer's host name (`{ peer0 = 100 }`); the next one is
+    /// refused. Fabric's own limit, 500, for peers that are not named. It is `peer.limits.concurrency.gatewayService`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gateway_concurrency: BTreeMap<String, u32>,
     /// Identities to issue; at least one of them an admin.
     pub users: Vec<User>,
 }
@@ -162,6 +166,28 @@ pub struct User {
     /// a value stands for the common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The kind of its signing key.
+    #[serde(default, skip_serializing_if = "UserKey::is_default")]
+    pub key: UserKey,
+}
+
+/// The kind of a user's signing key. TLS keys, nodes' keys and the authorities' own are P-256 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UserKey {
+    /// ECDSA on P-256, as Fabric's own tools make it.
+    #[default]
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519, which channels of Fabric 3 accept.
+    Ed25519,
+}
+
+impl UserKey {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Settings of every peer; they may change between one `up` and the next.
@@ -333,7 +359,7 @@ impl Consortium {
             ));
         };
         target.users.push(user);
-        target.check(index)?;
+        target.check(index, changed.fabric)?;
         *self = changed;
         Ok(())
     }

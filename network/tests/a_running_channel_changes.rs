@@ -290,6 +290,7 @@ fn stranger(ca: &DevelopmentCa, home: &Path) -> Credentials {
         node_ou: hlf_network::spec::NodeOu::Admin,
         common_name: None,
         attributes: Default::default(),
+        key: Default::default(),
     };
     ca.issue_user(&user, None).unwrap();
     let folder = home.join("users/Admin@false.example.com/msp");

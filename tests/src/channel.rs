@@ -126,6 +126,19 @@ impl Channel {
         Gateway::connect_lazy(&endpoint, self.credentials(peer, user), deadlines).expect("a gateway")
     }
 
+    /// The gateways of a peer and of the others of its organisation as one, the peer's own preferred.
+    ///
+    /// # Panics
+    /// When there is no such peer or user, or none of them is reached.
+    pub async fn gateways(&self, peer: &str, user: &str, deadlines: Deadlines) -> Gateway {
+        let organization = self.organization(peer);
+        let mut hosts: Vec<_> = organization.peers.iter().map(|peer| organization.host(peer)).collect();
+        hosts.sort_by_key(|host| host != peer);
+        let endpoints: Vec<_> = hosts.iter().map(|host| self.endpoint(host)).collect();
+        let connected = Gateway::connect_any(&endpoints, self.credentials(peer, user), deadlines).await;
+        connected.unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
     fn endpoint(&self, peer: &str) -> Endpoint {
         let profile = self.network.profile(self.organization(peer)).expect("a profile");
         let its = profile.peers.iter().find(|its| its.host == peer).expect("a peer of the organisation");

@@ -14,18 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::tally::Entry;
+use crate::tally::{Counting, Entry};
 
-pub use caller::{Caller, deadlines, resolve};
+pub use caller::{Caller, Way, deadlines, resolve};
 pub use journal::Journal;
-pub use outcome::{Outcome, Report};
+pub use outcome::{Kept, Outcome, Report};
 pub use table::Table;
 pub use truth::{Truth, demand_honest};
 
 /// How often each worker begins a transaction, unless its last one still runs.
 const PACE: Duration = Duration::from_millis(100);
-/// One in so many transactions counts up a counter that all callers share, so that some conflict.
-const COUNTS: usize = 8;
+/// One in so many calls counts up a counter that all callers share, so that some conflict.
+const COUNTS: usize = 24;
 
 /// Transactions that begin again and again until they are told to stop.
 #[derive(Debug)]
@@ -47,7 +47,17 @@ struct Shared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Put(Entry),
-    Count(String),
+    Count(Counting),
+}
+
+impl Call {
+    /// What tells it from every other call: it stands in each of its transactions.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Count(counting) => &counting.call,
+        }
+    }
 }
 
 impl Load {
@@ -109,9 +119,10 @@ async fn work(name: String, caller: Arc<Caller>, shared: Arc<Shared>, mut stoppe
         }
         let number = shared.next.fetch_add(1, Ordering::SeqCst);
         let call = if number.is_multiple_of(COUNTS) {
-            Call::Count(format!("counter/{name}"))
+            let (counter, call) = (format!("counter/{name}"), format!("count/{name}/{number}"));
+            Call::Count(Counting { counter, call })
         } else {
-            let value = format!("{number} by {}", caller.peer());
+            let value = format!("{number} by {}", caller.name());
             Call::Put(Entry { key: format!("put/{name}/{number}"), value })
         };
         let window = shared.window.load(Ordering::SeqCst);

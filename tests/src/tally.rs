@@ -36,6 +36,15 @@ pub struct Entry {
     pub value: String,
 }
 
+/// A counter, and who counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counting {
+    /// The counter, which no key is.
+    pub counter: String,
+    /// The call's own name, by which its transactions are known again in blocks.
+    pub call: String,
+}
+
 /// The whole state of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct State {
@@ -127,13 +136,13 @@ async fn put(tx: &Transaction, entry: Entry) -> Result<(), Failure> {
     Ok(tx.put(entry.key, entry.value)?)
 }
 
-async fn count(tx: &Transaction, counter: String) -> Result<u64, Failure> {
-    let count = match tx.state(&counter).await? {
+async fn count(tx: &Transaction, counting: Counting) -> Result<u64, Failure> {
+    let count = match tx.state(&counting.counter).await? {
         None => 0,
         Some(bytes) => number(&bytes).ok_or(Failure::new(409, "NO_COUNTER"))?,
     };
     let more = count + 1;
-    tx.put(counter, more.to_string())?;
+    tx.put(counting.counter, more.to_string())?;
     Ok(more)
 }
 

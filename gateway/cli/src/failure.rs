@@ -14,7 +14,7 @@ use caretrail_records::workflows::{
     AccessLogError, DocumentWorkflowError, RegisterPatientError, ReleaseError, SettleError,
 };
 use caretrail_records::{CallError, Failure};
-use hlf_gateway::{CommitStatusError, ConnectError, MspFolderError};
+use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
 use hlf_network::change::{ProposalError, SubmitError};
 use hlf_network::network::{ChangeError, DownError, StateError, UpError};
 use serde::Serialize;
@@ -114,6 +114,10 @@ fn classify(error: &anyhow::Error) -> (Failure, Exit) {
         let fix = "ask again later: the transaction may still be ordered, or never have been";
         let failure = Failure::new("OUTCOME_UNKNOWN", "commit_status", fix).of_transaction(error.tx_id());
         return (failure.retryable(), Exit::Unknown);
+    }
+    if let Some(ExplainError::Denied { tx_id, .. }) = error.downcast_ref() {
+        let fix = "ask as an admin of the hospital: `--identity ORGANISATION/admin`";
+        return (Failure::new("BLOCKS_DENIED", "explain", fix).of_transaction(tx_id), Exit::Failed);
     }
     if let Some(ReleaseError::Client(client)) = error.downcast_ref() {
         return release_failure(client);

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError};
-use hlf_protos::common::Block;
-use hlf_protos::prost::Message as _;
+use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
 
 use super::Network;
 use crate::change::{
@@ -191,10 +189,12 @@ impl Network {
         let connected = Endorser::connect(&endpoint, credentials, Deadlines::default()).await;
         let Ok(endorser) = connected else { return Err(ChangeError::NoPeer(None)) };
         let channel = &self.spec.channel.name;
-        let call = endorser.call("", "cscc", "GetConfigBlock").arg(channel.as_str());
-        let bytes = call.send().await.map_err(|error| ChangeError::NoPeer(Some(error)))?;
-        let block = Block::decode(bytes.as_slice())
-            .map_err(|source| ConfigError::Unreadable { what: "the block".to_owned(), source })?;
+        let block = endorser.channels().config_block(channel).await.map_err(|error| match error {
+            SystemChaincodeError::Call { source, .. } => ChangeError::NoPeer(Some(source)),
+            SystemChaincodeError::Answer { source, .. } => {
+                ConfigError::Unreadable { what: "the block".to_owned(), source }.into()
+            }
+        })?;
         Ok(ChannelConfig::of_block(&block)?)
     }
 }

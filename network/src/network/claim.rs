@@ -1,5 +1,6 @@
 //! Whose a state folder is, and what it was made from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -135,7 +136,7 @@ pub(super) fn record(layout: &Layout, spec: &Consortium) -> Result<(), StateErro
     Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
 }
 
-/// The first field that cannot change in a network that exists. Users and chaincode can.
+/// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.
 fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.fabric != spec.fabric {
         return Some("fabric".to_owned());
@@ -146,15 +147,18 @@ fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.orderer != spec.orderer {
         return Some("orderer".to_owned());
     }
-    let without_users =
-        |organization: &Organization| Organization { users: Vec::new(), ..organization.clone() };
+    let lasting = |organization: &Organization| Organization {
+        users: Vec::new(),
+        gateway_concurrency: BTreeMap::new(),
+        ..organization.clone()
+    };
     if made.organizations.len() != spec.organizations.len() {
         return Some("organizations".to_owned());
     }
     made.organizations
         .iter()
         .zip(&spec.organizations)
-        .position(|(made, spec)| without_users(made) != without_users(spec))
+        .position(|(made, spec)| lasting(made) != lasting(spec))
         .map(|index| format!("organizations[{index}]"))
 }
 
@@ -217,6 +221,7 @@ mod tests {
             node_ou: Default::default(),
             common_name: None,
             attributes: Default::default(),
+            key: Default::default(),
         };
         changed.add_user("north", user).unwrap();
         changed.set_chaincode(Chaincode::new("basic", "basic_1.0")).unwrap();

@@ -26,7 +26,7 @@ use crate::ports::{PortError, Ports};
 use crate::process::ProcessError;
 use crate::profile::{PeerProfile, Profile, ServiceProfile};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{NodeOu, SpecError, User};
+use crate::spec::{NodeOu, SpecError, User, UserKey};
 use crate::wait::WaitError;
 
 /// How long a process may take from its start to its first answer.
@@ -252,6 +252,7 @@ fn orderer_admin() -> User {
         node_ou: NodeOu::Admin,
         common_name: None,
         attributes: BTreeMap::new(),
+        key: UserKey::default(),
     }
 }
 

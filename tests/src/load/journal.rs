@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome};
+use super::Outcome;
 use crate::until::now_unix_ms;
 
-/// A file of one JSON object a line: transactions as they begin and as their callers are told, and faults.
+/// A file of one JSON object a line: calls as they begin and as their callers are told, and faults.
 #[derive(Debug)]
 pub struct Journal(Mutex<File>);
 
@@ -23,20 +23,16 @@ impl Journal {
         Self(Mutex::new(File::create(path).expect("a journal")))
     }
 
-    pub(super) fn begun(&self, tx_id: &str, peer: &str, window: usize, call: &Call) {
-        let call = match call {
-            Call::Put(entry) => json!({ "put": entry.key, "value": entry.value }),
-            Call::Count(counter) => json!({ "count": counter }),
-        };
-        self.write(json!({ "begun": tx_id, "peer": peer, "window": window, "call": call }));
+    pub(super) fn begun(&self, call: &str, caller: &str, window: usize) {
+        self.write(json!({ "begun": call, "caller": caller, "window": window }));
     }
 
-    pub(super) fn told(&self, tx_id: &str, outcome: &Outcome) {
-        self.write(json!({ "ended": tx_id, "told": outcome.to_string() }));
+    pub(super) fn proposed(&self, call: &str, tx_id: &str) {
+        self.write(json!({ "proposed": call, "tx_id": tx_id }));
     }
 
-    pub(super) fn sent_again(&self, tx_id: &str) {
-        self.write(json!({ "sent_again": tx_id }));
+    pub(super) fn told(&self, call: &str, outcome: &Outcome) {
+        self.write(json!({ "ended": call, "told": outcome.to_string() }));
     }
 
     /// Notes what the test itself does.

@@ -2,50 +2,70 @@
 
 use std::fmt;
 
-use hlf_gateway::Endorsed;
 use hlf_protos::protos::TxValidationCode;
 
-/// One transaction and what its caller was told of it.
-#[derive(Debug)]
+use super::Way;
+
+/// One call and what its caller was told of it.
+#[derive(Clone, Debug)]
 pub struct Report {
-    /// Its id.
-    pub tx_id: String,
-    /// The peer whose gateway was called.
+    /// What tells it from every other call.
+    pub call: String,
+    /// Who made it.
+    pub caller: String,
+    /// The peer whose gateway was called, or was preferred.
     pub peer: String,
+    /// How the client was used.
+    pub way: Way,
     /// The window in which it began.
     pub window: usize,
     /// Whether it counts up a counter of all callers: peers a block apart then compute different results, and two
     /// that read the same number conflict.
     pub contended: bool,
+    /// Whether it is one transaction, and never another one after that.
+    pub once: bool,
     /// What its caller was told.
     pub told: Outcome,
     /// What was found out later, when the caller was told nothing.
     pub resolved: Option<Outcome>,
-    /// Of an unknown one: what can be sent again.
-    pub kept: Option<Endorsed>,
+    /// Of an unknown one: where it is kept, to be sent again.
+    pub kept: Option<Kept>,
 }
 
-/// How a transaction ended, by what its caller was told.
+/// A transaction whose outcome is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The bytes of the signed transaction.
+    Bytes(Vec<u8>),
+    /// In the caller's store, under the call's own name.
+    Stored,
+}
+
+/// How a call ended, by what its caller was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in this block, and VALID.
+    /// Its transaction is in this block, and VALID.
     Valid {
+        /// The transaction.
+        tx_id: String,
         /// The block.
         block: u64,
     },
-    /// It is in this block, and without effect.
+    /// Its last transaction is in this block, and without effect.
     Invalid {
+        /// The transaction.
+        tx_id: String,
         /// The block.
         block: u64,
         /// The peers' verdict.
         code: TxValidationCode,
     },
-    /// It was not sent for ordering.
+    /// Its last transaction was not sent for ordering.
     NotSubmitted {
         /// Why not.
         why: String,
     },
-    /// It may be in a block or not.
+    /// Its transaction may be in a block or not.
     Unknown {
         /// Why nothing is known.
         why: String,
@@ -82,9 +102,9 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Valid { block } => write!(formatter, "valid in block {block}"),
-            Self::Invalid { block, code } => {
-                write!(formatter, "invalid in block {block}: {}", code.as_str_name())
+            Self::Valid { tx_id, block } => write!(formatter, "{tx_id} is valid in block {block}"),
+            Self::Invalid { tx_id, block, code } => {
+                write!(formatter, "{tx_id} is invalid in block {block}: {}", code.as_str_name())
             }
             Self::NotSubmitted { why } => write!(formatter, "not submitted: {why}"),
             Self::Unknown { why } => write!(formatter, "unknown: {why}"),

@@ -5,13 +5,13 @@ use std::fmt;
 
 use super::{Outcome, Report};
 
-/// Outcomes of transactions by the fault during which they began.
+/// Outcomes of calls, by the fault during which they began or by who made them.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<(String, Row)>,
 }
 
-/// Transactions that began during one fault. What was unknown at first counts by what it is known to be in the end.
+/// Outcomes of some calls. What was unknown at first counts by what it is known to be in the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
     valid: usize,
@@ -24,18 +24,20 @@ struct Row {
 }
 
 impl Table {
-    /// A row for each window, by its name, and one for all.
-    pub fn new(windows: &[String], reports: &[Report]) -> Self {
+    /// Rows of these names, each of the reports that have its number, and one for all.
+    pub fn new(names: &[String], reports: &[Report], row: impl Fn(&Report) -> Option<usize>) -> Self {
         let mut counted = BTreeMap::<usize, Row>::new();
         let mut all = Row::default();
         for report in reports {
-            counted.entry(report.window).or_default().count(report);
+            if let Some(row) = row(report) {
+                counted.entry(row).or_default().count(report);
+            }
             all.count(report);
         }
-        let row = |(index, name): (usize, &String)| {
+        let counted = |(index, name): (usize, &String)| {
             (name.clone(), counted.get(&index).copied().unwrap_or_default())
         };
-        let mut rows: Vec<_> = windows.iter().enumerate().map(row).collect();
+        let mut rows: Vec<_> = names.iter().enumerate().map(counted).collect();
         rows.push(("all".to_owned(), all));
         Self { rows }
     }

@@ -8,14 +8,22 @@ use hlf_protos::protos::TxValidationCode;
 use super::{Outcome, Report};
 use crate::chain::{Chain, Transaction};
 use crate::channel::{CHAINCODE, Channel};
-use crate::tally::{COUNT, Entry, PUT, State};
+use crate::tally::{COUNT, Counting, Entry, PUT, State};
 
-/// A channel's transactions of the chaincode, by id, and the state that they make.
+/// A channel's transactions of the chaincode, by the calls that they were made for, and the state that they make.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
-    /// Where each id stands: block and verdict, in the order of the chain.
-    verdicts: BTreeMap<String, Vec<(u64, TxValidationCode)>>,
+    /// What stands in the blocks of each call, in the order of the chain.
+    found: BTreeMap<String, Vec<Found>>,
     state: BTreeMap<String, String>,
+}
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    tx_id: String,
+    block: u64,
+    code: TxValidationCode,
 }
 
 impl Truth {
@@ -48,54 +56,74 @@ impl Truth {
         let transactions = chain.transactions();
         for transaction in transactions.iter().filter(|transaction| transaction.chaincode == CHAINCODE) {
             let tx_id = transaction.channel_header.tx_id.clone();
-            truth.verdicts.entry(tx_id).or_default().push((transaction.block, transaction.code));
-            if transaction.code == TxValidationCode::Valid {
-                truth.apply(transaction);
-            }
+            let found = Found { tx_id, block: transaction.block, code: transaction.code };
+            let call = truth.apply(transaction);
+            truth.found.entry(call).or_default().push(found);
         }
         truth
     }
 
-    /// Does to the state what a transaction's call says, without looking at what its endorsers wrote.
-    fn apply(&mut self, transaction: &Transaction) {
-        let function = transaction.function();
-        let arg = transaction.arg(1);
+    /// Does to the state what a VALID transaction's call says, without looking at what its endorsers wrote; gives the
+    /// call that it was made for.
+    fn apply(&mut self, transaction: &Transaction) -> String {
+        let (function, arg) = (transaction.function(), transaction.arg(1));
+        let valid = transaction.code == TxValidationCode::Valid;
         if function == PUT {
             let entry: Entry = serde_json::from_slice(arg).expect("an entry");
-            assert_eq!(self.state.insert(entry.key, entry.value), None, "a key that was put twice");
-        } else if function == COUNT {
-            let counter: String = serde_json::from_slice(arg).expect("a counter");
-            let count = self.state.entry(counter).or_insert_with(|| "0".to_owned());
-            *count = (count.parse::<u64>().expect("a number") + 1).to_string();
+            if valid {
+                let before = self.state.insert(entry.key.clone(), entry.value);
+                assert_eq!(before, None, "`{}` was put twice", entry.key);
+            }
+            entry.key
+        } else {
+            assert_eq!(function, COUNT, "a function that nobody calls");
+            let counting: Counting = serde_json::from_slice(arg).expect("a counter");
+            if valid {
+                let count = self.state.entry(counting.counter).or_insert_with(|| "0".to_owned());
+                *count = (count.parse::<u64>().expect("a number") + 1).to_string();
+            }
+            counting.call
         }
     }
 
     /// How many transactions are VALID.
     pub fn valid(&self) -> usize {
-        let verdicts = self.verdicts.values().flatten();
-        verdicts.filter(|(_, code)| *code == TxValidationCode::Valid).count()
+        self.found.values().flatten().filter(|found| found.code == TxValidationCode::Valid).count()
     }
 
     /// Whether what a caller was told is what is in the blocks; else why not.
     fn check(&self, report: &Report) -> Result<(), String> {
-        let id = &report.tx_id;
-        let found = self.verdicts.get(id).map_or(&[][..], Vec::as_slice);
+        let found = self.found.get(&report.call).map_or(&[][..], Vec::as_slice);
         let wrong = |what: &str| {
-            let (told, known) = (&report.told, report.known());
-            Err(format!("{what}: {id}, told: {told}; known: {known}; found: {found:?}"))
+            let (call, told, known) = (&report.call, &report.told, report.known());
+            Err(format!("{what}: {call}, told: {told}; known: {known}; found: {found:?}"))
         };
         // A second copy of a transaction is never its outcome.
-        if found.iter().skip(1).any(|(_, code)| *code != TxValidationCode::DuplicateTxid) {
-            return wrong("more than one outcome");
+        let mut firsts = BTreeMap::<&str, (u64, TxValidationCode)>::new();
+        for Found { tx_id, block, code } in found {
+            let is_copy = firsts.contains_key(tx_id.as_str());
+            if is_copy != (*code == TxValidationCode::DuplicateTxid) {
+                return wrong("a copy that is taken for the first, or the other way round");
+            }
+            firsts.entry(tx_id).or_insert((*block, *code));
         }
-        let outcome = found.first().copied();
+        if report.once && firsts.len() > 1 {
+            return wrong("more than one transaction");
+        }
+        let valid: Vec<_> = firsts.iter().filter(|(_, (_, code))| *code == TxValidationCode::Valid).collect();
+        if valid.len() > 1 {
+            return wrong("more than one effect");
+        }
         for told in [Some(&report.told), report.resolved.as_ref()].into_iter().flatten() {
             let honest = match told {
-                Outcome::Valid { block } => outcome == Some((*block, TxValidationCode::Valid)),
-                Outcome::Invalid { block, code } => {
-                    *code != TxValidationCode::Valid && outcome == Some((*block, *code))
+                Outcome::Valid { tx_id, block } => {
+                    firsts.get(tx_id.as_str()) == Some(&(*block, TxValidationCode::Valid))
                 }
-                Outcome::NotSubmitted { .. } => outcome.is_none(),
+                Outcome::Invalid { tx_id, block, code } => {
+                    valid.is_empty() && firsts.get(tx_id.as_str()) == Some(&(*block, *code))
+                }
+                Outcome::NotSubmitted { .. } if report.once => found.is_empty(),
+                Outcome::NotSubmitted { .. } => valid.is_empty(),
                 Outcome::Unknown { .. } => report.kept.is_some(),
                 Outcome::Hung => false,
             };
@@ -107,25 +135,24 @@ impl Truth {
     }
 }
 
-/// Demands of every report that it is true, and of every transaction in the blocks that it is reported.
+/// Demands of every report that it is true, and of every transaction in the blocks that its call is reported.
 ///
 /// Returns how many were told VALID at once, each in the blocks exactly once.
 ///
 /// # Panics
 /// When that is not so.
 pub fn demand_honest<'r>(truth: &Truth, reports: impl Iterator<Item = &'r Report>) -> usize {
-    let mut unreported = truth.verdicts.clone();
+    let mut unreported = truth.found.clone();
     let mut acknowledged = 0;
     for report in reports {
         if let Err(wrong) = truth.check(report) {
             panic!("{wrong}");
         }
-        unreported.remove(&report.tx_id);
+        unreported.remove(&report.call);
         acknowledged += usize::from(report.is_valid());
     }
-    // `network up` itself only ever evaluates.
     let example = unreported.first_key_value();
-    assert!(example.is_none(), "{} in blocks that nobody sent, such as {example:?}", unreported.len());
+    assert!(example.is_none(), "{} calls in blocks that nobody made, such as {example:?}", unreported.len());
     acknowledged
 }
 
@@ -147,54 +174,103 @@ fn demand_same(first: &Chain, other: &Chain, peer: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{Kept, Way};
 
     const VALID: TxValidationCode = TxValidationCode::Valid;
     const CONFLICT: TxValidationCode = TxValidationCode::MvccReadConflict;
     const COPY: TxValidationCode = TxValidationCode::DuplicateTxid;
 
-    fn is_honest(told: Outcome, resolved: Option<Outcome>, found: &[(u64, TxValidationCode)]) -> bool {
-        let verdicts = match found {
+    type Stands = (&'static str, u64, TxValidationCode);
+
+    fn report(told: Outcome, once: bool) -> Report {
+        let [call, caller, peer] = ["call", "caller", "peer"].map(str::to_owned);
+        let way = Way::Asking;
+        Report {
+            call,
+            caller,
+            peer,
+            way,
+            window: 0,
+            contended: false,
+            once,
+            told,
+            resolved: None,
+            kept: None,
+        }
+    }
+
+    fn is_honest(report: &Report, stands: &[Stands]) -> bool {
+        let found =
+            |(tx_id, block, code): &Stands| Found { tx_id: (*tx_id).to_owned(), block: *block, code: *code };
+        let found = match stands {
             [] => BTreeMap::new(),
-            found => BTreeMap::from([("id".to_owned(), found.to_vec())]),
+            stands => BTreeMap::from([("call".to_owned(), stands.iter().map(found).collect())]),
         };
-        let truth = Truth { verdicts, ..Truth::default() };
-        let (tx_id, peer) = ("id".to_owned(), String::new());
-        let report = Report { tx_id, peer, window: 0, contended: false, told, resolved, kept: None };
-        truth.check(&report).is_ok()
+        Truth { found, ..Truth::default() }.check(report).is_ok()
+    }
+
+    fn valid() -> Outcome {
+        Outcome::Valid { tx_id: "a".to_owned(), block: 7 }
+    }
+
+    fn invalid(code: TxValidationCode) -> Outcome {
+        Outcome::Invalid { tx_id: "a".to_owned(), block: 7, code }
+    }
+
+    fn not_submitted() -> Outcome {
+        Outcome::NotSubmitted { why: String::new() }
     }
 
     #[test]
     fn only_what_the_blocks_say_is_honest() {
-        let valid = || Outcome::Valid { block: 7 };
-        let invalid = |code| Outcome::Invalid { block: 7, code };
-        let not_submitted = || Outcome::NotSubmitted { why: String::new() };
-        for (told, found, honest) in [
-            (valid(), &[(7, VALID)][..], true),
-            (valid(), &[(7, VALID), (7, COPY), (9, COPY)], true),
+        for (told, stands, honest) in [
+            (valid(), &[("a", 7, VALID)][..], true),
+            (valid(), &[("a", 7, VALID), ("a", 7, COPY), ("a", 9, COPY)], true),
             (valid(), &[], false),
-            (valid(), &[(8, VALID)], false),
-            (valid(), &[(7, CONFLICT)], false),
-            (valid(), &[(7, VALID), (8, VALID)], false),
-            (valid(), &[(6, COPY), (7, VALID)], false),
-            (invalid(CONFLICT), &[(7, CONFLICT)], true),
-            (invalid(CONFLICT), &[(7, VALID)], false),
+            (valid(), &[("a", 8, VALID)], false),
+            (valid(), &[("b", 7, VALID)], false),
+            (valid(), &[("a", 7, CONFLICT)], false),
+            (valid(), &[("a", 7, VALID), ("a", 8, VALID)], false),
+            (valid(), &[("a", 6, COPY), ("a", 7, VALID)], false),
+            (valid(), &[("a", 7, VALID), ("b", 8, CONFLICT)], false),
+            (invalid(CONFLICT), &[("a", 7, CONFLICT)], true),
+            (invalid(CONFLICT), &[("a", 7, VALID)], false),
             (invalid(CONFLICT), &[], false),
-            (invalid(COPY), &[(6, VALID), (7, COPY)], false),
-            (invalid(VALID), &[(7, VALID)], false),
+            (invalid(COPY), &[("a", 6, VALID), ("a", 7, COPY)], false),
+            (invalid(VALID), &[("a", 7, VALID)], false),
             (not_submitted(), &[], true),
-            (not_submitted(), &[(7, VALID)], false),
-            (not_submitted(), &[(7, CONFLICT)], false),
+            (not_submitted(), &[("a", 7, VALID)], false),
+            (not_submitted(), &[("a", 7, CONFLICT)], false),
             (Outcome::Hung, &[], false),
-            (Outcome::Hung, &[(7, VALID)], false),
+            (Outcome::Hung, &[("a", 7, VALID)], false),
         ] {
-            assert_eq!(is_honest(told.clone(), None, found), honest, "{told} {found:?}");
+            assert_eq!(is_honest(&report(told.clone(), true), stands), honest, "{told} {stands:?}");
         }
     }
 
     #[test]
-    fn unknown_is_honest_only_with_its_envelope() {
-        let unknown = || Outcome::Unknown { why: String::new() };
-        assert!(!is_honest(unknown(), None, &[]));
-        assert!(!is_honest(unknown(), Some(Outcome::Valid { block: 7 }), &[(7, VALID)]));
+    fn a_call_that_is_tried_again_has_one_effect_at_most() {
+        for (told, stands, honest) in [
+            (valid(), &[("b", 5, CONFLICT), ("a", 7, VALID)][..], true),
+            (valid(), &[("b", 5, VALID), ("a", 7, VALID)], false),
+            (valid(), &[("a", 7, VALID), ("b", 9, VALID)], false),
+            (invalid(CONFLICT), &[("b", 5, CONFLICT), ("a", 7, CONFLICT)], true),
+            (invalid(CONFLICT), &[("b", 5, VALID), ("a", 7, CONFLICT)], false),
+            (not_submitted(), &[("a", 7, CONFLICT)], true),
+            (not_submitted(), &[("a", 7, VALID)], false),
+        ] {
+            assert_eq!(is_honest(&report(told.clone(), false), stands), honest, "{told} {stands:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_is_honest_only_as_long_as_it_is_kept() {
+        let lost = report(Outcome::Unknown { why: String::new() }, true);
+        let kept = Report { kept: Some(Kept::Stored), ..lost.clone() };
+        let resolved = |report: &Report| Report { resolved: Some(valid()), ..report.clone() };
+        let stands = &[("a", 7, VALID)];
+        assert!(!is_honest(&lost, &[]) && !is_honest(&resolved(&lost), stands));
+        assert!(is_honest(&kept, &[]) && is_honest(&kept, stands));
+        assert!(is_honest(&resolved(&kept), stands) && !is_honest(&resolved(&kept), &[]));
     }
 }

@@ -31,11 +31,11 @@ impl World for Ground {
 }
 
 async fn on_raft_of_three(ground: &mut Ground) {
-    run::run(&ground.0, "raft", consortium("raft", 3, 2, 2)).await;
+    Box::pin(run::run(&ground.0, "raft", consortium("raft", 3, 2, 2))).await;
 }
 
 async fn on_bft_of_four(ground: &mut Ground) {
-    run::run(&ground.0, "bft", consortium("bft", 4, 2, 2)).await;
+    Box::pin(run::run(&ground.0, "bft", consortium("bft", 4, 2, 2))).await;
 }
 
 fn main() -> ExitCode {

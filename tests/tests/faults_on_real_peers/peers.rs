@@ -77,7 +77,7 @@ async fn strike(world: &mut Served, fault: Fault) {
     let reports = world.settle(reports).await;
     for report in reports.iter().filter(|report| report.peer == BESIDE && report.window == DURING) {
         let served = report.is_valid() || report.contended;
-        assert!(served, "{} at {BESIDE}: {}", report.tx_id, report.told);
+        assert!(served, "{} at {BESIDE}: {}", report.call, report.told);
     }
 }
 

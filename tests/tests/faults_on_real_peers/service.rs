@@ -50,6 +50,6 @@ pub(crate) async fn a_service_is_killed_while_transactions_run(world: &mut Serve
     // It failed while it was endorsed, or it was endorsed: what a service loses leaves nothing in doubt.
     for report in world.settle(reports).await {
         let known = !matches!(report.told, Outcome::Unknown { .. } | Outcome::Hung);
-        assert!(known, "{}: {}", report.tx_id, report.told);
+        assert!(known, "{}: {}", report.call, report.told);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caretrail_tests::channel::{Channel, consortium};
-use caretrail_tests::load::{Caller, Journal, Report, Truth, demand_honest, resolve};
+use caretrail_tests::load::{Caller, Journal, Report, Truth, Way, demand_honest, resolve};
 use caretrail_tests::stage::Stage;
 use caretrail_tests::tally::TRANSACTION_LIMIT_MS;
 use caretrail_tests::telling::World;
@@ -37,8 +37,11 @@ impl World for Served {
         let journal = Arc::new(Journal::new(&stage.folder().join("journal.log")));
         let limit = [(TRANSACTION_LIMIT_MS, "8000")];
         let channel = Channel::stand_up(stage.folder(), "network", consortium("raft", 1, 2, 1), &limit).await;
-        let callers = [STRUCK, BESIDE, SOUTH].map(|peer| Caller::new(&channel, peer, &journal));
-        let world = Self { channel, journal, callers: callers.to_vec(), reports: Vec::new() };
+        let mut callers = Vec::new();
+        for peer in [STRUCK, BESIDE, SOUTH] {
+            callers.push(Caller::new(&channel, peer, Way::Asking, stage.folder(), &journal).await);
+        }
+        let world = Self { channel, journal, callers, reports: Vec::new() };
         world.await_streams(2).await;
         world
     }

@@ -180,7 +180,7 @@ impl<const EDITION: usize> Mixed<EDITION> {
                 demand_same(step, &north, &south);
                 step.demand_replies(&said(&north).payload);
                 let endorsed = proposal.endorse().await.unwrap_or_else(|error| panic!("{error:?}"));
-                let agreed = memmem::find(endorsed.bytes(), &north.payload);
+                let agreed = memmem::find(endorsed.message(), &north.payload);
                 assert!(agreed.is_some(), "the transaction holds what both endorsed: {}", step.operations);
                 assert_eq!(self.commit(&endorsed, endorsers).await, code, "{}", step.operations);
             }
