@@ -17,6 +17,7 @@ use tonic::Status;
 use tracing::{Instrument as _, Span};
 
 use crate::backoff::Backoff;
+use crate::deadlines::LIMIT_MAX;
 use crate::metrics::microseconds;
 use crate::session::Session;
 use crate::{
@@ -215,7 +216,8 @@ impl ExpectedCommit {
         let ask = |limit| self.submitted.commit_status_within(limit);
         let Some(stream) = &mut self.stream else { return ask(limit).await };
         let begun = Instant::now();
-        let result = stream.verdict(limit, begun + limit, ask).instrument(self.span.clone()).await;
+        let until = begun + limit.min(LIMIT_MAX);
+        let result = stream.verdict(limit, until, ask).instrument(self.span.clone()).await;
         self.span.record("commit_status_us", microseconds(begun.elapsed()));
         let result = result.unwrap_or_else(|| {
             let source = Status::deadline_exceeded(format!("in no block within {} ms", limit.as_millis()));

@@ -2,18 +2,32 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file so that after a crash it holds either what it held or the new bytes: written beside it, flushed,
 /// renamed, and the rename flushed.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::rename(written_beside(path, bytes)?, path)?;
+    sync_folder(path)
+}
+
+/// As [`replace`], and keeps what the file held. A crash between the two renames leaves that alone.
+pub(crate) fn replace_keeping(path: &Path, previous: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = written_beside(path, bytes)?;
+    match fs::rename(path, previous) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    fs::rename(beside, path)?;
+    sync_folder(path)
+}
+
+fn written_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let beside = path.with_added_extension("new");
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    drop(file);
-    fs::rename(&beside, path)?;
-    sync_folder(path)
+    Ok(beside)
 }
 
 /// Removes a file for good, if it's there.

@@ -113,7 +113,7 @@ impl Gateway {
     }
 
     pub(crate) fn at_peer(&self, peer: Arc<Peer>) -> Self {
-        self.with_session(self.session.on(Route::to(peer)))
+        Self::of(self.session.on(Route::to(peer)))
     }
 }
 

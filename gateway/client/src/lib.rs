@@ -55,6 +55,14 @@
 //! A future that is dropped before the transaction is sent has submitted nothing; after that the outcome can be asked
 //! for by the proposal's id.
 //!
+//! # Events and blocks, each once
+//!
+//! [`BlockStream`], [`FilteredBlockStream`] and [`ChaincodeEventStream`] end when the connection does. A [`Listener`]
+//! ([`Contract::listen`], [`Gateway::listen_to_blocks`], [`Gateway::listen_to_filtered_blocks`]) goes on where it was,
+//! notices a stream that stands still, and hands over each item with a [`Checkpoint`]. Stored together with the
+//! item's effect ([`Effect`]), in one transaction of your database, each effect is there exactly once; kept apart
+//! ([`AtLeastOnce`], [`CheckpointFile`]), a crash may repeat the last item and loses none.
+//!
 //! Connect by address ([`Endpoint`]: TLS authorities, client certificate, host override) or with a channel of your
 //! own ([`Gateway::on_channel`]). [`Deadlines`] hold for a gateway, and for single calls by `with_deadlines`.
 //!
@@ -114,6 +122,7 @@ mod block_range;
 mod block_request;
 mod blocks;
 mod chaincode_events;
+mod checkpoint;
 mod commits;
 mod contract;
 mod deadlines;
@@ -123,12 +132,14 @@ mod endorser;
 mod endpoint;
 mod explain;
 mod failure;
+mod feed;
 mod gateway;
 mod gateways;
 mod identity;
 mod kept;
 mod keys;
 mod lane;
+mod listener;
 mod metrics;
 mod msp_folder;
 mod outcome;
@@ -193,6 +204,15 @@ pub use block_request::BlockRequest;
 pub use blocks::{BlockStream, DeliverError, FilteredBlockStream, PrivateDataBlockStream};
 pub use chaincode_events::{
     BlockEvents, ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest,
+};
+
+// Streams that heal.
+pub use checkpoint::{
+    Checkpoint, CheckpointError, CheckpointFile, CheckpointInMemory, Checkpointer, NotACheckpoint,
+};
+pub use feed::StreamError;
+pub use listener::{
+    AtLeastOnce, AtLeastOnceError, Delivered, Effect, ListenError, Listener, Listening, RunError,
 };
 
 // One endorser.

@@ -12,6 +12,7 @@ use tracing::{Instrument as _, Span, field};
 use crate::backoff::Backoff;
 use crate::commits::{Commits, ExpectedCommit};
 use crate::contract::{Committed, Stage, TransactionError, UnknownCause};
+use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
 use crate::{
     CallFailure, CommitStatus, CommitStatusError, Deadlines, Gateway, Retry, SignedTransaction, SubmitError,
@@ -40,7 +41,7 @@ impl Gateway {
             commit_status_us = field::Empty,
             outcome = field::Empty
         );
-        let until = Instant::now() + retry.deadline;
+        let until = Instant::now() + retry.deadline.min(LIMIT_MAX);
         let mut sent = Sent::expected(self.session(), self.commits(), transaction, true, &span).await;
         if let Some(status) = sent.found_already(until).await {
             return sent.outcome(status);
@@ -124,6 +125,7 @@ impl<'a> Sent<'a> {
         self.span.record("outcome", if submit.is_none() { "submitted" } else { "unknown" });
         let ordered = submit.as_ref().is_none_or(CallFailure::says_ordered);
         if let Some(failure) = &submit {
+            // The message itself may carry what the chaincode was told.
             tracing::debug!(parent: &self.span, ordered, code = ?failure.code(), "submission failed");
         }
         let limit = if ordered { session.deadlines.commit_status } else { if_lost };

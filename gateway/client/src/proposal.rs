@@ -49,6 +49,7 @@ pub struct Proposal {
     pub(crate) session: Arc<Session>,
     pub(crate) channel: String,
     pub(crate) tx_id: String,
+    pub(crate) chaincode: String,
     pub(crate) header: Header,
     /// The chaincode's input, encoded: what an endorsed transaction must carry.
     pub(crate) input: Vec<u8>,
@@ -122,6 +123,18 @@ impl Proposal {
         &self.channel
     }
 
+    /// The chaincode's name.
+    pub fn chaincode(&self) -> &str {
+        &self.chaincode
+    }
+
+    /// The function and its arguments, in this order: for whoever signs what another one prepared.
+    pub fn call(&self) -> Vec<Vec<u8>> {
+        // It was encoded here, or decoded when it was read.
+        let spec = ChaincodeInvocationSpec::decode(self.input.as_slice()).unwrap_or_default();
+        spec.chaincode_spec.and_then(|spec| spec.input).unwrap_or_default().args
+    }
+
     /// What is signed: the encoding of `protos.Proposal`.
     pub fn message(&self) -> &[u8] {
         self.to_sign.message()
@@ -167,19 +180,19 @@ impl Proposal {
         if channel.tx_id != proposed.transaction_id {
             return Err(bad("it is of another transaction"));
         }
-        let input = spec.chaincode_spec.and_then(|spec| spec.input).unwrap_or_default();
+        let chaincode = extension.chaincode_id.unwrap_or_default().name;
+        let spec = spec.chaincode_spec.unwrap_or_default();
+        if spec.chaincode_id.unwrap_or_default().name != chaincode {
+            return Err(bad("its header and its input name different chaincodes"));
+        }
+        let input = spec.input.unwrap_or_default();
         let function = String::from_utf8_lossy(input.args.first().map_or(&[], Vec::as_slice)).into_owned();
-        let span = span(
-            &channel.tx_id,
-            &channel.channel_id,
-            &extension.chaincode_id.unwrap_or_default().name,
-            &function,
-            &msp_id(&signer.creator),
-        );
+        let span = span(&channel.tx_id, &channel.channel_id, &chaincode, &function, &msp_id(&signer.creator));
         Ok(Self {
             session: Arc::clone(gateway.session()),
             channel: channel.channel_id,
             tx_id: channel.tx_id,
+            chaincode,
             header,
             input: call.input,
             span,

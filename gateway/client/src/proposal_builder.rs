@@ -122,7 +122,7 @@ impl ProposalBuilder {
             timestamp(self.timestamp.unwrap_or_else(SystemTime::now)).ok_or(ProposalError::Timestamp)?;
 
         let span = span(&tx_id, &self.channel, &self.chaincode, &self.function, self.session.msp_id());
-        let chaincode = ChaincodeId { name: self.chaincode, ..ChaincodeId::default() };
+        let chaincode = ChaincodeId { name: self.chaincode.clone(), ..ChaincodeId::default() };
         let header = Header {
             channel_header: ChannelHeader {
                 r#type: HeaderType::EndorserTransaction.into(),
@@ -157,6 +157,7 @@ impl ProposalBuilder {
             session: self.session,
             channel: self.channel,
             tx_id,
+            chaincode: self.chaincode,
             header,
             input,
             span,

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::backoff::Backoff;
 use crate::contract::{Committed, Contract, TransactionError};
+use crate::deadlines::LIMIT_MAX;
 use crate::kept::{Kept, StoreError, TransactionStore};
 use crate::outcome::Sent;
 use crate::{EndorseError, FailureCause, Proposal, ProposalBuilder, ProposalError, SignedTransaction};
@@ -150,7 +151,7 @@ impl Contract {
     ///
     /// Dropping the returned future leaves unknown what was sent; [`Retry::idempotent`] keeps it for a later call.
     pub async fn submit_retrying(&self, call: ProposalBuilder, retry: &Retry) -> Result<Retried, RetryError> {
-        let until = Instant::now() + retry.deadline;
+        let until = Instant::now() + retry.deadline.min(LIMIT_MAX);
         let mut trying = Trying { contract: self, retry, until, attempts: 0, stored: None };
         match &retry.key {
             Some(key) => trying.under_key(&call, &key.name, key.store.as_ref()).await,

@@ -64,6 +64,12 @@ func (everyOperation) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 
 func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 	private := o.Collection != ""
+	all := func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+		return entries(iterator, err, 0)
+	}
+	some := func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+		return entries(iterator, err, o.Size)
+	}
 	switch o.Op {
 	case "put":
 		if private {
@@ -121,36 +127,40 @@ func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 		return hexOf(stub.GetStateValidationParameter(o.Key))
 	case "range":
 		if private {
-			return entries(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
+			return all(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
 		}
-		return entries(stub.GetStateByRange(o.Key, o.Value))
+		return all(stub.GetStateByRange(o.Key, o.Value))
 	case "first":
 		if private {
-			return first(o.Size)(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
+			return some(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
 		}
-		return first(o.Size)(stub.GetStateByRange(o.Key, o.Value))
+		return some(stub.GetStateByRange(o.Key, o.Value))
 	case "range_page":
 		return page(stub.GetStateByRangeWithPagination("", "", o.Size, o.Value))
 	case "partial":
 		if private {
-			return entries(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
+			return all(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
 		}
-		return entries(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
+		return all(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
 	case "partial_page":
 		return page(stub.GetStateByPartialCompositeKeyWithPagination(o.Key, o.Keys, o.Size, o.Value))
 	case "composite_page":
 		return page(stub.GetAllStatesCompositeKeyWithPagination(o.Size, o.Value))
 	case "query":
 		if private {
-			return entries(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
+			return all(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
 		}
-		return entries(stub.GetQueryResult(o.Value))
+		return all(stub.GetQueryResult(o.Value))
+	case "first_query":
+		return some(stub.GetQueryResult(o.Value))
 	case "refusal":
 		return refusal(stub, o)
 	case "query_page":
 		return page(stub.GetQueryResultWithPagination(o.Key, o.Size, o.Value))
 	case "history":
-		return history(stub, o.Key)
+		return history(stub, o.Key, 0)
+	case "first_history":
+		return history(stub, o.Key, o.Size)
 	case "composite":
 		key, err := stub.CreateCompositeKey(o.Key, o.Keys)
 		if err != nil {
@@ -308,13 +318,15 @@ func hexesOf(values [][]byte, err error) (string, error) {
 	return strings.Join(text, ","), err
 }
 
-func entries(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+// entries reads the first entries, as many as asked for, all of them if none are. The peer has closed a
+// scan that was read to its end, so only one that was left before is closed.
+func entries(iterator shim.StateQueryIteratorInterface, err error, size int32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		entry, err := iterator.Next()
 		if err != nil {
 			return "", err
@@ -324,41 +336,30 @@ func entries(iterator shim.StateQueryIteratorInterface, err error) (string, erro
 	return strings.Join(text, ","), nil
 }
 
-// Reads some entries of a scan and leaves it.
-func first(count int32) func(shim.StateQueryIteratorInterface, error) (string, error) {
-	return func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
-		if err != nil {
-			return "", err
-		}
-		defer iterator.Close()
-		var text []string
-		for ; count > 0 && iterator.HasNext(); count-- {
-			entry, err := iterator.Next()
-			if err != nil {
-				return "", err
-			}
-			text = append(text, fmt.Sprintf("%x:%x", entry.Key, entry.Value))
-		}
-		return strings.Join(text, ","), nil
-	}
-}
-
 func page(iterator shim.StateQueryIteratorInterface, metadata *peer.QueryResponseMetadata, err error) (string, error) {
-	text, err := entries(iterator, err)
+	text, err := entries(iterator, err, 0)
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s next %x", text, metadata.Bookmark), nil
 }
 
-func history(stub shim.ChaincodeStubInterface, key string) (string, error) {
+func leave(iterator shim.CommonIteratorInterface) {
+	if iterator.HasNext() {
+		if err := iterator.Close(); err != nil {
+			log.Printf("close: %v", err)
+		}
+	}
+}
+
+func history(stub shim.ChaincodeStubInterface, key string, size int32) (string, error) {
 	iterator, err := stub.GetHistoryForKey(key)
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		version, err := iterator.Next()
 		if err != nil {
 			return "", err

@@ -16,8 +16,11 @@ mod chaincode;
 mod errors;
 mod events;
 mod explaining;
+#[cfg(feature = "pkcs11")]
+mod hardware;
 mod identities;
 mod offline;
+mod outcomes;
 mod reaching;
 mod system_chaincodes;
 mod world;
@@ -50,6 +53,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
+            #[cfg(feature = "pkcs11")]
+            if let Some(ended) = hardware::again_with_tokens_of_its_own() {
+                return ended;
+            }
             let acts = acts![
                 calls::arguments_are_bytes_or_text_and_contracts_have_names,
                 calls::private_data_goes_by_transient_values_to_the_organisations_named,
@@ -87,8 +94,16 @@ fn main() -> ExitCode {
                 system_chaincodes::chaincodes_are_read,
                 reaching::what_was_written_is_read_at_another_peer,
                 reaching::a_narrow_peer_serves_many_callers,
+                outcomes::commits_are_followed_with_two_signatures_each,
+                outcomes::conflicts_are_tried_again_until_each_has_its_effect_once,
+                outcomes::a_kept_transaction_is_settled_once_however_often_it_is_sent,
+                outcomes::events_come_exactly_once_though_their_peer_is_killed,
+                outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
                 reaching::a_stopped_and_a_killed_peer_are_gone_round,
+                errors::an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again,
             ];
+            #[cfg(feature = "pkcs11")]
+            let acts = [acts, acts![hardware::keys_in_a_token_sign_transactions_that_commit_valid]].concat();
             tell::<Notes>(env!("CARGO_TARGET_TMPDIR"), "client_on_real_fabric", Order::Each, acts)
         }
     }

@@ -54,6 +54,13 @@ impl World for Notes {
         let document = document.replacen(r#"peers = ["peer0"]"#, PEERS_OF_NORTH, 1);
         let spec = Consortium::parse(&format!("{document}\n{CHAINCODE}")).unwrap();
         programs(&spec).await;
+        Self::standing(&stage.folder().join("network"), spec, stage.folder()).await
+    }
+}
+
+impl Notes {
+    /// A network of its own, whose programs are there.
+    pub(crate) async fn standing(at: &Path, spec: Consortium, folder: &Path) -> Self {
         let itself = std::env::current_exe().unwrap();
         // South's service says of itself that it is another, so that results can be made to differ.
         let service = |origin: &str| ChaincodeProgram {
@@ -67,14 +74,12 @@ impl World for Notes {
             chaincode: Some(service("north")),
             chaincode_of: BTreeMap::from([("south".to_owned(), service("south, not north"))]),
         };
-        let network = Network::new(&stage.folder().join("network"), spec).unwrap();
-        let notes = Self { network, options, folder: stage.folder().to_owned() };
+        let network = Network::new(at, spec).unwrap();
+        let notes = Self { network, options, folder: folder.to_owned() };
         notes.up().await;
         notes
     }
-}
 
-impl Notes {
     /// Makes everything run that does not.
     pub(crate) async fn up(&self) {
         if let Err(error) = self.network.up(&self.options, &|event: &Event<'_>| eprintln!("{event:?}")).await

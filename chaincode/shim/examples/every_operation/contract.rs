@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::num::NonZeroU16;
 
 use hlf_chaincode::{
-    Contract, Entry, EntryPage, Failure, LedgerError, Page, Response, Role, Scan, SignaturePolicy,
+    Contract, Entry, EntryPage, Failure, LedgerError, Page, Response, Role, Scan, ScanItem, SignaturePolicy,
     Transaction, composite_key, split_composite_key,
 };
 use serde::Deserialize;
@@ -74,17 +74,19 @@ async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "set_rule" => done(tx.set_validation_parameter(key, &rule(o)?)?),
         "clear_policy" => done(tx.clear_validation_parameter(key)?),
         "policy" => hex(&tx.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(tx.range(key, &o.value).await?).await?,
-        "first" => first(tx.range(key, &o.value).await?, o.size).await?,
+        "range" => entries(tx.range(key, &o.value).await?, 0).await?,
+        "first" => entries(tx.range(key, &o.value).await?, o.size).await?,
         "range_page" => next(tx.range_page("", "", &page(o)?).await?),
-        "partial" => entries(tx.partial_composite(key, &o.keys).await?).await?,
+        "partial" => entries(tx.partial_composite(key, &o.keys).await?, 0).await?,
         "partial_page" => next(tx.partial_composite_page(key, &o.keys, &page(o)?).await?),
         "composite_page" => next(tx.all_composite_page(&page(o)?).await?),
-        "query" => entries(tx.query(&o.value).await?).await?,
-        "refusal" if o.size > 0 => refusal(tx.query_page(&o.value, &page(o)?).await)?,
+        "query" => entries(tx.query(&o.value).await?, 0).await?,
+        "first_query" => entries(tx.query(&o.value).await?, o.size).await?,
+        "refusal" if o.size > 0 => refusal(tx.query_page(&o.value, &Page::first(size(o)?)).await)?,
         "refusal" => refusal(tx.query(&o.value).await)?,
         "query_page" => next(tx.query_page(key, &page(o)?).await?),
-        "history" => history(tx, key).await?,
+        "history" => history(tx, key, 0).await?,
+        "first_history" => history(tx, key, o.size).await?,
         "composite" => {
             let joined = composite_key(key, &o.keys)?;
             let (object_type, attributes) = split_composite_key(&joined)?;
@@ -125,11 +127,11 @@ async fn private(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "set_rule" => done(collection.set_validation_parameter(key, &rule(o)?)?),
         "clear_policy" => done(collection.clear_validation_parameter(key)?),
         "policy" => hex(&collection.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(collection.range(key, &o.value).await?).await?,
-        "first" => first(collection.range(key, &o.value).await?, o.size).await?,
-        "partial" => entries(collection.partial_composite(key, &o.keys).await?).await?,
+        "range" => entries(collection.range(key, &o.value).await?, 0).await?,
+        "first" => entries(collection.range(key, &o.value).await?, o.size).await?,
+        "partial" => entries(collection.partial_composite(key, &o.keys).await?, 0).await?,
+        "query" => entries(collection.query(&o.value).await?, 0).await?,
         "refusal" => refusal(collection.query(&o.value).await)?,
-        "query" => entries(collection.query(&o.value).await?).await?,
         _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
     })
 }
@@ -201,28 +203,24 @@ fn facts(tx: &Transaction) -> Result<String, Failure> {
     ))
 }
 
-async fn entries(mut scan: Scan<'_, Entry>) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    while let Some(entry) = scan.next().await? {
-        text.push(pair(&entry));
-    }
-    Ok(text.join(","))
+/// The first entries of a scan, as many as asked for; all of them if none are.
+async fn entries(scan: Scan<'_, Entry>, size: u16) -> Result<String, Failure> {
+    Ok(first(scan, size).await?.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
-/// Reads some entries of a scan and leaves it.
-async fn first(mut scan: Scan<'_, Entry>, count: u16) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    for _ in 0..count {
-        match scan.next().await? {
-            Some(entry) => text.push(pair(&entry)),
-            None => break,
-        }
+/// A scan that is left in the middle closes itself.
+async fn first<T: ScanItem>(mut scan: Scan<'_, T>, size: u16) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    while (size == 0 || items.len() < usize::from(size))
+        && let Some(item) = scan.next().await?
+    {
+        items.push(item);
     }
-    Ok(text.join(","))
+    Ok(items)
 }
 
-async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
-    let versions = tx.history(key).await?.collect().await?;
+async fn history(tx: &Transaction, key: &str, size: u16) -> Result<String, Failure> {
+    let versions = first(tx.history(key).await?, size).await?;
     let versions = versions.into_iter().map(|version| {
         let at = version.timestamp_unix_ms.unwrap_or_default();
         let deleted = version.value.is_none();
@@ -232,8 +230,11 @@ async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
 }
 
 fn page(o: &Operation) -> Result<Page, Failure> {
-    let size = NonZeroU16::new(o.size).ok_or(Failure::new(400, "SIZE_ZERO"))?;
-    Ok(Page::at(size, o.value.as_str()))
+    Ok(Page::at(size(o)?, o.value.as_str()))
+}
+
+fn size(o: &Operation) -> Result<NonZeroU16, Failure> {
+    NonZeroU16::new(o.size).ok_or(Failure::new(400, "SIZE_ZERO"))
 }
 
 fn next(page: EntryPage) -> String {

@@ -120,6 +120,10 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let signature = key.sign(proposal.message()).await.unwrap();
         let imported = Proposal::from_bytes(&sender, &bytes).unwrap();
         assert_eq!((imported.tx_id(), imported.channel()), (proposal.tx_id(), "main"));
+        assert_eq!(
+            (imported.chaincode(), imported.call()),
+            ("assets", vec![b"Move".to_vec(), b"x".to_vec()])
+        );
         assert_eq!((imported.message(), imported.digest()), (proposal.message(), proposal.digest()));
         assert_eq!(imported.to_bytes(), bytes);
         let signed = imported.with_signature(&signature).unwrap();
@@ -314,6 +318,14 @@ async fn bytes_that_contradict_themselves_are_no_stage() {
     assert!(error.to_string().contains("another transaction"), "{error}");
     let error = transaction.is_of(&other).unwrap_err();
     assert!(matches!(error, EndorseError::Mismatch { .. }), "{error}");
+
+    // A chaincode in the header, where people look, and another one in the input.
+    let mut proposed = ProposedTransaction::decode(proposal.to_bytes().as_slice()).unwrap();
+    let signed = proposed.proposal.as_mut().unwrap();
+    let at = signed.proposal_bytes.windows(6).rposition(|bytes| bytes == b"assets").unwrap();
+    signed.proposal_bytes[at..at + 6].copy_from_slice(b"wallet");
+    let error = Proposal::from_bytes(&gateway, &proposed.encode_to_vec()).unwrap_err();
+    assert!(error.to_string().contains("different chaincodes"), "{error}");
 
     // One kind of request is not another one, whatever both look like on the wire.
     let blocks = gateway.block_request("main", ..).to_bytes();

@@ -99,8 +99,8 @@ async fn a_stream_that_ends_is_resumed_and_no_waiter_is_lost() {
         // Nobody can be asked: only the stream can tell, of blocks that were committed while it was down.
         ledger.change(|state| {
             state.commit_status_refusal = Some(Status::permission_denied("no reader"));
-            state.streams_stand_still = true;
         });
+        ledger.stand_still(true);
         let submissions: Vec<_> = (0..20)
             .map(|_| {
                 let contract = contract.clone();
@@ -109,7 +109,6 @@ async fn a_stream_that_ends_is_resumed_and_no_waiter_is_lost() {
             .collect();
         ledger.until(|state| state.count("submit") == 21).await;
         ledger.end_streams(end.clone());
-        ledger.change(|state| state.streams_stand_still = false);
         for submission in submissions {
             submission.await.unwrap().unwrap_or_else(|error| panic!("{end:?}: {error}"));
         }
@@ -137,26 +136,13 @@ async fn a_stream_that_stands_still_is_noticed_and_replaced() {
     let following_soon = Following { ask_after: Duration::from_millis(50), ..PATIENT };
     let (contract, _) = following(&ledger, following_soon).await;
     submit_at_once(&contract, 1).await;
-    ledger.change(|state| state.streams_stand_still = true);
+    ledger.stand_still(true);
     // Asking tells of a block that the stream should have told of.
     submit_at_once(&contract, 1).await;
-    ledger.change(|state| state.streams_stand_still = false);
     // This stream stays silent however long: it is replaced.
-    ledger.end_streams(End::HalfClose);
     ledger.until(|state| state.count("filtered blocks") >= 2).await;
     ledger.change(|state| state.commit_status_refusal = Some(Status::permission_denied("no reader")));
     submit_at_once(&contract, 5).await;
-}
-
-#[tokio::test]
-async fn silence_alone_is_enough_to_replace_a_stream_that_is_behind() {
-    let ledger = Ledger::start();
-    let following_soon = Following { ask_after: Duration::from_millis(50), ..PATIENT };
-    let (contract, _) = following(&ledger, following_soon).await;
-    submit_at_once(&contract, 1).await;
-    ledger.change(|state| state.streams_stand_still = true);
-    submit_at_once(&contract, 1).await;
-    ledger.until(|state| state.count("filtered blocks") == 2).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,10 @@ impl Transaction {
     pub(crate) fn valid(tx_id: impl Into<String>) -> Self {
         Self { tx_id: tx_id.into(), code: TxValidationCode::Valid, event: None }
     }
+
+    pub(crate) fn event(tx_id: impl Into<String>, chaincode: &str, payload: impl Into<Vec<u8>>) -> Self {
+        Self { event: Some((chaincode.to_owned(), payload.into())), ..Self::valid(tx_id) }
+    }
 }
 
 /// What becomes of a submission.
@@ -91,8 +95,8 @@ pub(crate) struct State {
     pub(crate) deliver_refusal: Option<common::Status>,
     /// Calls of this kind are never answered.
     pub(crate) stalled_call: Option<&'static str>,
-    /// Streams send nothing while this is set.
-    pub(crate) streams_stand_still: bool,
+    /// Streams up to this one send nothing.
+    standing_still: u64,
     /// Block number before which the next streams break, each once.
     pub(crate) breaks: VecDeque<u64>,
     streams_opened: u64,
@@ -173,6 +177,11 @@ impl Ledger {
     /// Ends all streams that are open.
     pub(crate) fn end_streams(&self, end: End) {
         self.change(|state| state.end = Some((state.streams_opened, end)));
+    }
+
+    /// Has all streams that are open send nothing, or go on.
+    pub(crate) fn stand_still(&self, still: bool) {
+        self.change(|state| state.standing_still = if still { state.streams_opened } else { 0 });
     }
 
     /// Waits until the state is as wanted.
@@ -264,7 +273,7 @@ impl Peer {
                             End::Break => Some(Err(Status::unavailable("broken"))),
                             End::Told(status) => told(*status).map(Ok),
                         }),
-                        _ if state.streams_stand_still => Step::Wait,
+                        _ if opened <= state.standing_still => Step::Wait,
                         _ if next > stop => Step::End(told(common::Status::Success).map(Ok)),
                         _ if state.breaks.front() == Some(&next) => {
                             state.breaks.pop_front();

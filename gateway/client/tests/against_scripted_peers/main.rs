@@ -12,6 +12,7 @@ mod an_endorser_is_called_directly;
 mod an_identity_is_read_only_if_it_can_sign;
 mod an_outcome_is_found_out;
 mod commits_are_followed;
+mod items_come_exactly_once;
 mod ledger;
 mod no_bytes_make_it_panic;
 mod scripted;

@@ -89,7 +89,7 @@ async fn a_peer_that_stands_still_leaves_time_for_another() {
     let first = ScriptedPeer::start(stands_still).await;
     let asked = counter();
     let second = ScriptedPeer::start(named("second", &asked)).await;
-    let deadlines = Deadlines { evaluate: Duration::from_millis(800), ..Deadlines::default() };
+    let deadlines = Deadlines { evaluate: Duration::from_secs(6), ..Deadlines::default() };
     let gateway = connect(&[&first, &second], deadlines).await;
 
     assert_eq!(evaluate(&gateway).await.unwrap(), b"second");
@@ -235,7 +235,7 @@ async fn one_reads_at_a_peer_that_has_the_block() {
         ..Script::default()
     };
     let (first, second) = (ScriptedPeer::start(behind).await, ScriptedPeer::start(there).await);
-    let deadlines = Deadlines { evaluate: Duration::from_secs(1), ..Deadlines::default() };
+    let deadlines = Deadlines { evaluate: Duration::from_secs(6), ..Deadlines::default() };
     let gateway = connect(&[&first, &second], deadlines).await;
 
     let read = || gateway.contract("main", "assets").proposal("Read").build().unwrap();
