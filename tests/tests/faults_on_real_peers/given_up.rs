@@ -40,13 +40,14 @@ pub(crate) async fn what_a_peer_gave_up_is_released_when_its_contract_asks_again
 
 pub(crate) async fn what_a_peer_gave_up_is_released_by_the_services_own_limit(world: &mut Served) {
     start_anew(world, Some(EXECUTE_TIMEOUT)).await;
-    let timed_out = |world: &Served| world.channel.figure(STRUCK, "chaincode_transactions_total", "\"504\"");
-    let before = timed_out(world);
+    let ended =
+        |world: &Served| world.channel.figure(STRUCK, "chaincode_transactions_total", "\"timed_out\"");
+    let before = ended(world).expect("figures");
     let held = hold(world, "silent").await;
     given_up(world, held.answer).await;
     assert_eq!(world.channel.figure(STRUCK, IN_FLIGHT, ""), Some(1.0));
     world.await_idle().await;
-    assert_eq!(timed_out(world), before.map(|before| before + 1.0));
+    until("it to be counted", PATIENCE, async || (ended(world) == Some(before + 1.0)).then_some(())).await;
     assert_eq!(held.gate.read(), None, "the contract never asked");
 
     let reports = others_proceed(world, "after-held").await;
