@@ -1,4 +1,4 @@
-//! Steady load on a channel by callers who wait for outcomes, every transaction reported as its caller was told.
+//! Steady load on a channel by callers who wait for outcomes, every call reported as its caller was told.
 
 mod caller;
 mod journal;
@@ -22,12 +22,12 @@ pub use outcome::{Kept, Outcome, Report};
 pub use table::Table;
 pub use truth::{Truth, demand_honest};
 
-/// How often each worker begins a transaction, unless its last one still runs.
+/// How often each worker makes a call, unless its last one still runs.
 const PACE: Duration = Duration::from_millis(100);
 /// One in so many calls counts up a counter that all callers share, so that some conflict.
 const COUNTS: usize = 24;
 
-/// Transactions that begin again and again until they are told to stop.
+/// Calls that are made again and again until the load is ended.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -38,7 +38,7 @@ pub struct Load {
 #[derive(Debug)]
 struct Shared {
     reports: Mutex<Vec<Report>>,
-    /// The window in which transactions begin now.
+    /// The window in which calls begin now.
     window: AtomicUsize,
     next: AtomicUsize,
 }
@@ -61,7 +61,7 @@ impl Call {
 }
 
 impl Load {
-    /// Begins transactions: so many workers for each caller. Keys are told apart by the name of the load.
+    /// Begins to call: so many workers for each caller. Keys are told apart by the name of the load.
     pub fn begin(name: &str, callers: &[Arc<Caller>], workers: usize) -> Self {
         let shared = Arc::new(Shared {
             reports: Mutex::default(),
@@ -80,7 +80,7 @@ impl Load {
         load
     }
 
-    /// From now on transactions begin in another window.
+    /// From now on calls begin in another window.
     pub fn enter(&self, window: usize) {
         self.shared.window.store(window, Ordering::SeqCst);
     }
@@ -90,7 +90,7 @@ impl Load {
         self.shared.reports().iter().filter(|report| such(report)).count()
     }
 
-    /// Begins no more transactions, and gives all reports once the last caller was told.
+    /// Makes no more calls, and gives all reports once the last caller was told.
     ///
     /// # Panics
     /// When a worker does.

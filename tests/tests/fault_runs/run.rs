@@ -61,7 +61,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
 
     let reports = resolve(&callers, load.end().await).await;
     journal.note(&format!(
-        "faults and what became of transactions\n{}",
+        "faults, and what became of calls that began meanwhile\n{}",
         Table::new(&windows, &reports, |report| Some(report.window))
     ));
     let ways = Way::ALL.map(|way| way.to_string());
@@ -70,7 +70,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
     let truth = Truth::of(&channel).await;
     let acknowledged = demand_honest(&truth, reports.iter());
     journal.note(&format!(
-        "{} transactions, {acknowledged} told VALID at once, {} VALID in the blocks of all {} peers",
+        "{} calls, {acknowledged} told VALID at once, {} transactions VALID in the blocks of all {} peers",
         reports.len(),
         truth.valid(),
         channel.peers().len()
