@@ -94,7 +94,8 @@ impl Route {
     {
         let started = Instant::now();
         let until = started + limit.min(LIMIT_MAX);
-        let result = self.attempts(session, operation, message, until, outcome, send).await;
+        // On the heap, so that callers' futures stay small however many attempts there are in them.
+        let result = Box::pin(self.attempts(session, operation, message, until, outcome, send)).await;
         if let Some(field) = operation.span_field() {
             tracing::Span::current().record(field, microseconds(started.elapsed()));
         }

@@ -322,7 +322,9 @@ async fn a_lost_submission_without_a_block_is_unknown() {
 
     let error = contract.submit(proposal).await.unwrap_err();
 
-    let TransactionError::Unknown { tx_id, stage: Stage::Submit, source, .. } = &error else { panic!("{error}") };
+    let TransactionError::Unknown { tx_id, stage: Stage::Submit, source, .. } = &error else {
+        panic!("{error}")
+    };
     assert_eq!(*tx_id, id);
     let UnknownCause::Submit(submit) = source else { panic!("{source}") };
     assert_eq!(submit.tx_id(), id);
