@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: a network of real Fabric processes, the `caretrail` program as users
+//! What the end-to-end tests and the benchmarks stand on: a network of real Fabric processes, the `caretrail` program as users
 //! run it, and the chain read without the code under test.
 //!
 //! | module | holds |
@@ -18,6 +18,7 @@
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
 //! | [`stopping`] | long work, stopped in its midst |
 //! | [`until`] | a condition that is awaited until a deadline |
+//! | [`measure`] | what benchmarks measure with |
 //!
 //! Everything here fails by panicking: a test has nothing better to do.
 #![allow(
@@ -36,6 +37,7 @@ pub mod fault;
 pub mod go;
 pub mod hospitals;
 pub mod load;
+pub mod measure;
 pub mod processes;
 pub mod roles;
 pub mod stage;

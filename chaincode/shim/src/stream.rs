@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use hlf_protos::protos::chaincode_message::Type;
 use hlf_protos::protos::{ChaincodeEvent, ChaincodeId, ChaincodeMessage};
 use prost::Message;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
@@ -108,12 +109,23 @@ impl<C: Contract> PeerStream<C> {
             Err(end) => return end,
         };
         info!(write_batch = offer.write_batch, multi_get = offer.multi_get, "the peer is ready");
+        // Made once: each of them would otherwise be set up and taken down for every message.
+        let outbound = self.outbound.clone();
+        let mut closed = pin!(outbound.closed());
+        let mut stopping = pin!(draining.cancelled());
         loop {
             let stop = draining.is_cancelled();
+            // Those that have ended are taken off with the next message, and wake nobody before.
+            while let Some(ended) = self.tasks.try_join_next() {
+                tell_panic(&ended);
+            }
             if stop && self.tasks.is_empty() {
                 return End::Drained;
             }
             tokio::select! {
+                biased;
+                () = &mut stopping, if !stop => {}
+                () = &mut closed => return End::PeerLeft,
                 message = inbound.next() => match message {
                     Some(Ok(message)) => if let Err(end) = self.take(message, offer, stop) {
                         return end;
@@ -121,13 +133,7 @@ impl<C: Contract> PeerStream<C> {
                     None => return End::PeerLeft,
                     Some(Err(status)) => return End::Broken(status),
                 },
-                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
-                    if let Err(error) = ended && error.is_panic() {
-                        warn!("a transaction's task panicked outside of the contract");
-                    }
-                }
-                () = self.outbound.closed() => return End::PeerLeft,
-                () = draining.cancelled(), if !stop => {}
+                Some(ended) = self.tasks.join_next(), if stop && !self.tasks.is_empty() => tell_panic(&ended),
             }
         }
     }
@@ -171,10 +177,10 @@ impl<C: Contract> PeerStream<C> {
 
     /// Takes one message of a stream that is ready. It never waits: answers to running transactions
     /// come through here too.
-    fn take(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+    fn take(&mut self, mut message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
         match Type::try_from(message.r#type) {
             Ok(Type::Response | Type::Error) => {
-                let key = (message.channel_id.clone(), message.txid.clone());
+                let key = key_of(&mut message);
                 let delivered = self.running.slot(&key).is_some_and(|slot| slot.deliver(message));
                 if !delivered {
                     debug!(tx_id = key.1, channel = key.0, "dropped an answer that nobody waits for");
@@ -194,8 +200,8 @@ impl<C: Contract> PeerStream<C> {
         }
     }
 
-    fn begin(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
-        let key = (message.channel_id.clone(), message.txid.clone());
+    fn begin(&mut self, mut message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+        let key = key_of(&mut message);
         if draining {
             return self.refuse(key, 503, code::SERVICE_DRAINING);
         }
@@ -331,6 +337,19 @@ impl<C: Contract> Run<C> {
         ProposalFacts::decode(message.proposal)
             .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
             .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
+    }
+}
+
+/// Takes the key out of a message, which is not sent on.
+fn key_of(message: &mut ChaincodeMessage) -> Key {
+    (std::mem::take(&mut message.channel_id), std::mem::take(&mut message.txid))
+}
+
+fn tell_panic(ended: &Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        warn!("a transaction's task panicked outside of the contract");
     }
 }
 

@@ -162,7 +162,7 @@ impl Transaction {
     /// It ties what was signed elsewhere for this transaction to this proposal. Fabric's other shims give the same.
     #[must_use]
     pub fn binding(&self) -> [u8; 32] {
-        self.facts.binding
+        self.facts.binding()
     }
 
     /// The signed proposal that started the transaction.
