@@ -10,6 +10,11 @@
 //! | [`go`] | programs in Go, which stand on Fabric's own libraries |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
+//! | [`roles`] | a test program that is its peers' builder and its own chaincode too |
+//! | [`tally`] | that chaincode: keys and counters that are easy to count |
+//! | [`channel`] | a channel with it, on a network of the library's making |
+//! | [`fault`] | single processes killed, stopped, restarted, and healed |
+//! | [`load`] | steady load, what its callers were told, and what the blocks say |
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
 //! | [`stopping`] | long work, stopped in its midst |
 //! | [`until`] | a condition that is awaited until a deadline |
@@ -26,12 +31,17 @@
 
 pub mod caretrail;
 pub mod chain;
+pub mod channel;
 pub mod fabric;
+pub mod fault;
 pub mod go;
 pub mod hospitals;
+pub mod load;
 pub mod measure;
 pub mod processes;
+pub mod roles;
 pub mod stage;
 pub mod stopping;
+pub mod tally;
 pub mod telling;
 pub mod until;
