@@ -53,8 +53,11 @@ const TESTS: &[(&str, Test)] = tests![
 ];
 
 /// Run when they are asked for by name: `make test-long`.
-const LONG_TESTS: &[(&str, Test)] =
-    tests![growth::an_apply_is_killed_and_goes_on, certificates::certificates_of_bft_consenters_are_renewed,];
+const LONG_TESTS: &[(&str, Test)] = tests![
+    growth::an_organization_that_left_comes_back,
+    growth::an_apply_is_killed_and_goes_on,
+    certificates::certificates_of_bft_consenters_are_renewed,
+];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
