@@ -8,11 +8,11 @@ use caretrail_model::ids::{Nonce, PatientId, StatementId};
 use caretrail_model::paper::PaperAct;
 use caretrail_model::patient::RecoveryEnd;
 use caretrail_model::role::Role;
-use caretrail_model::statement::{Cancellation, Ending, NewKey, Operation, PublicKey};
-use caretrail_model::time::DurationMs;
+use caretrail_model::statement::{Cancellation, Ending, Grant, GuardianTerm, NewKey, Operation, PublicKey};
+use caretrail_model::time::{DurationMs, Period};
 use p256::ecdsa::SigningKey;
 
-use crate::world::{Person, Staff, Ward, fresh_key, random, requesting, staff};
+use crate::world::{Person, Staff, Ward, at, fresh_key, random, requesting, staff};
 
 fn public(key: &SigningKey) -> PublicKey {
     PublicKey::from(*key.verifying_key())
@@ -224,6 +224,36 @@ async fn a_permit_on_paper_takes_two_hospitals_ends_within_its_time_and_is_flagg
     assert_eq!(paper.decision().await.rule, Rule::ConsentPermits);
     let end = paper.acting(north, PaperAct::End { consent: permit.id });
     assert!(world.done(north, &end).await.done);
+    assert_eq!(paper.decision().await.rule, Rule::NothingPermits);
+}
+
+/// A child: no key of its own, and guardians whom two hospitals vouch for.
+#[tokio::test]
+async fn a_guardian_of_a_patient_without_a_key_is_appointed_by_two_hospitals_and_dismissed_by_one() {
+    let paper = paper().await;
+    let world = &paper.ward.world;
+    let north = &paper.ward.north;
+    let mother = fresh_key();
+    let term = GuardianTerm {
+        public_key: public(&mother),
+        term: Period { from: world.now(), until: at(1_775_001_600_000) },
+        protected: vec![],
+    };
+    let appointing = paper.acting(north, PaperAct::AddGuardian { term });
+    world.done(north, &appointing).await;
+    let granting = || {
+        let provision = paper.ward.provision(|_| {});
+        let grant = Operation::GrantConsent(Grant { provision, supersedes: None });
+        GrantConsent { signed: world.signed_by(&mother, paper.patient.id, grant) }
+    };
+    assert_eq!(world.refused(north, &granting()).await, Code::StatementSignature);
+    world.done(&paper.ward.south, &paper.confirming(appointing.id)).await;
+    world.done(north, &granting()).await;
+    let decision = paper.decision().await;
+    assert_eq!((decision.rule, decision.paper), (Rule::ConsentPermits, false), "the guardian signed it");
+
+    let dismissing = paper.acting(north, PaperAct::EndGuardian { guardian: public(&mother).id() });
+    assert!(world.done(north, &dismissing).await.done);
     assert_eq!(paper.decision().await.rule, Rule::NothingPermits);
 }
 

@@ -8,6 +8,7 @@ use caretrail_model::code::Code;
 use caretrail_model::consent::Provision;
 use caretrail_model::ids::{Nonce, PatientId, StatementId};
 use caretrail_model::paper::{Paper, PaperAct};
+use serde::Serialize;
 
 use crate::call_error::CallError;
 use crate::custody::Custody;
@@ -15,6 +16,15 @@ use crate::hospital::HospitalError;
 use crate::patient_key::SignedRegistration;
 use crate::records::{Committed, Records};
 use crate::secret::{RandomnessError, random_16};
+
+/// An act on paper, with the id that a second hospital confirms it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OnPaper {
+    /// Its id.
+    pub id: StatementId,
+    /// What is on the channel of it.
+    pub paper: Paper,
+}
 
 /// A patient that was not registered.
 #[derive(Debug, thiserror::Error)]
@@ -105,10 +115,11 @@ impl Records {
         &self,
         patient: PatientId,
         act: PaperAct,
-    ) -> Result<Committed<Paper>, RegisterPatientError> {
+    ) -> Result<Committed<OnPaper>, RegisterPatientError> {
         let nonce = Nonce::from_bytes(random_16()?);
         let id = StatementId::derive_for(self.actor(), &patient, &nonce);
-        Ok(self.submit(&ActOnPaper { patient, id, nonce, act }).await?)
+        let Committed { reply, tx_id, block } = self.submit(&ActOnPaper { patient, id, nonce, act }).await?;
+        Ok(Committed { reply: OnPaper { id, paper: reply }, tx_id, block })
     }
 
     /// Passes a permit on that names this actor.

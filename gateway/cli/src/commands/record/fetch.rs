@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use caretrail_model::code::Code;
 use caretrail_model::ids::{MspId, PatientId, RecordId, TxId};
 use caretrail_records::release::{KemKey, ReleaseAsk, ReleaseClient};
 use clap::Args;
@@ -57,10 +56,8 @@ impl Fetch {
         let ask = ReleaseAsk { decision: self.decision, patient: self.patient, record: self.record };
         let custodian = match session.records.releasing_hospital(&ask).await {
             Ok(custodian) => custodian,
-            // What a decision that is not known here permits, its custodian says.
-            Err(error) if error.code() == Some(Code::DecisionUnknown) => {
-                session.records.custodian(self.patient).await?
-            }
+            // What a decision permits that this identity cannot read, the custodian says.
+            Err(error) if error.code().is_some() => session.records.custodian(self.patient).await?,
             Err(error) => return Err(error.into()),
         };
         let client = release_client(app, &session, &custodian, self.trust.as_deref()).await?;

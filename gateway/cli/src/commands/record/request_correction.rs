@@ -28,7 +28,7 @@ pub(crate) struct RequestCorrection {
     key: PathBuf,
     /// The version that is to be corrected.
     #[arg(long, default_value_t = 1)]
-    version: u64,
+    version_number: u64,
     /// The request's number: 1 for the record's first, one more for each that follows.
     #[arg(long, default_value_t = 1)]
     number: u64,
@@ -48,7 +48,7 @@ impl RequestCorrection {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::RequestCorrection(CorrectionRequest {
             record: self.record,
-            version: self.version,
+            version: self.version_number,
             request_digest,
         });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
