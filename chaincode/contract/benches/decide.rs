@@ -2,7 +2,7 @@
 //!
 //! `make bench-decide`. It reports; nothing fails by being slow.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark tells")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark tells")]
 
 use std::time::Instant;
 
