@@ -34,7 +34,7 @@ pub struct BrokenGlass {
     /// 1 for the first, one more for each change.
     pub sequence: u64,
     /// The transaction that broke it.
-    pub tx_id: TxId,
+    pub broken_in: TxId,
     /// When it was broken.
     pub opened: UnixMs,
     /// First instant at which it no longer opens anything.

@@ -110,7 +110,7 @@ impl Handle for BreakGlass {
 
         let broken = BrokenGlass {
             sequence: before.map_or(0, |before| before.sequence) + 1,
-            tx_id: invocation.tx_id,
+            broken_in: invocation.tx_id,
             opened: at,
             until: at.plus(terms(&policy)?.break_glass_ms),
             reason_digest: self.reason_digest,

@@ -213,7 +213,7 @@ const APPLIES: [fn(&mut World); 13] = [
     |w| {
         w.break_glass = Some(BrokenGlass {
             sequence: 1,
-            tx_id: TxId::from_bytes([1; 32]),
+            broken_in: TxId::from_bytes([1; 32]),
             opened: at(1),
             until: at(NOW + 1),
             reason_digest: Digest::from_bytes([1; 32]),

@@ -356,7 +356,7 @@ impl Generator {
     fn break_glass(&mut self) -> Option<BrokenGlass> {
         self.chance(50).then(|| BrokenGlass {
             sequence: 1,
-            tx_id: TxId::from_bytes([1; 32]),
+            broken_in: TxId::from_bytes([1; 32]),
             opened: at(1),
             until: self.end(),
             reason_digest: Digest::from_bytes([1; 32]),

@@ -100,12 +100,12 @@ impl Grant {
     }
 }
 
+/// Whom a text names. An identity in the state folder comes first: its organisation may be named like an MSP, and
+/// its user like a role.
 pub(crate) fn named(app: &App, text: &str) -> anyhow::Result<Grantee> {
-    match arguments::grantee(text) {
-        Ok(grantee) => Ok(grantee),
-        Err(problem) => match app.actor_of(text) {
-            Ok(actor) => Ok(Grantee::Person { msp_id: actor.msp_id, subject: actor.subject }),
-            Err(_) => Err(Invalid(format!("`{text}` names nobody: {problem}")).into()),
-        },
+    match app.actor_of(text) {
+        Ok(actor) => Ok(Grantee::Person { msp_id: actor.msp_id, subject: actor.subject }),
+        Err(_) => arguments::grantee(text)
+            .map_err(|problem| Invalid(format!("`{text}` names nobody: {problem}")).into()),
     }
 }
