@@ -7,6 +7,7 @@
 mod certificate;
 mod folder;
 mod key;
+mod renew;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
 
 use crate::files::{self, FileError};
-use crate::spec::{NodeOu, User};
+use crate::spec::{NodeOu, User, UserKey};
+
+pub(crate) use renew::{draft, take_up};
 
 use certificate::{Authority, Purpose, Subject};
 use key::Key;
@@ -208,7 +211,8 @@ impl DevelopmentCa {
                 addresses: Vec::new(),
                 attributes,
             };
-            self.write_msp(&draft.join("msp"), &qualified, &subject, validity)?;
+            let key = Key::generate(user.key)?;
+            self.write_msp(&draft.join("msp"), &qualified, &key, &subject, validity)?;
             self.write_tls(&draft.join("tls"), "client", &qualified, user.node_ou, Purpose::TlsClient)
         })
     }
@@ -224,7 +228,8 @@ impl DevelopmentCa {
                 addresses: Vec::new(),
                 attributes: BTreeMap::new(),
             };
-            self.write_msp(&draft.join("msp"), host, &subject, Validity::days(LEAF_DAYS))?;
+            let key = Key::generate(UserKey::P256)?;
+            self.write_msp(&draft.join("msp"), host, &key, &subject, Validity::days(LEAF_DAYS))?;
             self.write_tls(&draft.join("tls"), "server", host, node_ou, Purpose::TlsBoth)
         })
     }
@@ -243,18 +248,18 @@ impl DevelopmentCa {
         &self,
         msp: &Path,
         name: &str,
+        key: &Key,
         subject: &Subject,
         validity: Validity,
     ) -> Result<(), CaError> {
         folder::write_trust(msp, &self.domain, &self.signing, &self.tls)?;
-        let key = Key::generate()?;
-        let certificate = self.signing.issue(&key, subject, Purpose::Signing, validity)?;
+        let certificate = self.signing.issue(key, subject, Purpose::Signing, validity)?;
         files::write_new(
             &msp.join("signcerts").join(format!("{name}-cert.pem")),
             files::PUBLIC,
             certificate.as_bytes(),
         )?;
-        folder::write_key(&msp.join("keystore"), "priv_sk", &key)
+        folder::write_key(&msp.join("keystore"), "priv_sk", key)
     }
 
     fn write_tls(
@@ -277,7 +282,7 @@ impl DevelopmentCa {
         node_ou: NodeOu,
         purpose: Purpose,
     ) -> Result<(), CaError> {
-        let key = Key::generate()?;
+        let key = Key::generate(UserKey::P256)?;
         let serves = !matches!(purpose, Purpose::TlsClient);
         let subject = Subject {
             common_name: common_name.to_owned(),

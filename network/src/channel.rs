@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use hlf_gateway::{ConnectError, Endorser, EndorserError};
-use hlf_protos::common::BlockchainInfo;
-use hlf_protos::prost::{DecodeError, Message};
-use hlf_protos::protos::ChannelQueryResponse;
+use hlf_gateway::{ConnectError, Endorser, EndorserError, SystemChaincodeError};
+use hlf_protos::prost::DecodeError;
 
 use crate::operations::{Operations, OperationsError};
 use crate::progress::Step;
@@ -23,6 +21,9 @@ pub(crate) const fn is_leader(consensus: Consensus) -> &'static str {
 /// How long the consenters of one machine may take to elect a leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a peer may take to fetch a channel's blocks.
+const HEIGHT_LIMIT: Duration = Duration::from_secs(600);
+
 /// Why a node did not join a channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
@@ -34,9 +35,9 @@ pub enum ChannelError {
         /// What it said.
         source: OperationsError,
     },
-    /// No consenter became the leader.
-    #[error("the ordering service has no leader")]
-    NoLeader(#[from] WaitError),
+    /// No consenter became the leader, or a peer does not get the blocks.
+    #[error("the channel is not in use yet")]
+    Wait(#[from] WaitError),
     /// The peer could not be reached.
     #[error("peer `{host}` cannot be reached")]
     Connect {
@@ -84,14 +85,14 @@ pub(crate) async fn join_orderer(
 pub(crate) async fn await_leader(
     step: &Step<'_>,
     operations: &Operations,
-    consensus: Consensus,
+    (consensus, channel): (Consensus, &str),
     addresses: &[String],
 ) -> Result<(), ChannelError> {
     let what = "the ordering service to elect its leader; it takes no transaction before";
     wait::until(step, what, LEADER_LIMIT, || async {
         let mut last = "no orderer leads yet".to_owned();
         for address in addresses {
-            match operations.gauge(address, is_leader(consensus)).await {
+            match operations.gauge(address, is_leader(consensus), channel).await {
                 Ok(Some(leads)) if leads >= 1.0 => return Ok(Look::Holds(())),
                 Ok(_) => {}
                 Err(error) => last = wait::chain(&error),
@@ -109,39 +110,46 @@ pub(crate) async fn join_peer(
     channel: &str,
     block: &[u8],
 ) -> Result<bool, ChannelError> {
-    if joined_channels(endorser, host).await?.iter().any(|joined| joined == channel) {
+    let failed = |error| ChannelError::of(host, error);
+    let channels = endorser.channels();
+    if channels.joined().await.map_err(failed)?.iter().any(|joined| joined == channel) {
         return Ok(false);
     }
-    endorser
-        .call("", "cscc", "JoinChain")
-        .arg(block)
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
+    channels.join(block).await.map_err(failed)?;
     Ok(true)
 }
 
 /// The number of blocks that a peer has of a channel.
 pub(crate) async fn height(endorser: &Endorser, host: &str, channel: &str) -> Result<u64, ChannelError> {
-    let answer = endorser
-        .call(channel, "qscc", "GetChainInfo")
-        .arg(channel)
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
-    decode::<BlockchainInfo>(&answer, host).map(|info| info.height)
+    let info = endorser.ledger(channel).info().await;
+    info.map(|info| info.height).map_err(|error| ChannelError::of(host, error))
 }
 
-async fn joined_channels(endorser: &Endorser, host: &str) -> Result<Vec<String>, ChannelError> {
-    let answer = endorser
-        .call("", "cscc", "GetChannels")
-        .send()
-        .await
-        .map_err(|source| ChannelError::Peer { host: host.to_owned(), source })?;
-    decode::<ChannelQueryResponse>(&answer, host)
-        .map(|response| response.channels.into_iter().map(|channel| channel.channel_id).collect())
+/// Waits until a peer that joined has as many blocks as others had.
+pub(crate) async fn await_height(
+    step: &Step<'_>,
+    endorser: &Endorser,
+    host: &str,
+    (channel, wanted): (&str, u64),
+) -> Result<(), ChannelError> {
+    let what = format!("peer `{host}` to fetch {wanted} blocks");
+    wait::until(step, &what, HEIGHT_LIMIT, || async {
+        Ok(match height(endorser, host, channel).await {
+            Ok(height) if height >= wanted => Look::Holds(()),
+            Ok(height) => Look::NotYet(format!("it has {height}")),
+            // A peer says that it knows no such channel until it has its first block.
+            Err(error) => Look::NotYet(wait::chain(&error)),
+        })
+    })
+    .await
 }
 
-fn decode<M: Message + Default>(bytes: &[u8], host: &str) -> Result<M, ChannelError> {
-    M::decode(bytes).map_err(|source| ChannelError::Answer { host: host.to_owned(), source })
+impl ChannelError {
+    fn of(host: &str, error: SystemChaincodeError) -> Self {
+        let host = host.to_owned();
+        match error {
+            SystemChaincodeError::Call { source, .. } => Self::Peer { host, source },
+            SystemChaincodeError::Answer { source, .. } => Self::Answer { host, source },
+        }
+    }
 }

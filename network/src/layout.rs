@@ -13,6 +13,7 @@ use crate::spec::{OrderingService, Organization};
 /// channel/              configtx.yaml and the genesis block
 /// chaincode/            the package, and each organisation's values for it
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
+/// left/NODE.N/          the same of an orderer that left the network
 /// profiles/ORG.json     how to reach the network as one organisation
 /// run/PROCESS.json      which process runs
 /// logs/PROCESS.log      what it said; the run before is PROCESS.log.1
@@ -89,6 +90,10 @@ impl Layout {
 
     pub(crate) fn node(&self, host: &str) -> PathBuf {
         self.root.join("nodes").join(host)
+    }
+
+    pub(crate) fn left(&self) -> PathBuf {
+        self.root.join("left")
     }
 
     pub(crate) fn chaincode(&self) -> PathBuf {

@@ -29,6 +29,10 @@
 //! external chaincode service of each organisation with mutual TLS. It can be interrupted anywhere and run again.
 //! `down` finds by [`process::MARKER`] exactly what `up` started, whatever became of the program that did.
 //!
+//! [`network::Network::apply`] makes a running network into that of another spec: organisations, peers and ordering nodes
+//! come and go, one change after the other, signed by the admins whose keys are here. [`network::Network::certificates`]
+//! says what ends when; renewal and revocation are carried through to every node.
+//!
 //! The ordering service is Raft of one or more consenters, or, with Fabric 3, BFT of four or more, whose dead leader is
 //! replaced within 15 seconds. Organisations may have several peers each, agree on an endorsement policy and on private
 //! data collections, and run programs of their own under one chaincode definition.
@@ -44,6 +48,7 @@ compile_error!("hlf-network runs on Linux only: it knows its processes by /proc 
 
 pub mod builder;
 pub mod ca;
+pub mod change;
 pub mod fabric;
 pub mod network;
 pub mod package;

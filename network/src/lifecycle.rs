@@ -4,15 +4,12 @@ mod terms;
 
 use std::time::Duration;
 
-use hlf_gateway::{EndorseError, Endorser, EndorserError, Gateway, ProposalError, TransactionError};
-use hlf_protos::lifecycle::{
-    ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
-    CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
-    QueryApprovedChaincodeDefinitionArgs, QueryApprovedChaincodeDefinitionResult,
-    QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult, QueryInstalledChaincodesArgs,
-    QueryInstalledChaincodesResult, chaincode_source,
+use hlf_gateway::{
+    ChaincodeDefinition, EndorseError, Endorser, EndorserError, Gateway, ProposalBuilder, ProposalError,
+    SystemChaincodeError, TransactionError,
 };
-use hlf_protos::prost::{DecodeError, Message};
+use hlf_protos::lifecycle::{QueryChaincodeDefinitionResult, chaincode_source};
+use hlf_protos::prost::DecodeError;
 
 use crate::package::Package;
 use crate::progress::Step;
@@ -20,8 +17,6 @@ use crate::spec::Chaincode;
 use crate::wait::{self, Look, WaitError};
 
 pub(crate) use terms::Terms;
-
-const LIFECYCLE: &str = "_lifecycle";
 
 /// How long peers may take to find each other and take part in a transaction.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -146,19 +141,17 @@ pub(crate) async fn install(
     package: &Package,
 ) -> Result<bool, LifecycleError> {
     let id = package.id();
-    let what = "looking for the installed package";
-    let installed: QueryInstalledChaincodesResult =
-        ask(endorser, (what, host), "", "QueryInstalledChaincodes", &QueryInstalledChaincodesArgs {}).await?;
-    if installed.installed_chaincodes.iter().any(|chaincode| chaincode.package_id == id) {
+    let lifecycle = endorser.lifecycle();
+    let failed = |what| move |error| LifecycleError::of(what, host, error);
+    let installed = lifecycle.installed().await.map_err(failed("looking for the installed package"))?;
+    if installed.iter().any(|package| package.id == id) {
         return Ok(false);
     }
-    let args = InstallChaincodeArgs { chaincode_install_package: package.bytes().to_vec() };
-    let what = "installing the package";
-    let result: InstallChaincodeResult = ask(endorser, (what, host), "", "InstallChaincode", &args).await?;
-    if result.package_id == id {
+    let installed = lifecycle.install(package.bytes()).await.map_err(failed("installing the package"))?;
+    if installed.id == id {
         Ok(true)
     } else {
-        Err(LifecycleError::PackageId { host: host.to_owned(), found: result.package_id, wanted: id })
+        Err(LifecycleError::PackageId { host: host.to_owned(), found: installed.id, wanted: id })
     }
 }
 
@@ -226,25 +219,13 @@ impl Definition<'_> {
         if self.is_approved(member, package_id).await? {
             return Ok(false);
         }
-        let args = ApproveChaincodeDefinitionForMyOrgArgs {
-            sequence: i64::from(self.chaincode.sequence),
-            name: self.chaincode.name.clone(),
-            version: self.chaincode.version.clone(),
-            validation_parameter: self.terms.validation_parameter(),
-            collections: self.terms.collections.clone(),
-            source: Some(ChaincodeSource {
-                r#type: Some(chaincode_source::Type::LocalPackage(chaincode_source::Local {
-                    package_id: package_id.to_owned(),
-                })),
-            }),
-            ..Default::default()
-        };
+        let definition = self.to_agree_on();
         self.transact(
             step,
             member,
-            ("approval", "ApproveChaincodeDefinitionForMyOrg"),
+            "approval",
             std::slice::from_ref(&member.msp_id),
-            args.encode_to_vec(),
+            || member.gateway.lifecycle(self.channel).approve(&definition, Some(package_id)),
             || self.is_approved(member, package_id),
         )
         .await?;
@@ -262,23 +243,15 @@ impl Definition<'_> {
         else {
             return Ok(());
         };
-        let args = CheckCommitReadinessArgs {
-            sequence: i64::from(self.chaincode.sequence),
-            name: self.chaincode.name.clone(),
-            version: self.chaincode.version.clone(),
-            validation_parameter: self.terms.validation_parameter(),
-            collections: self.terms.collections.clone(),
-            ..Default::default()
-        };
+        let (lifecycle, definition) = (endorser.lifecycle(), self.to_agree_on());
         let what = format!("every organisation's approval to reach `{}`", member.msp_id);
         wait::until(step, &what, LIMIT, || async {
-            let ready: CheckCommitReadinessResult =
-                ask(endorser, ("looking for approvals", host), self.channel, "CheckCommitReadiness", &args)
-                    .await?;
+            let ready = lifecycle.readiness(self.channel, &definition).await;
+            let ready = ready.map_err(|error| LifecycleError::of("looking for approvals", host, error))?;
             let missing: Vec<&str> = members
                 .iter()
                 .map(|member| member.msp_id.as_str())
-                .filter(|msp_id| ready.approvals.get(*msp_id) != Some(&true))
+                .filter(|msp_id| ready.get(*msp_id) != Some(&true))
                 .collect();
             Ok::<_, LifecycleError>(if missing.is_empty() {
                 Look::Holds(())
@@ -294,22 +267,15 @@ impl Definition<'_> {
         let Some(first) = members.first() else {
             return Ok(());
         };
-        let args = CommitChaincodeDefinitionArgs {
-            sequence: i64::from(self.chaincode.sequence),
-            name: self.chaincode.name.clone(),
-            version: self.chaincode.version.clone(),
-            validation_parameter: self.terms.validation_parameter(),
-            collections: self.terms.collections.clone(),
-            ..Default::default()
-        };
+        let definition = self.to_agree_on();
         let all: Vec<String> = members.iter().map(|member| member.msp_id.clone()).collect();
         let wanted = i64::from(self.chaincode.sequence);
         self.transact(
             step,
             first,
-            ("commit of the definition", "CommitChaincodeDefinition"),
+            "commit of the definition",
             &all,
-            args.encode_to_vec(),
+            || first.gateway.lifecycle(self.channel).commit(&definition),
             || async { Ok(self.committed_sequence(first).await? == wanted) },
         )
         .await
@@ -349,20 +315,17 @@ impl Definition<'_> {
     }
 
     async fn is_approved(&self, member: &Member, package_id: &str) -> Result<bool, LifecycleError> {
-        let args = QueryApprovedChaincodeDefinitionArgs {
-            name: self.chaincode.name.clone(),
-            sequence: i64::from(self.chaincode.sequence),
-        };
         let Some((host, endorser)) = member.peers.first() else {
             return Ok(false);
         };
-        let what = "looking for the organisation's approval";
-        let answer: Result<QueryApprovedChaincodeDefinitionResult, _> =
-            ask(endorser, (what, host), self.channel, "QueryApprovedChaincodeDefinition", &args).await;
-        let approved = match answer {
-            Ok(approved) => approved,
-            Err(error) if is_not_there(&error) => return Ok(false),
-            Err(error) => return Err(error),
+        let lifecycle = endorser.lifecycle();
+        let sequence = i64::from(self.chaincode.sequence);
+        let approved = lifecycle
+            .approved(self.channel, &self.chaincode.name, sequence)
+            .await
+            .map_err(|error| LifecycleError::of("looking for the organisation's approval", host, error))?;
+        let Some(approved) = approved else {
+            return Ok(false);
         };
         let package = approved.source.and_then(|source| source.r#type);
         let same_terms = approved.version == self.chaincode.version
@@ -374,21 +337,33 @@ impl Definition<'_> {
             ))
     }
 
+    /// The definition as Fabric takes it.
+    fn to_agree_on(&self) -> ChaincodeDefinition {
+        ChaincodeDefinition {
+            name: self.chaincode.name.clone(),
+            sequence: i64::from(self.chaincode.sequence),
+            version: self.chaincode.version.clone(),
+            validation_parameter: self.terms.validation_parameter(),
+            collections: self.terms.collections.clone(),
+            ..ChaincodeDefinition::default()
+        }
+    }
+
     /// Submits a lifecycle transaction until it is in force: before its outcome is known it is asked for, never
     /// guessed, and it is sent again only when it is not there.
     async fn transact<F>(
         &self,
         step: &Step<'_>,
         member: &Member,
-        (what, function): (&'static str, &'static str),
+        what: &'static str,
         endorsers: &[String],
-        args: Vec<u8>,
+        proposal: impl Fn() -> ProposalBuilder,
         holds: impl Fn() -> F,
     ) -> Result<(), LifecycleError>
     where
         F: Future<Output = Result<bool, LifecycleError>>,
     {
-        let contract = member.gateway.contract(self.channel, LIFECYCLE);
+        let transactions = member.gateway.lifecycle(self.channel);
         let awaited = format!("{what} by `{}` to be endorsed and committed", member.msp_id);
         let refused = |source| LifecycleError::Transaction {
             what,
@@ -399,13 +374,11 @@ impl Definition<'_> {
             if holds().await? {
                 return Ok(Look::Holds(()));
             }
-            let proposal = contract
-                .proposal(function)
-                .arg(args.clone())
+            let proposal = proposal()
                 .endorsing_organizations(endorsers.to_vec())
                 .build()
                 .map_err(|source| LifecycleError::Proposal { what, source })?;
-            Ok(match contract.submit(proposal).await {
+            Ok(match transactions.contract().submit(proposal).await {
                 Ok(_) => Look::NotYet("it is committed, and not yet in the peer's state".to_owned()),
                 Err(TransactionError::Endorse(error)) if error.chaincode_response().is_some() => {
                     // What was sent before may have come into force since the look, which Fabric refuses to repeat.
@@ -439,30 +412,8 @@ async fn in_force(
     host: &str,
     endorser: &Endorser,
 ) -> Result<Option<QueryChaincodeDefinitionResult>, LifecycleError> {
-    let args = QueryChaincodeDefinitionArgs { name: chaincode.to_owned() };
-    let what = "looking for the chaincode's definition";
-    match ask(endorser, (what, host), channel, "QueryChaincodeDefinition", &args).await {
-        Ok(definition) => Ok(Some(definition)),
-        Err(error) if is_not_there(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Calls `_lifecycle` on one peer.
-async fn ask<R: Message + Default>(
-    endorser: &Endorser,
-    (what, host): (&'static str, &str),
-    channel: &str,
-    function: &str,
-    args: &impl Message,
-) -> Result<R, LifecycleError> {
-    let answer = endorser
-        .call(channel, LIFECYCLE, function)
-        .arg(args.encode_to_vec())
-        .send()
-        .await
-        .map_err(|source| LifecycleError::Peer { what, host: host.to_owned(), source })?;
-    R::decode(answer.as_slice()).map_err(|source| LifecycleError::Answer { host: host.to_owned(), source })
+    let committed = endorser.lifecycle().committed(channel, chaincode).await;
+    committed.map_err(|error| LifecycleError::of("looking for the chaincode's definition", host, error))
 }
 
 /// Whether endorsers answered, and not all the same.
@@ -470,14 +421,12 @@ fn disagreed(error: &EndorseError) -> bool {
     error.peers().iter().any(|peer| peer.message.contains(DISAGREEMENT))
 }
 
-/// Whether a query's refusal says that there is no such definition.
-fn is_not_there(error: &LifecycleError) -> bool {
-    let LifecycleError::Peer { source, .. } = error else {
-        return false;
-    };
-    source.chaincode_response().is_some_and(|response| {
-        response.status == 404
-            || response.message.contains("is not defined")
-            || response.message.contains("could not fetch approved chaincode definition")
-    })
+impl LifecycleError {
+    fn of(what: &'static str, host: &str, error: SystemChaincodeError) -> Self {
+        let host = host.to_owned();
+        match error {
+            SystemChaincodeError::Call { source, .. } => Self::Peer { what, host, source },
+            SystemChaincodeError::Answer { source, .. } => Self::Answer { host, source },
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
+mod apply;
+mod certificates;
+mod change;
+mod channels;
 mod claim;
 mod deploy;
 mod environment;
@@ -21,9 +25,14 @@ use crate::profile::{Profile, ProfileError};
 use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization};
 
+pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
+pub use certificates::{
+    CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
+};
+pub use change::ChangeError;
 pub use claim::StateError;
 pub use environment::{EnvironmentError, PeerEnvironment};
-pub use status::{ChaincodeStatus, NodeKind, NodeStatus, Status, StatusError};
+pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 
 /// A consortium's network on this machine, in a folder of its own.

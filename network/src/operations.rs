@@ -57,6 +57,9 @@ pub(crate) struct Participation {
     pub(crate) status: String,
     /// Number of blocks.
     pub(crate) height: u64,
+    /// `consenter`, or `follower` of one that only fetches.
+    #[serde(rename = "consensusRelation")]
+    pub(crate) consensus_relation: String,
 }
 
 impl Operations {
@@ -93,12 +96,17 @@ impl Operations {
         demand(status == StatusCode::OK, url, status, body).map(|_| ())
     }
 
-    /// The value of a gauge, the greatest over its labels; `None` when the node has no such metric.
-    pub(crate) async fn gauge(&self, address: &str, name: &str) -> Result<Option<f64>, OperationsError> {
+    /// The value of a gauge of a channel, the greatest over its other labels; `None` when the node has none.
+    pub(crate) async fn gauge(
+        &self,
+        address: &str,
+        name: &str,
+        channel: &str,
+    ) -> Result<Option<f64>, OperationsError> {
         let url = format!("https://{address}/metrics");
         let (status, body) = self.ask(self.http.get(&url), &url).await?;
         let body = demand(status == StatusCode::OK, url, status, body)?;
-        Ok(greatest(&body, name))
+        Ok(greatest(&body, name, channel))
     }
 
     /// A channel as the orderer at this admin address sees it; `None` before it joined.
@@ -166,12 +174,13 @@ fn demand(holds: bool, url: String, status: StatusCode, body: String) -> Result<
     }
 }
 
-/// The greatest sample of a metric in Prometheus' text format.
-fn greatest(metrics: &str, name: &str) -> Option<f64> {
+/// The greatest sample of a channel's metric in Prometheus' text format.
+fn greatest(metrics: &str, name: &str, channel: &str) -> Option<f64> {
+    let label = format!("channel=\"{channel}\"");
     metrics
         .lines()
         .filter_map(|line| line.strip_prefix(name))
-        .filter(|rest| rest.starts_with([' ', '{']))
+        .filter(|rest| rest.starts_with('{') && rest.contains(&label))
         .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
         .reduce(f64::max)
 }
@@ -181,11 +190,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_is_read_over_its_labels() {
-        let text = "# HELP x_leader help\n# TYPE x_leader gauge\nx_leader{channel=\"a b\"} 0\n\
-                    x_leader{channel=\"c\"} 1\nx_leader_id{channel=\"c\"} 7\n";
-        assert_eq!(greatest(text, "x_leader"), Some(1.0));
-        assert_eq!(greatest(text, "x_leader_id"), Some(7.0));
-        assert_eq!(greatest(text, "absent"), None);
+    fn a_channels_gauge_is_read_over_its_other_labels() {
+        let text = "# HELP x_leader help\n# TYPE x_leader gauge\nx_leader{channel=\"a\"} 0\n\
+                    x_leader{channel=\"c\",x=\"1\"} 0\nx_leader{channel=\"c\",x=\"2\"} 1\n\
+                    x_leader_id{channel=\"c\"} 7\n";
+        assert_eq!(greatest(text, "x_leader", "a"), Some(0.0));
+        assert_eq!(greatest(text, "x_leader", "c"), Some(1.0));
+        assert_eq!(greatest(text, "x_leader", "b"), None);
+        assert_eq!(greatest(text, "x_leader_id", "c"), Some(7.0));
+        assert_eq!(greatest(text, "absent", "c"), None);
     }
 }

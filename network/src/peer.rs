@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::builder::{self, BuilderError, BuilderProgram, Values};
-use crate::fabric::Binaries;
+use crate::fabric::{Binaries, Version};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, loopback};
 use crate::overlay::{Overlay, OverlayError};
 use crate::ports::Ports;
 use crate::process::{MARKER, Service};
-use crate::spec::Organization;
+use crate::spec::{Organization, PeerSettings};
 
 /// Gossip's pace, for a network whose nodes are near: a new peer is known to the others within seconds.
 const GOSSIP_PACE: [(&str, &str); 6] = [
@@ -25,18 +26,55 @@ const GOSSIP_PACE: [(&str, &str); 6] = [
     ("peer.gossip.membershipTrackerInterval", "2s"),
 ];
 
+/// The release that brought write batches and multi-gets to chaincode, and what turns them on.
+const BATCHES_SINCE: Version = Version::new(3, 1, 0);
+const BATCH_SWITCHES: [&str; 2] =
+    ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
+
+/// An orderer that left, and one to ask instead.
+///
+/// A peer that joins begins with the first block, and one that comes back with its last: there it would look for
+/// blocks in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Successor {
+    from: String,
+    to: String,
+    #[serde(rename = "caCertsFile")]
+    roots: PathBuf,
+}
+
+impl Successor {
+    /// `host:port` of both, and the TLS authorities of the second.
+    pub(crate) fn new(from: String, to: String, roots: PathBuf) -> Self {
+        Self { from, to, roots }
+    }
+}
+
 /// Writes a peer's folder and describes its process.
+///
+/// Without successors it keeps those that it has.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn prepare(
     organization: &Organization,
     peer: &str,
+    settings: &PeerSettings,
     layout: &Layout,
     ports: &Ports,
     binaries: &Binaries,
     builder: &BuilderProgram,
+    successors: Option<&Vec<Successor>>,
 ) -> Result<Service, NodeError> {
     let host = organization.host(peer);
     let node = layout.node(&host);
-    files::make_folder(&node)?;
+    let kept = node.join("orderers.json");
+    if let Some(successors) = successors {
+        let text = serde_json::to_string_pretty(successors).unwrap_or_default();
+        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+    }
+    let successors: Vec<Successor> = match kept.exists() {
+        true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
+        false => Vec::new(),
+    };
     let scripts = node.join("builder");
     let values = builder_values(layout, organization);
     builder::write_scripts(&scripts, builder, &values)?;
@@ -44,7 +82,18 @@ pub(crate) fn prepare(
     let sample = files::read(&binaries.sample_config().join("core.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, organization, &host, layout, ports, &scripts)?;
+    if !successors.is_empty() {
+        config.set("peer.deliveryclient.addressOverrides", json!(successors))?;
+    }
+    if let Some(limit) = organization.gateway_concurrency.get(peer) {
+        config.set("peer.limits.concurrency.gatewayService", *limit)?;
+    }
     demand_nothing_off(&config, binaries)?;
+    if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
+        for switch in BATCH_SWITCHES {
+            config.set(switch, false)?;
+        }
+    }
     let core = node.join("core.yaml");
     files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;
 
@@ -76,7 +125,12 @@ pub(crate) fn write_builder_values(
     if path.exists() && files::read(&path)? == text {
         return Ok(());
     }
-    // What was built with other values is built anew: a peer never looks at them again by itself.
+    forget_builds(layout, organization)?;
+    files::replace(&path, files::PUBLIC, text.as_bytes())
+}
+
+/// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
+pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Result<(), FileError> {
     for peer in &organization.peers {
         let built = data(layout, &organization.host(peer)).join("externalbuilder/builds");
         match std::fs::remove_dir_all(&built) {
@@ -86,7 +140,7 @@ pub(crate) fn write_builder_values(
             _ => {}
         }
     }
-    files::replace(&path, files::PUBLIC, text.as_bytes())
+    Ok(())
 }
 
 /// A peer's folder of keys and certificates.
@@ -114,11 +168,9 @@ fn configure(
     let data = data(layout, host);
     let tls = home.join("tls");
     let address = loopback(ports, host, LISTEN)?;
-    let others = organization
-        .peers
-        .iter()
-        .map(|peer| loopback(ports, &organization.host(peer), LISTEN))
-        .collect::<Result<Vec<_>, _>>()?;
+    // The first peer alone, so that no peer is set anew, and restarted, when another comes or goes; from there on
+    // they find each other by the channel's anchor peers.
+    let first = organization.peers.first().map_or(host.to_owned(), |peer| organization.host(peer));
     config
         .set("peer.id", host)?
         .set("peer.listenAddress", address.as_str())?
@@ -128,7 +180,7 @@ fn configure(
         .set("peer.localMspId", organization.msp_id.as_str())?
         .set("peer.mspConfigPath", json!(home.join("msp")))?
         .set("peer.fileSystemPath", json!(data))?
-        .set("peer.gossip.bootstrap", others.join(" "))?
+        .set("peer.gossip.bootstrap", loopback(ports, &first, LISTEN)?)?
         .set("peer.gossip.endpoint", address.as_str())?
         .set("peer.gossip.externalEndpoint", address.as_str())?
         .set("peer.tls.enabled", true)?
@@ -177,9 +229,9 @@ fn demand_nothing_off(config: &Overlay, binaries: &Binaries) -> Result<(), Overl
             "a list with `TimeWindowCheck`, so that old proposals are refused",
         )?;
     }
-    if binaries.version() >= crate::fabric::Version::new(3, 1, 0) {
-        for switch in ["useWriteBatch", "useGetMultipleKeys"] {
-            config.demand_on(&format!("chaincode.runtimeParams.{switch}"))?;
+    if binaries.version() >= BATCHES_SINCE {
+        for switch in BATCH_SWITCHES {
+            config.demand_on(switch)?;
         }
         for limit in ["maxSizeWriteBatch", "maxSizeGetMultipleKeys"] {
             config.demand_limit(&format!("chaincode.runtimeParams.{limit}"))?;

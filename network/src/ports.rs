@@ -149,6 +149,11 @@ impl Ports {
         self.chosen.get(process)?.get(purpose).copied()
     }
 
+    /// Every process that ever had a port.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.chosen.keys().map(String::as_str)
+    }
+
     /// The ports of a process.
     pub(crate) fn of(&self, process: &str) -> Vec<u16> {
         self.chosen.get(process).map(|ports| ports.values().copied().collect()).unwrap_or_default()

@@ -103,6 +103,15 @@ impl Profile {
         Ok(Endpoint::tls(self.first_peer()?.address.clone(), files::read(&self.tls_ca)?))
     }
 
+    /// The gateways of all the organisation's peers, the first one's first.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the CA's certificate cannot be read.
+    pub fn gateways(&self) -> Result<Vec<Endpoint>, ProfileError> {
+        let roots = files::read(&self.tls_ca)?;
+        Ok(self.peers.iter().map(|peer| Endpoint::tls(peer.address.clone(), roots.clone())).collect())
+    }
+
     pub(crate) fn first_peer(&self) -> Result<&PeerProfile, ProfileError> {
         self.peers.first().ok_or_else(|| ProfileError::NoPeer(self.tls_ca.clone()))
     }

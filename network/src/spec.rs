@@ -62,6 +62,9 @@ pub struct Consortium {
     pub orderer: OrderingService,
     /// The members of the channel, each with peers of its own.
     pub organizations: Vec<Organization>,
+    /// What all peers are set to, where it is not as Fabric ships them.
+    #[serde(default, skip_serializing_if = "PeerSettings::is_default")]
+    pub peer: PeerSettings,
     /// The chaincode on the channel; absent for a channel without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaincode: Option<Chaincode>,
@@ -138,6 +141,10 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// How many calls a peer's gateway runs at a time, by the peer's host name (`{ peer0 = 100 }`); the next one is
+    /// refused. Fabric's own limit, 500, for peers that are not named. It is `peer.limits.concurrency.gatewayService`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gateway_concurrency: BTreeMap<String, u32>,
     /// Identities to issue; at least one of them an admin.
     pub users: Vec<User>,
 }
@@ -159,6 +166,51 @@ pub struct User {
     /// a value stands for the common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The kind of its signing key.
+    #[serde(default, skip_serializing_if = "UserKey::is_default")]
+    pub key: UserKey,
+}
+
+/// The kind of a user's signing key. TLS keys, nodes' keys and the authorities' own are P-256 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UserKey {
+    /// ECDSA on P-256, as Fabric's own tools make it.
+    #[default]
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519, which channels of Fabric 3 accept.
+    Ed25519,
+}
+
+impl UserKey {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Settings of every peer; they may change between one `up` and the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PeerSettings {
+    /// Whether peers take write batches and multi-gets from chaincode, which those of Fabric 3.1 and later do:
+    /// `useWriteBatch` and `useGetMultipleKeys` in `core.yaml`. Without them chaincode reads and writes key by key.
+    #[serde(default = "defaults::yes")]
+    pub chaincode_batches: bool,
+}
+
+impl Default for PeerSettings {
+    fn default() -> Self {
+        Self { chaincode_batches: defaults::yes() }
+    }
+}
+
+impl PeerSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The role that an MSP reads from a certificate's organisational unit.
@@ -307,9 +359,25 @@ impl Consortium {
             ));
         };
         target.users.push(user);
-        target.check(index)?;
+        target.check(index, changed.fabric)?;
         *self = changed;
         Ok(())
+    }
+
+    /// The same consortium with another channel, which has no chaincode yet.
+    pub(crate) fn on_channel(&self, name: &str) -> Result<Self, SpecError> {
+        let mut changed = Self { chaincode: None, ..self.clone() };
+        name.clone_into(&mut changed.channel.name);
+        changed.check()?;
+        Ok(changed)
+    }
+
+    /// A changed copy, when it is valid.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Self)) -> Result<Self, SpecError> {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed.check()?;
+        Ok(changed)
     }
 
     /// Sets the chaincode on the channel.

@@ -1,5 +1,6 @@
 //! Whole blocks, decoded message by message with the wire's schema alone.
 
+use hlf_gateway::{BlockRange, Gateway, Start};
 use hlf_protos::common::{
     Block, BlockMetadataIndex, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader,
 };
@@ -50,9 +51,21 @@ pub struct Told {
 }
 
 impl Chain {
+    /// Every block of a channel that a peer has now, as it gives them to an admin.
+    ///
     /// # Panics
-    /// When a block is missing.
-    pub(crate) fn new(blocks: Vec<Block>) -> Self {
+    /// When the stream ends early, or a block is missing.
+    pub async fn read(gateway: &Gateway, channel: &str) -> Self {
+        let range = BlockRange::to_newest(Start::Oldest);
+        let mut stream = gateway.blocks(channel, range).await.expect("a stream of blocks");
+        let mut blocks = Vec::new();
+        while let Some(block) = stream.next().await.expect("a block") {
+            blocks.push(block);
+        }
+        Self::new(blocks)
+    }
+
+    fn new(blocks: Vec<Block>) -> Self {
         for (number, block) in blocks.iter().enumerate() {
             assert_eq!(block.header.as_ref().map(|header| header.number), Some(number as u64));
         }
@@ -165,8 +178,16 @@ impl Transaction {
     /// # Panics
     /// When the call names none.
     pub fn function(&self) -> String {
+        String::from_utf8(self.arg(0).to_vec()).expect("a name")
+    }
+
+    /// An argument of the call; the first, 0, is the function.
+    ///
+    /// # Panics
+    /// When the call has no such argument.
+    pub fn arg(&self, index: usize) -> &[u8] {
         let input = self.spec.chaincode_spec.as_ref().and_then(|spec| spec.input.as_ref()).expect("an input");
-        String::from_utf8(input.args.first().expect("a function").clone()).expect("a name")
+        input.args.get(index).expect("an argument")
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use caretrail_model::ids::Actor;
 use caretrail_records::{LedgerName, Records};
-use hlf_gateway::{BlockRange, Deadlines, Gateway, MspFolder, Start};
+use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::network::Network;
 use hlf_network::profile::Profile;
 use hlf_network::spec::Organization;
@@ -176,13 +176,7 @@ impl Hospitals {
     /// When the stream ends early.
     pub async fn chain(&self) -> Chain {
         let gateway = self.gateway("north/admin").await;
-        let range = BlockRange::to_newest(Start::Oldest);
-        let mut stream = gateway.blocks("records", range).await.expect("a stream of blocks");
-        let mut blocks = Vec::new();
-        while let Some(block) = stream.next().await.expect("a block") {
-            blocks.push(block);
-        }
-        Chain::new(blocks)
+        Chain::read(&gateway, "records").await
     }
 
     /// How many transactions are in blocks, VALID or not.
@@ -323,7 +317,7 @@ pub fn actor(text: &str) -> Actor {
 }
 
 /// What a plain HTTP server answers; nothing when it does not.
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     let asked = TcpStream::connect(address).and_then(|mut stream| {
         stream.set_read_timeout(Some(DAEMON))?;

@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: a network of real Fabric processes, the `caretrail` program as users
+//! What the end-to-end tests and the benchmarks stand on: a network of real Fabric processes, the `caretrail` program as users
 //! run it, and the chain read without the code under test.
 //!
 //! | module | holds |
@@ -7,11 +7,18 @@
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
 //! | [`fabric`] | Fabric's own programs |
+//! | [`go`] | programs in Go, which stand on Fabric's own libraries |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
+//! | [`roles`] | a test program that is its peers' builder and its own chaincode too |
+//! | [`tally`] | that chaincode: keys and counters that are easy to count |
+//! | [`channel`] | a channel with it, on a network of the library's making |
+//! | [`fault`] | single processes killed, stopped, restarted, and healed |
+//! | [`load`] | steady load, what its callers were told, and what the blocks say |
 //! | [`processes`] | processes by id, found by their marker and ended by signal |
 //! | [`stopping`] | long work, stopped in its midst |
 //! | [`until`] | a condition that is awaited until a deadline |
+//! | [`measure`] | what benchmarks measure with |
 //!
 //! Everything here fails by panicking: a test has nothing better to do.
 #![allow(
@@ -24,10 +31,17 @@
 
 pub mod caretrail;
 pub mod chain;
+pub mod channel;
 pub mod fabric;
+pub mod fault;
+pub mod go;
 pub mod hospitals;
+pub mod load;
+pub mod measure;
 pub mod processes;
+pub mod roles;
 pub mod stage;
 pub mod stopping;
+pub mod tally;
 pub mod telling;
 pub mod until;

@@ -65,6 +65,22 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// Makes a process stand still: SIGSTOP.
+///
+/// # Panics
+/// When it is none of this user's processes.
+pub fn pause(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Makes a process go on that stands still: SIGCONT.
+///
+/// # Panics
+/// When it is none of this user's processes.
+pub fn resume(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
 /// Whether there is a process of this id, this user's or another's.
 pub fn is_there(pid: u32) -> bool {
     test_kill_process(id(pid)) != Err(Errno::SRCH)

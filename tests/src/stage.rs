@@ -37,7 +37,7 @@ impl Stage {
     }
 
     /// Ends all processes, and removes the folder unless it is to be looked at.
-    pub(crate) fn clear(self, keep: bool) {
+    pub fn clear(self, keep: bool) {
         end_processes(&self.folder);
         if keep {
             eprintln!("kept for a look: {}", self.folder.display());

@@ -20,7 +20,16 @@ pub trait World: Sized + Send + 'static {
 }
 
 /// One act; a panic is a failure.
-pub type Act<W> = for<'w> fn(&'w mut W) -> Pin<Box<dyn Future<Output = ()> + 'w>>;
+pub type Act<W> = Box<dyn for<'w> Fn(&'w mut W) -> Doing<'w> + Send>;
+
+/// An act under way.
+pub type Doing<'w> = Pin<Box<dyn Future<Output = ()> + 'w>>;
+
+/// The acts on one network.
+pub struct Play {
+    trials: Vec<Trial>,
+    clear: Box<dyn FnOnce(bool)>,
+}
 
 /// How acts depend on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +45,10 @@ pub enum Order {
 #[macro_export]
 macro_rules! acts {
     ($($act:path),* $(,)?) => {
-        vec![$((stringify!($act), (|world| Box::pin($act(world))) as $crate::telling::Act<_>)),*]
+        vec![$({
+            let act: for<'w> fn(&'w mut _) -> $crate::telling::Doing<'w> = |world| Box::pin($act(world));
+            (stringify!($act), Box::new(act) as $crate::telling::Act<_>)
+        }),*]
     };
 }
 
@@ -47,17 +59,40 @@ pub fn tell<W: World>(
     order: Order,
     acts: Vec<(&'static str, Act<W>)>,
 ) -> ExitCode {
-    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    tell_all(vec![play(tmp, program, "", order, acts)])
+}
+
+/// Acts on a network of their own, of a `kind` that is told before their names unless it is empty.
+pub fn play<W: World>(
+    tmp: &str,
+    program: &'static str,
+    kind: &str,
+    order: Order,
+    acts: Vec<(&'static str, Act<W>)>,
+) -> Play {
     let names: Vec<_> = acts.iter().map(|(name, _)| name.rsplit("::").next().unwrap_or(name)).collect();
     let teller = Teller { tmp: tmp.to_owned(), program, order, acts, told: 0, stopped_at: None, stood: None };
     let teller = Arc::new(Mutex::new(teller));
     let trial = |(index, name): (usize, &&str)| {
         let teller = Arc::clone(&teller);
-        Trial::test(*name, move || teller.lock().expect("acts run one by one").reach(index))
+        Trial::test(*name, move || teller.lock().expect("acts run one by one").reach(index)).with_kind(kind)
     };
-    let conclusion = libtest_mimic::run(&arguments, names.iter().enumerate().map(trial).collect());
-    if let Some(stood) = teller.lock().expect("acts run one by one").stood.take() {
-        stood.clear(conclusion.has_failed());
+    let trials = names.iter().enumerate().map(trial).collect();
+    let clear = Box::new(move |keep| {
+        if let Some(stood) = teller.lock().expect("acts run one by one").stood.take() {
+            stood.clear(keep);
+        }
+    });
+    Play { trials, clear }
+}
+
+/// Runs plays one after the other, and clears their stages whatever happened.
+pub fn tell_all(plays: Vec<Play>) -> ExitCode {
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let (trials, clears): (Vec<_>, Vec<_>) = plays.into_iter().map(|play| (play.trials, play.clear)).unzip();
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
+    for clear in clears {
+        clear(conclusion.has_failed());
     }
     conclusion.exit_code()
 }

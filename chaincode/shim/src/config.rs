@@ -38,7 +38,8 @@ pub mod env {
     pub const CORE_TLS_CLIENT_KEY_FILE: &str = "CORE_TLS_CLIENT_KEY_FILE";
     /// Path of the same in base64.
     pub const CORE_TLS_CLIENT_KEY_PATH: &str = "CORE_TLS_CLIENT_KEY_PATH";
-    /// Where to serve `GET /metrics`, `host:port`; absent for no such endpoint. Of this crate, not of Fabric.
+    /// Where to serve `GET /metrics` and `GET /healthz`, `host:port`; absent for no such endpoint. Of this
+    /// crate, not of Fabric.
     pub const CHAINCODE_METRICS_ADDRESS: &str = "CHAINCODE_METRICS_ADDRESS";
 }
 
@@ -49,7 +50,11 @@ pub mod env {
 /// nothing that is endorsed.
 #[must_use]
 pub fn peer_msp_id() -> Option<String> {
-    std::env::var(env::CORE_PEER_LOCALMSPID).ok().filter(|msp_id| !msp_id.is_empty())
+    peer_msp_id_in(|key| std::env::var(key).ok())
+}
+
+fn peer_msp_id_in(lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+    lookup(env::CORE_PEER_LOCALMSPID).filter(|msp_id| !msp_id.is_empty())
 }
 
 /// Where a service listens, as what it registers, and how it is protected.
@@ -61,7 +66,7 @@ pub struct Config {
     pub address: String,
     /// Keys and certificates, `None` for a plain service.
     pub tls: Option<Tls>,
-    /// Where Prometheus finds `GET /metrics`, `host:port`; `None` for no such endpoint.
+    /// Where to serve `GET /metrics` and `GET /healthz`, `host:port`; `None` for no such endpoint.
     pub metrics_address: Option<String>,
     /// Bounds on what the service takes in and waits for.
     pub limits: Limits,
@@ -101,6 +106,14 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file is not the JSON it should be.
+    #[error("`{}` is not what a peer writes for an external builder", path.display())]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A file lacks the PEM block it should have.
     #[error("`{key}` names `{}`, which has no PEM block `{block}`: name a PEM file that has one", path.display())]
     NotPem {
@@ -129,7 +142,8 @@ impl Config {
 
     /// Reads the environment variables of chaincode as a service, see [`mod@env`].
     ///
-    /// Unlike Fabric's samples, TLS is on unless `CHAINCODE_TLS_DISABLED` is `true`.
+    /// Unlike Fabric's samples, TLS is on unless `CHAINCODE_TLS_DISABLED` is `true`. Key and certificates
+    /// are read again when their files change, see [`TlsFiles`].
     ///
     /// # Errors
     /// [`ConfigError`] for the first key that is missing or wrong.
@@ -175,17 +189,14 @@ impl Config {
             let fix = "set it to the path of a PEM file, or set `CHAINCODE_TLS_DISABLED` to `true`";
             let key = required(env::CHAINCODE_TLS_KEY, fix)?;
             let certificate = required(env::CHAINCODE_TLS_CERT, fix)?;
-            Some(Tls::read(
-                Path::new(&certificate),
-                Path::new(&key),
-                optional(env::CHAINCODE_CLIENT_CA_CERT).as_deref().map(Path::new),
-            )?)
+            let client_ca = optional(env::CHAINCODE_CLIENT_CA_CERT).map(PathBuf::from);
+            Some(TlsFiles::new(certificate, key, client_ca).read()?)
         };
         Ok(Self { package_id, address, tls, metrics_address, limits: Limits::default(), strict: false })
     }
 }
 
-fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
+pub(crate) fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
     let valid =
         address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if valid {
@@ -211,7 +222,7 @@ fn tls_disabled(value: Option<String>) -> Result<bool, ConfigError> {
 }
 
 /// Keys and certificates of a service, PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The service's certificate, followed by its intermediates.
     pub certificate_pem: Vec<u8>,
@@ -219,20 +230,51 @@ pub struct Tls {
     pub key_pem: Vec<u8>,
     /// Who signs the peers' client certificates; `None` lets any client connect.
     pub client_ca_pem: Option<Vec<u8>>,
+    /// Where they came from, if the service is to follow those files.
+    pub files: Option<TlsFiles>,
 }
 
-impl Tls {
+/// The files of a service's keys and certificates, PEM.
+///
+/// A service looks at them every [`check_every`](Self::check_every), and at once on SIGHUP. What changed
+/// is used from the next connection on, streams that are open go on; what is refused is logged, and the
+/// earlier certificates stay in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The service's certificate, followed by its intermediates.
+    pub certificate: PathBuf,
+    /// The service's private key.
+    pub key: PathBuf,
+    /// Who signs the peers' client certificates; `None` lets any client connect.
+    pub client_ca: Option<PathBuf>,
+    /// How often to look whether they have changed; 10 s by default.
+    pub check_every: Duration,
+}
+
+impl TlsFiles {
+    /// Files that are looked at every 10 s.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>, client_ca: Option<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            client_ca,
+            check_every: Duration::from_secs(10),
+        }
+    }
+
     /// Reads the files and checks that they hold what they should.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`] or [`ConfigError::NotPem`].
-    pub fn read(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            certificate_pem: read_pem(env::CHAINCODE_TLS_CERT, certificate, "CERTIFICATE")?,
-            key_pem: read_pem(env::CHAINCODE_TLS_KEY, key, "PRIVATE KEY")?,
+    pub fn read(&self) -> Result<Tls, ConfigError> {
+        let client_ca = self.client_ca.as_deref();
+        Ok(Tls {
+            certificate_pem: read_pem(env::CHAINCODE_TLS_CERT, &self.certificate, "CERTIFICATE")?,
+            key_pem: read_pem(env::CHAINCODE_TLS_KEY, &self.key, "PRIVATE KEY")?,
             client_ca_pem: client_ca
                 .map(|path| read_pem(env::CHAINCODE_CLIENT_CA_CERT, path, "CERTIFICATE"))
                 .transpose()?,
+            files: Some(self.clone()),
         })
     }
 }
@@ -280,6 +322,10 @@ pub struct Limits {
     pub reply: Duration,
     /// How long a peer that has connected may take to register.
     pub registration: Duration,
+    /// TLS handshakes under way at the same time; the next client ends the oldest of them.
+    pub handshakes: usize,
+    /// How long a client may take for its TLS handshake.
+    pub handshake: Duration,
     /// How long running transactions may finish once the service stops.
     pub drain: Duration,
 }
@@ -295,7 +341,24 @@ impl Default for Limits {
             transaction: Duration::from_secs(300),
             reply: Duration::from_secs(60),
             registration: Duration::from_secs(30),
+            handshakes: 256,
+            handshake: Duration::from_secs(20),
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peers_organisation_comes_from_the_environment_and_an_empty_one_is_none() {
+        let set = |value: &'static str| {
+            peer_msp_id_in(move |key| (key == "CORE_PEER_LOCALMSPID").then(|| value.to_owned()))
+        };
+        assert_eq!(set("NorthMSP").as_deref(), Some("NorthMSP"));
+        assert_eq!(set(""), None);
+        assert_eq!(peer_msp_id_in(|_| None), None);
     }
 }

@@ -174,8 +174,11 @@ fn attributes(certificate: &X509Certificate<'_>) -> Result<BTreeMap<String, Stri
     if extensions.next().is_some() {
         return Err(IdentityError::Ambiguous { what: "attribute extension" });
     }
-    let written: WrittenAttributes =
-        serde_json::from_slice(extension.value).map_err(IdentityError::Attributes)?;
+    attributes_of_json(extension.value)
+}
+
+pub(crate) fn attributes_of_json(json: &[u8]) -> Result<BTreeMap<String, String>, IdentityError> {
+    let written: WrittenAttributes = serde_json::from_slice(json).map_err(IdentityError::Attributes)?;
     Ok(written.attrs.0)
 }
 

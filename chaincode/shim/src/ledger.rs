@@ -1,15 +1,17 @@
 //! Asking the peer about the ledger: one request at a time for each transaction.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hlf_protos::protos::chaincode_message::Type;
-use hlf_protos::protos::{ChaincodeAdditionalParams, ChaincodeMessage};
+use hlf_protos::protos::{ChaincodeAdditionalParams, ChaincodeMessage, QueryStateClose};
 use prost::Message;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
+use tracing::debug;
 
 use crate::key::KeyError;
 use crate::policy::PolicyError;
@@ -68,6 +70,9 @@ pub enum LedgerError {
         /// Entries read.
         limit: u64,
     },
+    /// A scan did not get the results that it asked for, so that what follows is unknown.
+    #[error("a scan failed or was left while it waited for its next results: scan again")]
+    ScanInterrupted,
     /// A bookmark lies outside the range it was given for; the peer would not check it.
     #[error("bookmark lies outside the range that is scanned: pass back the one of the previous page")]
     BookmarkInvalid,
@@ -120,7 +125,7 @@ impl From<LedgerError> for Failure {
             LedgerError::ReplyInvalid { .. } | LedgerError::ShortReply { .. } => {
                 (500, code::LEDGER_REPLY_INVALID)
             }
-            LedgerError::ScanTruncated { .. } => (500, code::SCAN_TRUNCATED),
+            LedgerError::ScanTruncated { .. } | LedgerError::ScanInterrupted => (500, code::SCAN_TRUNCATED),
             LedgerError::BookmarkInvalid => (400, code::BOOKMARK_INVALID),
             LedgerError::Key(_) => (400, code::KEY_INVALID),
             LedgerError::ValueEmpty | LedgerError::TooLarge { .. } | LedgerError::EventUnnamed => {
@@ -216,7 +221,8 @@ impl ReplySlot {
 ///
 /// Fabric answers one request at a time for a transaction and drops a second one without a reply,
 /// so requests take turns. A caller that stops waiting leaves its answer outstanding; the next
-/// request first takes that answer off the line, or it would be mistaken for its own.
+/// request first takes that answer off the line, or it would be mistaken for its own. Whoever has the
+/// turn first closes the scans that were dropped since.
 #[derive(Debug)]
 pub(crate) struct Line {
     channel: String,
@@ -224,10 +230,44 @@ pub(crate) struct Line {
     outbound: Outbound,
     slot: Arc<ReplySlot>,
     /// Held while a request is under way: that is the turn.
-    outstanding: tokio::sync::Mutex<Option<oneshot::Receiver<ChaincodeMessage>>>,
-    reply_within: Duration,
-    message_bytes_max: usize,
+    outstanding: tokio::sync::Mutex<Outstanding>,
+    /// Scans that were dropped open, by the ids that the peer gave them, and were not closed yet.
+    dropped: Mutex<VecDeque<String>>,
+    /// A request got no answer in time.
+    peer_is_silent: AtomicBool,
+    order: TurnOrder,
+    limits: LineLimits,
     round_trips: AtomicU64,
+}
+
+/// The answer that is yet to come, if its asker no longer waits.
+type Outstanding = Option<oneshot::Receiver<ChaincodeMessage>>;
+
+/// What one request may be, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineLimits {
+    pub(crate) reply_within: Duration,
+    pub(crate) message_bytes_max: usize,
+}
+
+/// In which order requests that are made at once take their turns.
+#[derive(Debug)]
+pub(crate) enum TurnOrder {
+    /// As they were made.
+    Arrival,
+    /// Otherwise than they were made, so that a contract that relies on it shows. Counts requests.
+    Shuffled(AtomicU64),
+}
+
+impl TurnOrder {
+    /// Lets requests that were made at the same time go ahead of every other one.
+    async fn queue(&self) {
+        if let Self::Shuffled(asked) = self
+            && asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+        {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Line {
@@ -235,8 +275,8 @@ impl Line {
         (channel, tx_id): (String, String),
         outbound: Outbound,
         slot: Arc<ReplySlot>,
-        reply_within: Duration,
-        message_bytes_max: usize,
+        order: TurnOrder,
+        limits: LineLimits,
     ) -> Self {
         Self {
             channel,
@@ -244,8 +284,10 @@ impl Line {
             outbound,
             slot,
             outstanding: tokio::sync::Mutex::new(None),
-            reply_within,
-            message_bytes_max,
+            dropped: Mutex::default(),
+            peer_is_silent: AtomicBool::new(false),
+            order,
+            limits,
             round_trips: AtomicU64::new(0),
         }
     }
@@ -264,21 +306,110 @@ impl Line {
 
     /// Sends one request and waits for the payload of its answer.
     pub(crate) async fn ask(&self, kind: Type, payload: &impl Message) -> Result<Vec<u8>, LedgerError> {
-        let bytes = payload.encoded_len();
-        if bytes > self.message_bytes_max {
-            return Err(LedgerError::TooLarge { bytes, bytes_max: self.message_bytes_max });
+        let (bytes, bytes_max) = (payload.encoded_len(), self.limits.message_bytes_max);
+        if bytes > bytes_max {
+            return Err(LedgerError::TooLarge { bytes, bytes_max });
         }
-        let message = ChaincodeMessage {
+        let message = self.message(kind, payload);
+        self.in_time(kind, async {
+            self.order.queue().await;
+            let mut turn = self.turn().await?;
+            match self.close_dropped(&mut turn).await {
+                // What became of a scan that somebody dropped is not this request's matter.
+                Err(LedgerError::Refused { reason, .. }) => debug!(reason, "the peer did not close a scan"),
+                closed => closed?,
+            }
+            let room = self.outbound.reserve().await.map_err(|_| LedgerError::StreamLost)?;
+            self.exchange(&mut turn, room, message).await
+        })
+        .await
+    }
+
+    /// Notes that a scan was dropped open, by its id. It is closed before the next request, at the latest
+    /// by [`close_scans`](Self::close_scans).
+    pub(crate) fn drop_scan(&self, id: String) {
+        self.dropped().push_back(id);
+    }
+
+    /// Closes the scans that were dropped.
+    pub(crate) async fn close_scans(&self) -> Result<(), LedgerError> {
+        if self.dropped().is_empty() {
+            return Ok(());
+        }
+        self.in_time(Type::QueryStateClose, async {
+            let mut turn = self.turn().await?;
+            self.close_dropped(&mut turn).await
+        })
+        .await
+    }
+
+    /// Whether a request got no answer in time, so that another one would wait in vain as well.
+    pub(crate) fn peer_is_silent(&self) -> bool {
+        self.peer_is_silent.load(Ordering::Relaxed)
+    }
+
+    fn message(&self, kind: Type, payload: &impl Message) -> ChaincodeMessage {
+        ChaincodeMessage {
             r#type: kind.into(),
             payload: payload.encode_to_vec(),
             txid: self.tx_id.clone(),
             channel_id: self.channel.clone(),
             ..ChaincodeMessage::default()
-        };
-        let request = kind.as_str_name();
-        let reply = tokio::time::timeout(self.reply_within, self.exchange(message))
-            .await
-            .map_err(|_| LedgerError::TimedOut { request, after: self.reply_within })??;
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        kind: Type,
+        asking: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        let after = self.limits.reply_within;
+        tokio::time::timeout(after, asking).await.unwrap_or_else(|_| {
+            self.peer_is_silent.store(true, Ordering::Relaxed);
+            Err(LedgerError::TimedOut { request: kind.as_str_name(), after })
+        })
+    }
+
+    /// Waits for the turn, and for the answer that whoever had it before left behind.
+    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, Outstanding>, LedgerError> {
+        let mut turn = self.outstanding.lock().await;
+        if let Some(abandoned) = turn.as_mut() {
+            abandoned.await.map_err(|_| LedgerError::StreamLost)?;
+            *turn = None;
+        }
+        Ok(turn)
+    }
+
+    /// Sends one QUERY_STATE_CLOSE for each scan that was dropped; answers with the first refusal.
+    async fn close_dropped(&self, turn: &mut Outstanding) -> Result<(), LedgerError> {
+        let mut closed = Ok(());
+        while !self.dropped().is_empty() {
+            let room = self.outbound.reserve().await.map_err(|_| LedgerError::StreamLost)?;
+            // Taken off when it is sent and no earlier, or one that stops waiting here would lose it.
+            let Some(id) = self.dropped().pop_front() else { break };
+            let message = self.message(Type::QueryStateClose, &QueryStateClose { id });
+            match self.exchange(turn, room, message).await {
+                Err(LedgerError::StreamLost) => return Err(LedgerError::StreamLost),
+                answered => closed = closed.and(answered.map(|_| ())),
+            }
+        }
+        closed
+    }
+
+    /// Sends a message and waits for the payload of its answer.
+    async fn exchange(
+        &self,
+        turn: &mut Outstanding,
+        room: mpsc::Permit<'_, Result<ChaincodeMessage, Status>>,
+        message: ChaincodeMessage,
+    ) -> Result<Vec<u8>, LedgerError> {
+        let request = Type::try_from(message.r#type).unwrap_or_default().as_str_name();
+        let reply = turn.insert(self.slot.expect()?);
+        room.send(Ok(message));
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let reply = reply.await.map_err(|_| LedgerError::StreamLost);
+        *turn = None;
+        let reply = reply?;
         match Type::try_from(reply.r#type) {
             Ok(Type::Response) => Ok(reply.payload),
             Ok(Type::Error) => Err(LedgerError::Refused {
@@ -289,19 +420,8 @@ impl Line {
         }
     }
 
-    async fn exchange(&self, message: ChaincodeMessage) -> Result<ChaincodeMessage, LedgerError> {
-        let mut outstanding = self.outstanding.lock().await;
-        if let Some(abandoned) = outstanding.as_mut() {
-            abandoned.await.map_err(|_| LedgerError::StreamLost)?;
-            *outstanding = None;
-        }
-        let room = self.outbound.reserve().await.map_err(|_| LedgerError::StreamLost)?;
-        let reply = outstanding.insert(self.slot.expect()?);
-        room.send(Ok(message));
-        self.round_trips.fetch_add(1, Ordering::Relaxed);
-        let reply = reply.await.map_err(|_| LedgerError::StreamLost);
-        *outstanding = None;
-        reply
+    fn dropped(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -316,9 +436,9 @@ mod tests {
     ) -> (Line, Arc<ReplySlot>, mpsc::Receiver<Result<ChaincodeMessage, Status>>) {
         let (outbound, sent) = mpsc::channel(8);
         let slot = Arc::new(ReplySlot::default());
-        let line =
-            Line::new(("channel".into(), "tx".into()), outbound, Arc::clone(&slot), reply_within, 1024);
-        (line, slot, sent)
+        let limits = LineLimits { reply_within, message_bytes_max: 1024 };
+        let (id, order) = (("channel".into(), "tx".into()), TurnOrder::Arrival);
+        (Line::new(id, outbound, Arc::clone(&slot), order, limits), slot, sent)
     }
 
     fn reply(kind: Type, payload: &[u8]) -> ChaincodeMessage {
@@ -358,6 +478,68 @@ mod tests {
         };
         let ((first, second), ()) = tokio::join!(both, peer);
         assert_eq!((first.unwrap(), second.unwrap()), (b"1".to_vec(), b"2".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn scans_dropped_while_another_request_is_under_way_are_closed_once_each_before_the_next_one() {
+        let (line, slot, mut sent) = line(Duration::from_secs(10));
+        let get = GetState::default();
+        {
+            let first = line.ask(Type::GetState, &get);
+            tokio::pin!(first);
+            assert!((&mut first).now_or_never().is_none());
+            line.drop_scan("7".into());
+            line.drop_scan("8".into());
+        }
+        // Whoever closes may be dropped as well, before and after it has sent.
+        assert!(line.close_scans().now_or_never().is_none());
+        let mut asked = Vec::new();
+        let peer = async {
+            while asked.len() < 4 {
+                let message = sent.recv().await.unwrap().unwrap();
+                let refused = asked.len() == 1;
+                asked.push((
+                    message.r#type(),
+                    QueryStateClose::decode(message.payload.as_slice()).unwrap().id,
+                ));
+                assert!(slot.deliver(reply(if refused { Type::Error } else { Type::Response }, b"answer")));
+            }
+        };
+        let (second, ()) = tokio::join!(line.ask(Type::GetState, &get), peer);
+        assert_eq!(second.unwrap(), b"answer", "a refusal to close is not the next request's");
+        let ask = |kind, id: &str| (kind, id.to_owned());
+        let close = Type::QueryStateClose;
+        assert_eq!(
+            asked,
+            [ask(Type::GetState, ""), ask(close, "7"), ask(close, "8"), ask(Type::GetState, "")]
+        );
+        assert_eq!(line.round_trips(), 4);
+        line.close_scans().await.unwrap();
+        assert_eq!(line.round_trips(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_shuffled_line_serves_requests_of_one_moment_in_another_order() {
+        let (outbound, mut sent) = mpsc::channel(8);
+        let slot = Arc::new(ReplySlot::default());
+        let limits = LineLimits { reply_within: Duration::from_secs(10), message_bytes_max: 1024 };
+        let order = TurnOrder::Shuffled(AtomicU64::new(0));
+        let line = Line::new(("c".into(), "t".into()), outbound, Arc::clone(&slot), order, limits);
+        let ask = async |key: &str| {
+            line.ask(Type::GetState, &GetState { key: key.into(), ..GetState::default() }).await.unwrap();
+        };
+        let mut asked = Vec::new();
+        let peer = async {
+            while asked.len() < 3 {
+                let message = sent.recv().await.unwrap().unwrap();
+                asked.push(GetState::decode(message.payload.as_slice()).unwrap().key);
+                assert!(slot.deliver(reply(Type::Response, b"")));
+            }
+        };
+        tokio::join!(ask("a"), ask("b"), ask("c"), peer);
+        assert_eq!(asked[0], "b", "{asked:?}");
+        asked.sort();
+        assert_eq!(asked, ["a", "b", "c"]);
     }
 
     #[tokio::test]

@@ -46,8 +46,8 @@
 //! | [`SignaturePolicy`], [`Role`] | endorsement policies of single keys |
 //! | [`ClientIdentity`] | MSP id and certificate of the caller |
 //! | [`Config`], [`Service`], [`Listening`] | address, TLS, limits; serving and stopping, gRPC health |
-//! | [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
-//! | [`dial`], [`DialConfig`] | chaincode that dials its peer: launched by it, or in development mode |
+//! | [`TlsFiles`], [`Certificates`], [`Metrics`] | new certificates without a restart; figures for Prometheus |
+//! | [`dial`], [`DialConfig`], [`Dialled`] | chaincode that dials its peer: launched by it, or in development mode |
 //!
 //! # What to rely on
 //! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
@@ -61,6 +61,8 @@
 //!   the second of them at once, whichever it is.
 //! - A multi-get answered with fewer values than keys is an error, since peers answer so when their
 //!   database fails. Bookmarks are checked against their range, which peers don't do.
+//! - A scan closes itself wherever it is dropped, and reads ahead as the Go shim's do: what a peer has read
+//!   is endorsed, so peers may run either.
 //! - When a stream is lost, what waits on it fails at once and its transactions are dropped. Streams
 //!   share no state, so one service may serve many peers.
 //!
@@ -71,6 +73,9 @@ mod call;
 mod collection;
 mod config;
 mod dial;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod key;
 mod ledger;
@@ -78,6 +83,7 @@ mod metadata;
 mod metrics;
 mod policy;
 mod proposal;
+mod reload;
 mod response;
 mod router;
 mod scan;
@@ -89,8 +95,8 @@ mod transaction;
 mod writes;
 
 pub use collection::Collection;
-pub use config::{Config, ConfigError, Limits, Tls, env, peer_msp_id};
-pub use dial::{DialConfig, DialError, DialTls, dial};
+pub use config::{Config, ConfigError, Limits, Tls, TlsFiles, env, peer_msp_id};
+pub use dial::{DialConfig, DialError, DialTls, Dialled, dial};
 pub use identity::{ClientIdentity, IdentityError};
 pub use key::{KeyError, composite_key, split_composite_key};
 pub use ledger::LedgerError;
@@ -102,3 +108,8 @@ pub use scan::{Entry, EntryPage, Modification, Page, Scan, ScanItem};
 pub use service::{Contract, Drained, Listening, ServeError, Service, stop_signal};
 pub use tls::{Certificates, TlsError};
 pub use transaction::{Origin, SignedProposal, Transaction};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,10 +1,12 @@
 //! Figures of a service, for Prometheus.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,11 +16,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::net::TcpListener;
+use tracing::warn;
 
 /// The function label of what is none of the contract's functions.
 const OTHER: &str = "other";
-/// The outcome of a transaction that ended without a response: its stream was lost, or the service stopped.
-const CANCELLED: &str = "cancelled";
 /// Upper bounds of the duration's buckets, seconds.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -26,8 +28,10 @@ const SECONDS: [f64; 14] =
 /// Figures of one or more services: transactions by function and outcome, how long they take, how
 /// many run, how often they ask their peer. Clones count together.
 ///
-/// Functions are labelled by the contract's own names only, outcomes by status: what callers send
-/// becomes no label.
+/// Functions are labelled by the contract's own names only, so that what callers send becomes no label.
+/// Outcomes are statuses, `timed_out` for what ran longer than [`Limits::transaction`](crate::Limits::transaction),
+/// and `cancelled` for what ended without a response since its stream was lost, its peer sent it anew,
+/// or the service stopped.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Figures>);
 
@@ -84,16 +88,32 @@ impl Metrics {
         text
     }
 
-    /// `GET /metrics`.
-    pub(crate) fn endpoint(&self) -> Router {
-        let metrics = self.clone();
+    /// Serves `GET /metrics`, and `GET /healthz`: 200 while peers are served, 503 before and after.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        serving: impl Fn() -> bool + Clone + Send + Sync + 'static,
+    ) {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        Router::new().route("/metrics", get(async move || ([(CONTENT_TYPE, content_type)], metrics.text())))
+        let figures = async move || ([(CONTENT_TYPE, content_type)], self.text());
+        let health = async move || match serving() {
+            true => (StatusCode::OK, "serving\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "not serving\n"),
+        };
+        let endpoint = Router::new().route("/metrics", get(figures)).route("/healthz", get(health));
+        if let Err(error) = axum::serve(listener, endpoint).await {
+            warn!(%error, "the metrics endpoint failed");
+        }
     }
 
     pub(crate) fn begin(&self) -> Sample {
         self.0.in_flight.inc();
-        Sample { metrics: self.clone(), started: Instant::now(), function: OnceLock::new(), outcome: None }
+        Sample {
+            metrics: self.clone(),
+            started: Instant::now(),
+            function: OnceLock::new(),
+            outcome: Outcome::Cancelled,
+        }
     }
 
     pub(crate) fn open_stream(&self) -> OpenStream {
@@ -108,7 +128,28 @@ pub(crate) struct Sample {
     metrics: Metrics,
     started: Instant,
     function: OnceLock<String>,
-    outcome: Option<i32>,
+    outcome: Outcome,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    /// Without a response: its stream was lost, its peer sent it anew, or the service stopped.
+    Cancelled,
+    /// After [`Limits::transaction`](crate::Limits::transaction).
+    TimedOut,
+    /// With this status.
+    Status(i32),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::TimedOut => f.write_str("timed_out"),
+            Self::Status(status) => status.fmt(f),
+        }
+    }
 }
 
 impl Sample {
@@ -122,7 +163,11 @@ impl Sample {
     }
 
     pub(crate) fn ended(&mut self, status: i32) {
-        self.outcome = Some(status);
+        self.outcome = Outcome::Status(status);
+    }
+
+    pub(crate) fn timed_out(&mut self) {
+        self.outcome = Outcome::TimedOut;
     }
 }
 
@@ -130,7 +175,7 @@ impl Drop for Sample {
     fn drop(&mut self) {
         let figures = &self.metrics.0;
         let function = self.function.take().unwrap_or_else(|| OTHER.to_owned());
-        let outcome = self.outcome.map_or_else(|| CANCELLED.to_owned(), |status| status.to_string());
+        let outcome = self.outcome.to_string();
         figures.in_flight.dec();
         figures
             .seconds

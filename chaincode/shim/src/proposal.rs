@@ -38,7 +38,8 @@ pub(crate) struct ProposalFacts {
     pub(crate) chaincode: String,
     pub(crate) args: Vec<Vec<u8>>,
     pub(crate) transient: BTreeMap<String, Vec<u8>>,
-    pub(crate) binding: [u8; 32],
+    nonce: Vec<u8>,
+    epoch: u64,
     pub(crate) signed: SignedProposal,
 }
 
@@ -67,11 +68,10 @@ impl ProposalFacts {
         if signature_header.creator.is_empty() {
             return Err(ProposalError::Absent { part: "creator" });
         }
-        let epoch = channel_header.epoch.to_le_bytes();
-        let bound = [signature_header.nonce.as_slice(), &signature_header.creator, &epoch].concat();
         Ok(Self {
             transient: payload.transient_map,
-            binding: Sha256::digest(bound).into(),
+            nonce: signature_header.nonce,
+            epoch: channel_header.epoch,
             timestamp_unix_ms: unix_ms(timestamp.seconds, timestamp.nanos)
                 .ok_or(ProposalError::TimestampOutOfRange)?,
             creator: signature_header.creator,
@@ -81,6 +81,12 @@ impl ProposalFacts {
             args: input.args,
             signed,
         })
+    }
+
+    /// SHA-256 of what ties things signed elsewhere to this proposal; few contracts ask for it.
+    pub(crate) fn binding(&self) -> [u8; 32] {
+        let hash = Sha256::new().chain_update(&self.nonce).chain_update(&self.creator);
+        hash.chain_update(self.epoch.to_le_bytes()).finalize().into()
     }
 }
 

@@ -49,7 +49,7 @@ pub mod code {
     pub const REPLY_INVALID: &str = "REPLY_INVALID";
     /// Status 500: the reply is larger than a message may be.
     pub const REPLY_TOO_LARGE: &str = "REPLY_TOO_LARGE";
-    /// Status 500: a scan reached the peer's limit, so that what follows is unknown.
+    /// Status 500: a scan reached the peer's limit or was interrupted, so that what follows is unknown.
     pub const SCAN_TRUNCATED: &str = "SCAN_TRUNCATED";
     /// Status 503: as many transactions wait as the service allows.
     pub const SERVICE_BUSY: &str = "SERVICE_BUSY";

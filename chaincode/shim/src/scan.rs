@@ -5,9 +5,7 @@ use std::num::NonZeroU16;
 use std::vec;
 
 use hlf_protos::protos::chaincode_message::Type;
-use hlf_protos::protos::{
-    QueryResponse, QueryResponseMetadata, QueryResultBytes, QueryStateClose, QueryStateNext,
-};
+use hlf_protos::protos::{QueryResponse, QueryResponseMetadata, QueryResultBytes, QueryStateNext};
 use hlf_protos::queryresult::{KeyModification, Kv};
 use prost::Message;
 
@@ -70,8 +68,8 @@ impl private::Decode for Modification {
 
 /// A scan under way; the peer sends its results a hundred at a time.
 ///
-/// It may be dropped anywhere: the peer closes what is still open when the transaction completes.
-/// [`close`](Self::close) frees it at the peer earlier, for one round trip.
+/// It may be dropped anywhere: one that the peer holds open is closed there, with one round trip, before
+/// the transaction's next request or when the contract has returned. [`close`](Self::close) does it at once.
 #[derive(Debug)]
 pub struct Scan<'t, T> {
     line: &'t Line,
@@ -79,6 +77,8 @@ pub struct Scan<'t, T> {
     id: String,
     fetched: vec::IntoIter<QueryResultBytes>,
     has_more: bool,
+    /// Results were asked for and have not come.
+    interrupted: bool,
     yielded: u64,
     entries_max: u64,
     items: PhantomData<T>,
@@ -97,6 +97,7 @@ impl<'t, T: ScanItem> Scan<'t, T> {
             id: String::new(),
             fetched: Vec::new().into_iter(),
             has_more: false,
+            interrupted: false,
             yielded: 0,
             entries_max,
             items: PhantomData,
@@ -107,24 +108,30 @@ impl<'t, T: ScanItem> Scan<'t, T> {
 
     /// The next item, or `None` at the end. A round trip for every hundred.
     ///
+    /// The last one of a hundred fetches those that follow, as the other shims do: what a peer has read is
+    /// endorsed, so it has to be the same for all of them.
+    ///
     /// # Errors
-    /// [`LedgerError`]; [`LedgerError::ScanTruncated`] where the peer stops without saying so.
+    /// [`LedgerError`]; [`LedgerError::ScanTruncated`] where the peer stops without saying so, and
+    /// [`LedgerError::ScanInterrupted`] after another error or a call that was dropped.
     pub async fn next(&mut self) -> Result<Option<T>, LedgerError> {
-        let bytes = loop {
-            if let Some(bytes) = self.fetched.next() {
-                break bytes;
-            }
-            if !self.has_more {
-                return if self.yielded >= self.entries_max {
-                    Err(LedgerError::ScanTruncated { limit: self.entries_max })
-                } else {
-                    Ok(None)
-                };
-            }
+        if self.interrupted {
+            return Err(LedgerError::ScanInterrupted);
+        }
+        let Some(bytes) = self.fetched.next() else {
+            return if self.yielded >= self.entries_max {
+                Err(LedgerError::ScanTruncated { limit: self.entries_max })
+            } else {
+                Ok(None)
+            };
+        };
+        if self.fetched.len() == 0 && self.has_more {
+            self.interrupted = true;
             let ask = QueryStateNext { id: self.id.clone() };
             let payload = self.line.ask(Type::QueryStateNext, &ask).await?;
             self.take_results(Type::QueryStateNext, &payload)?;
-        };
+            self.interrupted = false;
+        }
         self.yielded += 1;
         T::decode(&bytes.result_bytes).map(Some).ok_or_else(|| undecodable(self.request))
     }
@@ -146,25 +153,31 @@ impl<'t, T: ScanItem> Scan<'t, T> {
     /// # Errors
     /// [`LedgerError`] if the peer fails or is lost.
     pub async fn close(self) -> Result<(), LedgerError> {
-        if self.has_more {
-            let ask = QueryStateClose { id: self.id };
-            self.line.ask(Type::QueryStateClose, &ask).await?;
-        }
-        Ok(())
+        let line = self.line;
+        drop(self);
+        line.close_scans().await
     }
 
     fn take_results(&mut self, request: Type, payload: &[u8]) -> Result<(), LedgerError> {
         let response = QueryResponse::decode(payload).map_err(|_| undecodable(request))?;
-        if response.has_more && response.results.is_empty() {
+        self.id = response.id;
+        self.has_more = response.has_more;
+        self.fetched = response.results.into_iter();
+        if self.has_more && self.fetched.len() == 0 {
             return Err(LedgerError::ReplyInvalid {
                 request: request.as_str_name(),
                 reason: "it has no results and promises more",
             });
         }
-        self.id = response.id;
-        self.has_more = response.has_more;
-        self.fetched = response.results.into_iter();
         Ok(())
+    }
+}
+
+impl<T> Drop for Scan<'_, T> {
+    fn drop(&mut self) {
+        if self.has_more {
+            self.line.drop_scan(std::mem::take(&mut self.id));
+        }
     }
 }
 

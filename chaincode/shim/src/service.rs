@@ -22,6 +22,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::config::{Config, Limits};
 use crate::metrics::Metrics;
+use crate::reload::Reload;
 use crate::response::{Response, code};
 use crate::router::BoxFuture;
 use crate::stream::PeerStream;
@@ -45,6 +46,10 @@ pub(crate) const OUTBOUND_MESSAGES: usize = 256;
 ///
 /// [`Router`](crate::Router) is the usual one. A panic ends its own transaction only, as a response
 /// with status 500, provided that the program is built to unwind.
+///
+/// A contract that reads and writes costs least on tokio's runtime with a single thread, which serves far more than a
+/// peer asks for. One that computes for long, such as verifying signatures, needs the default runtime: on a single
+/// thread it would keep every other transaction waiting.
 pub trait Contract: Send + Sync + 'static {
     /// Runs one transaction. Its writes are sent only if the response is a success.
     fn invoke(&self, tx: &Transaction) -> impl Future<Output = Response> + Send;
@@ -132,6 +137,8 @@ impl<C: Contract> Service<C> {
     pub async fn bind(self) -> Result<Listening<C>, ServeError> {
         let Self { contract, config, metrics } = self;
         let certificates = Certificates::new(config.tls.as_ref()).map_err(ServeError::Tls)?;
+        let tls_files = config.tls.clone().and_then(|tls| tls.files.clone().map(|files| (tls, files)));
+        let reload = tls_files.map(|(tls, files)| Reload::new(tls, files, certificates.clone()));
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(PING_EVERY_S)))
             .http2_keepalive_timeout(Some(Duration::from_secs(PING_WITHIN_S)))
@@ -142,36 +149,39 @@ impl<C: Contract> Service<C> {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let message_bytes = config.limits.message_bytes;
-        let drain_within = config.limits.drain;
+        let limits = config.limits.clone();
         let shared = Arc::new(Shared::new(contract, config, metrics));
         let tracker = TaskTracker::new();
         let (draining, ended) = (shared.draining.clone(), shared.ended.clone());
         let metrics = shared.metrics.clone();
         let connections = Connections { shared, tracker: tracker.clone() };
         let grpc = ChaincodeServer::new(connections)
-            .max_decoding_message_size(message_bytes)
-            .max_encoding_message_size(message_bytes);
+            .max_decoding_message_size(limits.message_bytes)
+            .max_encoding_message_size(limits.message_bytes);
         Ok(Listening {
             server,
             grpc,
             listener,
             local_address,
             certificates,
+            reload,
             metrics,
             metrics_listener,
             tracker,
             draining,
             ended,
-            drain_within,
+            limits,
         })
     }
 }
 
 async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let refused = |source| ServeError::Bind { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
-    let local_address = listener.local_addr().map_err(refused)?;
+    listen(address).await.map_err(|source| ServeError::Bind { address: address.to_owned(), source })
+}
+
+pub(crate) async fn listen(address: &str) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let local_address = listener.local_addr()?;
     Ok((listener, local_address))
 }
 
@@ -182,12 +192,13 @@ pub struct Listening<C> {
     listener: TcpListener,
     local_address: SocketAddr,
     certificates: Certificates,
+    reload: Option<Reload>,
     metrics: Metrics,
     metrics_listener: Option<(TcpListener, SocketAddr)>,
     tracker: TaskTracker,
     draining: CancellationToken,
     ended: CancellationToken,
-    drain_within: Duration,
+    limits: Limits,
 }
 
 impl<C: Contract> Listening<C> {
@@ -197,7 +208,7 @@ impl<C: Contract> Listening<C> {
         self.local_address
     }
 
-    /// The address of the Prometheus endpoint, `GET /metrics`, if there is one.
+    /// The address of the HTTP endpoint, `GET /metrics` for Prometheus and `GET /healthz`, if there is one.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_listener.as_ref().map(|(_, address)| *address)
@@ -226,9 +237,7 @@ impl<C: Contract> Listening<C> {
     /// # Errors
     /// [`ServeError::Transport`] if the listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<Drained, ServeError> {
-        let Self {
-            mut server, grpc, listener, local_address, tracker, draining, ended, drain_within, ..
-        } = self;
+        let Self { mut server, grpc, listener, local_address, tracker, draining, ended, limits, .. } = self;
         let (metrics, metrics_listener, certificates) =
             (self.metrics, self.metrics_listener, self.certificates);
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -238,11 +247,11 @@ impl<C: Contract> Listening<C> {
         // Dropped with this future: nobody is left to serve.
         let mut beside = JoinSet::new();
         if let Some((listener, _)) = metrics_listener {
-            beside.spawn(async move {
-                if let Err(error) = axum::serve(listener, metrics.endpoint()).await {
-                    warn!(%error, "the metrics endpoint failed");
-                }
-            });
+            let draining = draining.clone();
+            beside.spawn(metrics.serve(listener, move || !draining.is_cancelled()));
+        }
+        if let Some(reload) = self.reload {
+            beside.spawn(reload.run());
         }
         info!(address = %local_address, "chaincode service is listening");
         let stopping = draining.clone();
@@ -253,7 +262,7 @@ impl<C: Contract> Listening<C> {
             Box::pin(router.serve_with_incoming_shutdown(incoming, stopping))
         } else {
             let (accepted, incoming) = mpsc::channel(ACCEPTED_CONNECTIONS);
-            beside.spawn(certificates.accept(listener, accepted));
+            beside.spawn(certificates.accept(listener, accepted, limits.clone()));
             Box::pin(router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping))
         };
         tokio::select! {
@@ -268,7 +277,7 @@ impl<C: Contract> Listening<C> {
             tracker.wait().await;
             (&mut serving).await
         };
-        let in_time = match tokio::time::timeout(drain_within, drained).await {
+        let in_time = match tokio::time::timeout(limits.drain, drained).await {
             Ok(result) => {
                 result.map_err(ServeError::Transport)?;
                 true
@@ -277,7 +286,7 @@ impl<C: Contract> Listening<C> {
         };
         drop(end_guard);
         if !in_time {
-            warn!(within_ms = drain_within.as_millis(), "transactions were still running and are cancelled");
+            warn!(within_ms = limits.drain.as_millis(), "transactions were still running and are cancelled");
         }
         Ok(Drained { in_time })
     }
@@ -326,6 +335,8 @@ pub(crate) struct Shared<C> {
     pub(crate) streams: Semaphore,
     /// Room for transactions that run.
     pub(crate) turns: Semaphore,
+    /// A peer has registered the chaincode.
+    pub(crate) ready: CancellationToken,
     /// No new transactions.
     pub(crate) draining: CancellationToken,
     /// No transactions at all.
@@ -343,6 +354,7 @@ impl<C> Shared<C> {
             strict,
             limits,
             metrics,
+            ready: CancellationToken::new(),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
         }

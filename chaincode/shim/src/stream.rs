@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Stream, StreamExt};
 use hlf_protos::protos::chaincode_message::Type;
 use hlf_protos::protos::{ChaincodeEvent, ChaincodeId, ChaincodeMessage};
 use prost::Message;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
 
-use crate::ledger::{Line, Offer, Outbound, ReplySlot};
+use crate::ledger::{Line, LineLimits, Offer, Outbound, ReplySlot, TurnOrder};
 use crate::metrics::Sample;
 use crate::proposal::ProposalFacts;
 use crate::response::{Failure, Response, code};
@@ -32,6 +34,11 @@ pub(crate) struct PeerStream<C> {
     tasks: JoinSet<()>,
     announced: bool,
 }
+
+/// Messages of a peer.
+pub(crate) trait Inbound: Stream<Item = Result<ChaincodeMessage, Status>> + Unpin + Send {}
+
+impl<S: Stream<Item = Result<ChaincodeMessage, Status>> + Unpin + Send> Inbound for S {}
 
 /// Why a stream ends, for the log.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl<C: Contract> PeerStream<C> {
         let _ = self.outbound.send(Ok(register)).await;
     }
 
-    pub(crate) async fn run(mut self, inbound: Streaming<ChaincodeMessage>) {
+    pub(crate) async fn run(mut self, inbound: impl Inbound) {
         let shared = Arc::clone(&self.shared);
         let Ok(_room) = shared.streams.try_acquire() else {
             let full = Status::resource_exhausted("the chaincode service has as many streams as it allows");
@@ -91,7 +98,7 @@ impl<C: Contract> PeerStream<C> {
         }
     }
 
-    async fn talk(&mut self, mut inbound: Streaming<ChaincodeMessage>) -> End {
+    async fn talk(&mut self, mut inbound: impl Inbound) -> End {
         let draining = self.shared.draining.clone();
         let registered = tokio::select! {
             registered = self.register(&mut inbound) => registered,
@@ -102,51 +109,57 @@ impl<C: Contract> PeerStream<C> {
             Err(end) => return end,
         };
         info!(write_batch = offer.write_batch, multi_get = offer.multi_get, "the peer is ready");
+        // Made once: each of them would otherwise be set up and taken down for every message.
+        let outbound = self.outbound.clone();
+        let mut closed = pin!(outbound.closed());
+        let mut stopping = pin!(draining.cancelled());
         loop {
             let stop = draining.is_cancelled();
+            // Those that have ended are taken off with the next message, and wake nobody before.
+            while let Some(ended) = self.tasks.try_join_next() {
+                tell_panic(&ended);
+            }
             if stop && self.tasks.is_empty() {
                 return End::Drained;
             }
             tokio::select! {
-                message = inbound.message() => match message {
-                    Ok(Some(message)) => if let Err(end) = self.take(message, offer, stop) {
+                biased;
+                () = &mut stopping, if !stop => {}
+                () = &mut closed => return End::PeerLeft,
+                message = inbound.next() => match message {
+                    Some(Ok(message)) => if let Err(end) = self.take(message, offer, stop) {
                         return end;
                     },
-                    Ok(None) => return End::PeerLeft,
-                    Err(status) => return End::Broken(status),
+                    None => return End::PeerLeft,
+                    Some(Err(status)) => return End::Broken(status),
                 },
-                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
-                    if let Err(error) = ended && error.is_panic() {
-                        warn!("a transaction's task panicked outside of the contract");
-                    }
-                }
-                () = self.outbound.closed() => return End::PeerLeft,
-                () = draining.cancelled(), if !stop => {}
+                Some(ended) = self.tasks.join_next(), if stop && !self.tasks.is_empty() => tell_panic(&ended),
             }
         }
     }
 
     /// REGISTER out, REGISTERED and READY in; nothing else is in order before.
-    async fn register(&mut self, inbound: &mut Streaming<ChaincodeMessage>) -> Result<Offer, End> {
+    async fn register(&mut self, inbound: &mut impl Inbound) -> Result<Offer, End> {
         self.announce().await;
         let deadline = Instant::now() + self.shared.limits.registration;
         self.await_step(inbound, Type::Registered, deadline).await?;
         let ready = self.await_step(inbound, Type::Ready, deadline).await?;
+        self.shared.ready.cancel();
         Ok(Offer::from_ready(&ready.payload))
     }
 
     async fn await_step(
         &mut self,
-        inbound: &mut Streaming<ChaincodeMessage>,
+        inbound: &mut impl Inbound,
         step: Type,
         deadline: Instant,
     ) -> Result<ChaincodeMessage, End> {
         loop {
-            let message = timeout_at(deadline, inbound.message())
+            let message = timeout_at(deadline, inbound.next())
                 .await
                 .map_err(|_| End::NotRegistered)?
-                .map_err(End::Broken)?
-                .ok_or(End::PeerLeft)?;
+                .ok_or(End::PeerLeft)?
+                .map_err(End::Broken)?;
             match Type::try_from(message.r#type) {
                 Ok(kind) if kind == step => return Ok(message),
                 Ok(Type::Keepalive) => self.echo(message),
@@ -164,10 +177,10 @@ impl<C: Contract> PeerStream<C> {
 
     /// Takes one message of a stream that is ready. It never waits: answers to running transactions
     /// come through here too.
-    fn take(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+    fn take(&mut self, mut message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
         match Type::try_from(message.r#type) {
             Ok(Type::Response | Type::Error) => {
-                let key = (message.channel_id.clone(), message.txid.clone());
+                let key = key_of(&mut message);
                 let delivered = self.running.slot(&key).is_some_and(|slot| slot.deliver(message));
                 if !delivered {
                     debug!(tx_id = key.1, channel = key.0, "dropped an answer that nobody waits for");
@@ -187,8 +200,8 @@ impl<C: Contract> PeerStream<C> {
         }
     }
 
-    fn begin(&mut self, message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
-        let key = (message.channel_id.clone(), message.txid.clone());
+    fn begin(&mut self, mut message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
+        let key = key_of(&mut message);
         if draining {
             return self.refuse(key, 503, code::SERVICE_DRAINING);
         }
@@ -250,9 +263,16 @@ impl<C: Contract> Run<C> {
         let mut sample = self.shared.metrics.begin();
         let deadline = Instant::now() + self.shared.limits.transaction;
         let executed = timeout_at(deadline, Box::pin(self.execute(message, slot, &sample))).await;
-        let (response, event) =
-            executed.unwrap_or_else(|_| (Response::error(504, code::TRANSACTION_TIMED_OUT), None));
-        sample.ended(response.status());
+        let (response, event) = match executed {
+            Ok((response, event)) => {
+                sample.ended(response.status());
+                (response, event)
+            }
+            Err(_) => {
+                sample.timed_out();
+                (Response::error(504, code::TRANSACTION_TIMED_OUT), None)
+            }
+        };
         // Counted before the peer hears of it.
         drop(sample);
         Span::current().record("outcome", if response.is_ok() { "OK" } else { response.message() });
@@ -294,6 +314,7 @@ impl<C: Contract> Run<C> {
         {
             response = report(error.into());
         }
+        tx.close_scans().await;
         span.record("round_trips", tx.round_trips());
         sample.asked(tx.round_trips());
         debug!("completed");
@@ -303,8 +324,11 @@ impl<C: Contract> Run<C> {
 
     fn start(&self, message: ChaincodeMessage, slot: Arc<ReplySlot>) -> Result<Transaction, Failure> {
         let limits = &self.shared.limits;
-        let line =
-            Line::new(self.key.clone(), self.outbound.clone(), slot, limits.reply, limits.message_bytes);
+        // A transaction that is run again, as for a check that it is deterministic, gets another order.
+        let shuffled = self.shared.strict && self.number.is_multiple_of(2);
+        let order = if shuffled { TurnOrder::Shuffled(AtomicU64::new(0)) } else { TurnOrder::Arrival };
+        let line_limits = LineLimits { reply_within: limits.reply, message_bytes_max: limits.message_bytes };
+        let line = Line::new(self.key.clone(), self.outbound.clone(), slot, order, line_limits);
         let rules = Rules {
             strict: self.shared.strict,
             message_bytes_max: limits.message_bytes,
@@ -313,6 +337,19 @@ impl<C: Contract> Run<C> {
         ProposalFacts::decode(message.proposal)
             .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
             .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
+    }
+}
+
+/// Takes the key out of a message, which is not sent on.
+fn key_of(message: &mut ChaincodeMessage) -> Key {
+    (std::mem::take(&mut message.channel_id), std::mem::take(&mut message.txid))
+}
+
+fn tell_panic(ended: &Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        warn!("a transaction's task panicked outside of the contract");
     }
 }
 

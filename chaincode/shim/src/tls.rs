@@ -1,5 +1,6 @@
 //! TLS whose keys and certificates can be replaced while streams are open.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -10,17 +11,13 @@ use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
-use crate::config::Tls;
+use crate::config::{Limits, Tls};
 
-/// A client that connects and says nothing must not hold a socket for longer.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
-/// Handshakes at the same time; further clients wait in the listener's queue.
-const HANDSHAKES_MAX: usize = 256;
 /// How long to leave the listener alone when it fails, which it does while files are short.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -81,16 +78,24 @@ impl Certificates {
     }
 
     /// Accepts connections and shakes hands with them side by side, until the receiver is gone.
+    ///
+    /// Clients that connect and say nothing cannot keep others out: when there are too many, the one that
+    /// has been silent for longest has to go. A peer needs some milliseconds.
     pub(crate) async fn accept(
         self,
         listener: TcpListener,
         accepted: mpsc::Sender<std::io::Result<TlsStream<TcpStream>>>,
+        limits: Limits,
     ) {
         let mut handshakes = JoinSet::new();
+        let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
         loop {
             let tcp = tokio::select! {
-                tcp = listener.accept(), if handshakes.len() < HANDSHAKES_MAX => tcp,
-                Some(_) = handshakes.join_next(), if !handshakes.is_empty() => continue,
+                tcp = listener.accept() => tcp,
+                Some(_) = handshakes.join_next(), if !handshakes.is_empty() => {
+                    oldest_first.retain(|handshake| !handshake.is_finished());
+                    continue;
+                }
                 () = accepted.closed() => return,
             };
             let tcp = match tcp {
@@ -102,13 +107,19 @@ impl Certificates {
                 }
             };
             let Some(acceptor) = self.acceptor() else { return };
+            if oldest_first.len() >= limits.handshakes
+                && let Some(oldest) = oldest_first.pop_front()
+            {
+                debug!("a TLS handshake made room for a newer one");
+                oldest.abort();
+            }
             let accepted = accepted.clone();
-            handshakes.spawn(async move {
+            let handshake = handshakes.spawn(async move {
                 let shaken = async {
                     tcp.set_nodelay(true)?;
                     acceptor.accept(tcp).await
                 };
-                match tokio::time::timeout(HANDSHAKE_WITHIN, shaken).await {
+                match tokio::time::timeout(limits.handshake, shaken).await {
                     Ok(Ok(stream)) => {
                         // A receiver that is gone wants no more connections.
                         let _ = accepted.send(Ok(stream)).await;
@@ -117,6 +128,7 @@ impl Certificates {
                     Err(_) => debug!("a client did not shake hands in time"),
                 }
             });
+            oldest_first.push_back(handshake);
         }
     }
 }
@@ -151,32 +163,4 @@ fn certificates(part: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| TlsError::NotPem { part, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn no_bytes_are_a_panic(key in any::<Vec<u8>>(), certificate in any::<Vec<u8>>(), wrapped in any::<bool>()) {
-            let pem = |label: &str, bytes: Vec<u8>| match wrapped {
-                false => bytes,
-                true => format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", base64(&bytes)).into_bytes(),
-            };
-            let certificate = pem("CERTIFICATE", certificate);
-            let tls = Tls {
-                key_pem: pem("PRIVATE KEY", key),
-                client_ca_pem: Some(certificate.clone()),
-                certificate_pem: certificate,
-            };
-            prop_assert!(server_config(&tls).is_err());
-        }
-    }
-
-    fn base64(bytes: &[u8]) -> String {
-        use ::base64::Engine;
-        ::base64::engine::general_purpose::STANDARD.encode(bytes)
-    }
 }

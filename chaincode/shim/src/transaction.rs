@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hlf_protos::protos::{ChaincodeEvent, ChaincodeInput};
 use prost::Message;
+use tracing::debug;
 
 use crate::call;
 use crate::collection::Collection;
@@ -161,7 +162,7 @@ impl Transaction {
     /// It ties what was signed elsewhere for this transaction to this proposal. Fabric's other shims give the same.
     #[must_use]
     pub fn binding(&self) -> [u8; 32] {
-        self.facts.binding
+        self.facts.binding()
     }
 
     /// The signed proposal that started the transaction.
@@ -432,5 +433,17 @@ impl Transaction {
     /// Sends what the contract wrote, in its order.
     pub(crate) async fn flush(&self) -> Result<(), LedgerError> {
         self.state.flush().await
+    }
+
+    /// Closes the scans that the contract has left open.
+    pub(crate) async fn close_scans(&self) {
+        let line = self.state.line();
+        if line.peer_is_silent() {
+            return;
+        }
+        if let Err(error) = line.close_scans().await {
+            // The peer closes them itself when it has the response.
+            debug!(%error, "scans were left open");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The writes of one transaction, kept until the contract has succeeded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use hlf_protos::protos::{MetaDataKeys, StateMetadata, WriteRecord, write_record};
 
@@ -9,14 +10,12 @@ use crate::key::KeyRange;
 /// What a write changes: value and policy of a key are written apart from each other.
 type Target = (String, String, bool);
 
-/// Pending writes in the order the contract made them; the last write to a target replaces earlier ones.
+/// Pending writes; the last write to a target replaces earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
     next: u64,
-    /// Position of the write that counts.
-    position: HashMap<Target, u64>,
-    /// Ordered by position, which makes what is sent deterministic.
-    pending: BTreeMap<u64, Write>,
+    /// By target, each with its place in the contract's order.
+    pending: HashMap<Target, (u64, Change)>,
     bytes: usize,
 }
 
@@ -38,6 +37,15 @@ pub(crate) enum Change {
     Policy(Vec<u8>),
 }
 
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put(bytes) | Self::Policy(bytes) => bytes.len(),
+            Self::Delete | Self::Purge => 0,
+        }
+    }
+}
+
 /// The metadata name under which Fabric keeps a key's endorsement policy.
 pub(crate) fn policy_metakey() -> String {
     MetaDataKeys::ValidationParameter.as_str_name().to_owned()
@@ -45,15 +53,7 @@ pub(crate) fn policy_metakey() -> String {
 
 impl Write {
     fn bytes(&self) -> usize {
-        let change = match &self.change {
-            Change::Put(bytes) | Change::Policy(bytes) => bytes.len(),
-            Change::Delete | Change::Purge => 0,
-        };
-        self.collection.len() + self.key.len() + change
-    }
-
-    fn target(&self) -> Target {
-        (self.collection.clone(), self.key.clone(), matches!(self.change, Change::Policy(_)))
+        self.collection.len() + self.key.len() + self.change.bytes()
     }
 
     pub(crate) fn into_record(self) -> WriteRecord {
@@ -73,21 +73,21 @@ impl Write {
 impl Writes {
     /// Adds a write unless all of them together would exceed `bytes_max`; answers what they would be.
     pub(crate) fn push(&mut self, write: Write, bytes_max: usize) -> Result<(), usize> {
-        let target = write.target();
-        let replaced = self
-            .position
-            .get(&target)
-            .and_then(|position| self.pending.get(position))
-            .map_or(0, Write::bytes);
-        let bytes = self.bytes - replaced + write.bytes();
+        let added = write.bytes();
+        let Write { collection, key, change } = write;
+        let (key_bytes, place) = (collection.len() + key.len(), self.next);
+        let target = (collection, key, matches!(change, Change::Policy(_)));
+        let entry = self.pending.entry(target);
+        let replaced = match &entry {
+            Entry::Occupied(earlier) => key_bytes + earlier.get().1.bytes(),
+            Entry::Vacant(_) => 0,
+        };
+        let bytes = self.bytes - replaced + added;
         if bytes > bytes_max {
             return Err(bytes);
         }
+        entry.insert_entry((place, change));
         self.bytes = bytes;
-        if let Some(earlier) = self.position.insert(target, self.next) {
-            self.pending.remove(&earlier);
-        }
-        self.pending.insert(self.next, write);
         self.next += 1;
         Ok(())
     }
@@ -98,23 +98,30 @@ impl Writes {
 
     /// Whether a key's value was written.
     pub(crate) fn contains(&self, collection: &str, key: &str) -> bool {
-        self.position.contains_key(&(collection.to_owned(), key.to_owned(), false))
+        self.pending.contains_key(&(collection.to_owned(), key.to_owned(), false))
     }
 
     /// Whether a key's policy was written.
     pub(crate) fn contains_policy(&self, collection: &str, key: &str) -> bool {
-        self.position.contains_key(&(collection.to_owned(), key.to_owned(), true))
+        self.pending.contains_key(&(collection.to_owned(), key.to_owned(), true))
     }
 
     /// Whether a value within a range of the public state was written.
     pub(crate) fn any_within(&self, range: &KeyRange) -> bool {
         let mut written =
-            self.position.keys().filter(|(collection, _, policy)| collection.is_empty() && !policy);
+            self.pending.keys().filter(|(collection, _, policy)| collection.is_empty() && !policy);
         written.any(|(_, key, _)| range.contains(key))
     }
 
+    /// All writes in the order the contract made them, which makes what is sent deterministic.
     pub(crate) fn take(&mut self) -> Vec<Write> {
-        std::mem::take(self).pending.into_values().collect()
+        let mut placed: Vec<_> = std::mem::take(self)
+            .pending
+            .into_iter()
+            .map(|((collection, key, _), (place, change))| (place, Write { collection, key, change }))
+            .collect();
+        placed.sort_unstable_by_key(|(place, _)| *place);
+        placed.into_iter().map(|(_, write)| write).collect()
     }
 }
 
@@ -141,6 +148,7 @@ pub(crate) fn batches(writes: Vec<Write>, count_max: usize, bytes_max: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn put(key: &str, value: &str) -> Write {
         Write { collection: String::new(), key: key.into(), change: Change::Put(value.into()) }

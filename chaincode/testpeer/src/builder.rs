@@ -25,7 +25,8 @@ pub struct TestPeerBuilder {
     pub(crate) params: ChaincodeAdditionalParams,
     pub(crate) execute_timeout: Duration,
     pub(crate) clock_unix_ms: i64,
-    pub(crate) twice: bool,
+    pub(crate) runs: u8,
+    pub(crate) record_messages: bool,
 }
 
 impl TestPeerBuilder {
@@ -50,7 +51,8 @@ impl TestPeerBuilder {
             },
             execute_timeout: Duration::from_secs(30),
             clock_unix_ms: 1_767_225_600_000,
-            twice: false,
+            runs: 1,
+            record_messages: false,
         }
     }
 
@@ -157,10 +159,30 @@ impl TestPeerBuilder {
         self
     }
 
-    /// Runs every transaction twice and compares replies, events and read-write sets byte for byte.
+    /// [`runs`](Self::runs) of two.
     #[must_use]
-    pub fn run_twice(mut self) -> Self {
-        self.twice = true;
+    pub fn run_twice(self) -> Self {
+        self.runs(2)
+    }
+
+    /// Runs every transaction so many times and compares replies, events, calls and read-write sets byte
+    /// for byte; [`InvokeError::NotDeterministic`](crate::InvokeError::NotDeterministic) shows two that differ.
+    ///
+    /// Later runs start some milliseconds after the one before, and get their answers after delays that
+    /// differ from run to run. With `hlf-chaincode` in strict mode, requests that a transaction makes at
+    /// once take their turns in another order in every other run. What differs by chance, such as the
+    /// order of a hash map of two entries, may take more than two runs to show; a clock of whole seconds
+    /// seldom does.
+    #[must_use]
+    pub fn runs(mut self, times: u8) -> Self {
+        self.runs = times.max(1);
+        self
+    }
+
+    /// Keeps all messages of every transaction, for [`Outcome::messages`](crate::Outcome::messages).
+    #[must_use]
+    pub fn record_messages(mut self) -> Self {
+        self.record_messages = true;
         self
     }
 

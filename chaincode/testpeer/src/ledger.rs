@@ -48,8 +48,8 @@ pub(crate) struct State {
     pub(crate) values: Values,
     /// Private collections by name.
     pub(crate) collections: BTreeMap<String, Values>,
-    /// Oldest first.
-    pub(crate) history: HashMap<String, Vec<Modified>>,
+    /// Oldest first. Shared, since a commit beside a simulation copies the state.
+    pub(crate) history: HashMap<String, Arc<Vec<Modified>>>,
     height: u64,
 }
 
@@ -208,7 +208,7 @@ impl State {
         let rwset = candidate.rwset;
         for (key, value) in &rwset.writes {
             set(&mut self.values, key, value.as_deref(), version);
-            self.history.entry(key.clone()).or_default().push(Modified {
+            Arc::make_mut(self.history.entry(key.clone()).or_default()).push(Modified {
                 tx_id: candidate.tx_id.to_owned(),
                 timestamp_unix_ms: candidate.timestamp_unix_ms,
                 value: value.clone(),

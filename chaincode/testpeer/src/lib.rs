@@ -29,7 +29,6 @@
 //! | [`Outcome`], [`ReadWriteSet`], [`Validity`] | what came of it, readable in a failed test |
 //! | [`Ledger`] | committed state, shared by several peers or kept across streams |
 //! | [`Wire`] | single messages, for scripts no real peer plays |
-//!
 //! | [`PrivateCollection`], [`CollectionSet`] | who keeps private data, and what a transaction did to it |
 //! | [`ChaincodeCall`], [`CallReply`] | other chaincode, played by the test |
 //!
@@ -39,11 +38,14 @@
 mod builder;
 mod calls;
 mod collection;
+mod connection;
 mod creator;
 mod cursor;
+mod fault;
 mod ledger;
 mod listen;
 mod outcome;
+mod pace;
 mod peer;
 mod policy;
 mod proposal;
@@ -55,10 +57,16 @@ pub use builder::TestPeerBuilder;
 pub use calls::{CallReply, ChaincodeCall};
 pub use collection::PrivateCollection;
 pub use creator::{Creator, CreatorBuilder, CreatorError, serialized_identity};
+pub use fault::Fault;
 pub use ledger::{Ledger, Validity};
 pub use listen::ListeningPeer;
 pub use outcome::{Event, InvokeError, Outcome, Submitted};
-pub use peer::{Fault, TestPeer};
+pub use peer::TestPeer;
 pub use proposal::Proposal;
 pub use rwset::{CollectionSet, Metadata, PrivateWrite, RangeRead, ReadWriteSet, Version};
 pub use wire::{ConnectError, Wire};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

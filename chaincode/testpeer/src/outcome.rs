@@ -73,6 +73,9 @@ pub struct Outcome {
     pub endorsers: Option<Vec<String>>,
     /// Requests it sent, in order, by their names in Fabric's `chaincode_shim.proto`.
     pub requests: Vec<&'static str>,
+    /// All messages that it sent, requests and COMPLETED, each a serialised `protos.ChaincodeMessage`.
+    /// Empty unless the peer [records them](crate::TestPeerBuilder::record_messages).
+    pub messages: Vec<Vec<u8>>,
 }
 
 impl Outcome {

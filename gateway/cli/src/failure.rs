@@ -14,8 +14,9 @@ use caretrail_records::workflows::{
     AccessLogError, DocumentWorkflowError, RegisterPatientError, ReleaseError, SettleError,
 };
 use caretrail_records::{CallError, Failure};
-use hlf_gateway::{CommitStatusError, ConnectError, MspFolderError};
-use hlf_network::network::{DownError, StateError, UpError};
+use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
+use hlf_network::change::{ProposalError, SubmitError};
+use hlf_network::network::{ApplyError, CertificatesError, ChangeError, DownError, StateError, UpError};
 use serde::Serialize;
 
 use crate::printer::{Format, Printer};
@@ -114,6 +115,10 @@ fn classify(error: &anyhow::Error) -> (Failure, Exit) {
         let failure = Failure::new("OUTCOME_UNKNOWN", "commit_status", fix).of_transaction(error.tx_id());
         return (failure.retryable(), Exit::Unknown);
     }
+    if let Some(ExplainError::Denied { tx_id, .. }) = error.downcast_ref() {
+        let fix = "ask as an admin of the hospital: `--identity ORGANISATION/admin`";
+        return (Failure::new("BLOCKS_DENIED", "explain", fix).of_transaction(tx_id), Exit::Failed);
+    }
     if let Some(ReleaseError::Client(client)) = error.downcast_ref() {
         return release_failure(client);
     }
@@ -189,10 +194,50 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
         }
         _ => {}
     }
-    if error.is::<UpError>() || error.is::<DownError>() || error.is::<StateError>() {
+    if let Some(change) = error.downcast_ref() {
+        return change_failure(change);
+    }
+    if error.is::<ProposalError>() {
+        return invalid("CHANGE_REFUSED", "nothing was submitted: mend what the message names");
+    }
+    if let Some(ApplyError::Plan(_)) = error.downcast_ref() {
+        return invalid("SPEC_REFUSED", "nothing was changed: mend what the message names");
+    }
+    if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
+        return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
+    }
+    if error.is::<ApplyError>()
+        || error.is::<CertificatesError>()
+        || error.is::<UpError>()
+        || error.is::<DownError>()
+        || error.is::<StateError>()
+    {
         return failed("NETWORK_FAILED", "mend what the message names, then run the same command again");
     }
     failed("FAILED", "")
+}
+
+/// A change of the channel's configuration.
+fn change_failure(change: &ChangeError) -> (Failure, Exit) {
+    match change {
+        ChangeError::Submit(SubmitError::Unknown(_)) => {
+            let fix = "look at the channel's configuration before you submit it again";
+            (Failure::new("OUTCOME_UNKNOWN", "submit", fix), Exit::Unknown)
+        }
+        ChangeError::NotEverywhere(_) => {
+            let fix = "it is in force: bring the peers back that lack it";
+            (Failure::new("PEER_BEHIND", "commit_status", fix), Exit::Failed)
+        }
+        ChangeError::Proposal(_)
+        | ChangeError::Submit(SubmitError::Incomplete(_) | SubmitError::Proposal(_)) => {
+            let fix = "nothing was submitted: mend what the message names";
+            (Failure::new("CHANGE_REFUSED", "input", fix), Exit::Invalid)
+        }
+        _ => {
+            let fix = "mend what the message names, then run the same command again";
+            (Failure::new("NETWORK_FAILED", "local", fix), Exit::Failed)
+        }
+    }
 }
 
 fn release_failure(client: &ReleaseClientError) -> (Failure, Exit) {

@@ -128,6 +128,21 @@ impl BlockRange {
     }
 }
 
+impl Seek {
+    /// What a request of any client must be answered with; none if it names no start or no stop.
+    pub(crate) fn of(request: SeekInfo) -> Option<Self> {
+        let first = match request.start?.r#type? {
+            Position::Specified(SeekSpecified { number }) => Some(number),
+            Position::Oldest(_) | Position::Newest(_) | Position::NextCommit(_) => None,
+        };
+        let last = match request.stop?.r#type? {
+            Position::Specified(SeekSpecified { number }) => Some(number),
+            Position::Oldest(_) | Position::Newest(_) | Position::NextCommit(_) => None,
+        };
+        Some(Self { request, skip: None, first, last })
+    }
+}
+
 pub(crate) fn position(position: Position) -> SeekPosition {
     SeekPosition { r#type: Some(position) }
 }

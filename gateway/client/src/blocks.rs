@@ -4,18 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
-use hlf_protos::common::{
-    Block, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status,
-};
-use hlf_protos::orderer::SeekInfo;
-use hlf_protos::prost::Message as _;
+use hlf_protos::common::{Block, Status};
 use hlf_protos::protos::deliver_response::Type as Delivered;
-use hlf_protos::protos::{DeliverResponse, FilteredBlock};
+use hlf_protos::protos::{BlockAndPrivateData, DeliverResponse, FilteredBlock};
 
-use crate::block_range::{BlockRange, Seek};
-use crate::proposal_builder::now;
+use crate::block_range::Seek;
 use crate::responses::Responses;
-use crate::session::Session;
 use crate::{CallFailure, SignError};
 
 /// Why a block stream could not be opened or ended early.
@@ -64,25 +58,17 @@ pub enum DeliverError {
 
 /// A stream of whole blocks.
 #[derive(Debug)]
-pub struct BlockStream(Deliveries);
+pub struct BlockStream(pub(crate) Deliveries);
 
 /// A stream of blocks reduced to transaction ids, verdicts and events without payload.
 #[derive(Debug)]
-pub struct FilteredBlockStream(Deliveries);
+pub struct FilteredBlockStream(pub(crate) Deliveries);
+
+/// A stream of whole blocks with private data.
+#[derive(Debug)]
+pub struct PrivateDataBlockStream(pub(crate) Deliveries);
 
 impl BlockStream {
-    pub(crate) async fn open(
-        session: &Session,
-        channel: &str,
-        range: BlockRange,
-    ) -> Result<Self, DeliverError> {
-        let seek = range.seek();
-        let envelope = seek_envelope(session, channel, &seek.request).await?;
-        let mut client = session.deliver();
-        let call = async move { client.deliver(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries::new(channel, &seek, Responses::open(call))))
-    }
-
     /// The next block; `None` after the last one of the range.
     pub async fn next(&mut self) -> Result<Option<Block>, DeliverError> {
         StreamExt::next(self).await.transpose()
@@ -103,18 +89,6 @@ impl Stream for BlockStream {
 }
 
 impl FilteredBlockStream {
-    pub(crate) async fn open(
-        session: &Session,
-        channel: &str,
-        range: BlockRange,
-    ) -> Result<Self, DeliverError> {
-        let seek = range.seek();
-        let envelope = seek_envelope(session, channel, &seek.request).await?;
-        let mut client = session.deliver();
-        let call = async move { client.deliver_filtered(tokio_stream::once(envelope)).await };
-        Ok(Self(Deliveries::new(channel, &seek, Responses::open(call))))
-    }
-
     /// The next block; `None` after the last one of the range.
     pub async fn next(&mut self) -> Result<Option<FilteredBlock>, DeliverError> {
         StreamExt::next(self).await.transpose()
@@ -132,9 +106,34 @@ impl Stream for FilteredBlockStream {
     }
 }
 
-/// What both kinds of stream share: they end with a status, and only SUCCESS is an end as asked for.
+impl PrivateDataBlockStream {
+    /// The next block, with the private writes of its transactions by their index; `None` after the last one of the
+    /// range.
+    ///
+    /// A peer leaves out what it does not hold, such as data of collections that its organisation is no member of, and
+    /// what the asking organisation may not see.
+    pub async fn next(&mut self) -> Result<Option<BlockAndPrivateData>, DeliverError> {
+        StreamExt::next(self).await.transpose()
+    }
+}
+
+impl Stream for PrivateDataBlockStream {
+    type Item = Result<BlockAndPrivateData, DeliverError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll(context, |delivered| match delivered {
+            Delivered::BlockAndPrivateData(both) => {
+                let number = both.block.as_ref()?.header.as_ref()?.number;
+                Some((number, both))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What all kinds of stream share: they end with a status, and only SUCCESS is an end as asked for.
 #[derive(Debug)]
-struct Deliveries {
+pub(crate) struct Deliveries {
     channel: String,
     responses: Responses<DeliverResponse>,
     /// A block that was asked for only to find the end of the ledger.
@@ -148,7 +147,7 @@ struct Deliveries {
 }
 
 impl Deliveries {
-    fn new(channel: &str, seek: &Seek, responses: Responses<DeliverResponse>) -> Self {
+    pub(crate) fn new(channel: &str, seek: &Seek, responses: Responses<DeliverResponse>) -> Self {
         Self {
             channel: channel.to_owned(),
             responses,
@@ -209,27 +208,6 @@ impl Deliveries {
         self.ended = true;
         Poll::Ready(Some(Err(error)))
     }
-}
-
-async fn seek_envelope(session: &Session, channel: &str, seek: &SeekInfo) -> Result<Envelope, DeliverError> {
-    let header = Header {
-        channel_header: ChannelHeader {
-            r#type: HeaderType::DeliverSeekInfo.into(),
-            timestamp: Some(now()),
-            channel_id: channel.to_owned(),
-            tls_cert_hash: session.client_certificate_hash.clone(),
-            ..ChannelHeader::default()
-        }
-        .encode_to_vec(),
-        signature_header: SignatureHeader { creator: session.creator.clone(), nonce: Vec::new() }
-            .encode_to_vec(),
-    };
-    let payload = Payload { header: Some(header), data: seek.encode_to_vec() }.encode_to_vec();
-    let signature = session
-        .sign(&payload)
-        .await
-        .map_err(|source| DeliverError::Sign { channel: channel.to_owned(), source })?;
-    Ok(Envelope { payload, signature })
 }
 
 /// What a refusal means and what to do about it.

@@ -1,6 +1,8 @@
 //! The events that a chaincode sets.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
@@ -10,9 +12,11 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::ChaincodeEvent;
 
 use crate::block_range::position;
+use crate::deadlines::opened;
 use crate::responses::Responses;
 use crate::session::Session;
-use crate::{CallFailure, SignError};
+use crate::to_sign::{ToSign, part};
+use crate::{CallFailure, Deadlines, Gateway, ImportError, SignError, SignatureError};
 
 /// Where a stream of chaincode events starts.
 ///
@@ -71,13 +75,16 @@ pub struct ChaincodeEventStream {
     ended: bool,
 }
 
-impl ChaincodeEventStream {
-    pub(crate) async fn open(
-        session: &Session,
-        channel: &str,
-        chaincode: &str,
-        from: EventsFrom,
-    ) -> Result<Self, ChaincodeEventsError> {
+/// A request for a chaincode's events: signed once, when it is first sent, or elsewhere.
+pub struct EventsRequest {
+    session: Arc<Session>,
+    channel: String,
+    chaincode: String,
+    to_sign: ToSign,
+}
+
+impl EventsRequest {
+    pub(crate) fn new(session: Arc<Session>, channel: &str, chaincode: &str, from: EventsFrom) -> Self {
         let start = match from {
             EventsFrom::NextCommit => Position::NextCommit(SeekNextCommit {}),
             EventsFrom::Block(number) => Position::Specified(SeekSpecified { number }),
@@ -88,18 +95,100 @@ impl ChaincodeEventStream {
             identity: session.creator.clone(),
             start_position: Some(position(start)),
             after_transaction_id: String::new(),
+        };
+        Self {
+            to_sign: ToSign::new(session.creator.clone(), request.encode_to_vec()),
+            session,
+            channel: channel.to_owned(),
+            chaincode: chaincode.to_owned(),
         }
-        .encode_to_vec();
-        let signature = session
-            .sign(&request)
-            .await
-            .map_err(|source| ChaincodeEventsError::Sign { chaincode: chaincode.to_owned(), source })?;
-        let mut client = session.gateway();
-        let call =
-            async move { client.chaincode_events(SignedChaincodeEventsRequest { request, signature }).await };
-        Ok(Self { chaincode: chaincode.to_owned(), responses: Responses::open(call), ended: false })
     }
 
+    /// Reads what [`Self::to_bytes`] of any client gave, to be sent by a gateway; signed if it was.
+    ///
+    /// A start after a transaction that another client asks for stays as it is.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, ImportError> {
+        const WHAT: &str = "a request for chaincode events";
+        let signed: SignedChaincodeEventsRequest =
+            part(WHAT, bytes, "it is no `gateway.SignedChaincodeEventsRequest`")?;
+        let request: ChaincodeEventsRequest = part(WHAT, &signed.request, "its content can't be read")?;
+        if request.chaincode_id.is_empty() || request.identity.is_empty() {
+            return Err(ImportError::Bytes { what: WHAT, reason: "it names no chaincode or no identity" });
+        }
+        Ok(Self {
+            session: Arc::clone(gateway.session()),
+            channel: request.channel_id,
+            chaincode: request.chaincode_id,
+            to_sign: ToSign::imported(WHAT, request.identity, signed.request, &signed.signature)?,
+        })
+    }
+
+    /// The channel's id.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// The chaincode's name.
+    pub fn chaincode(&self) -> &str {
+        &self.chaincode
+    }
+
+    /// What is signed: the encoding of `gateway.ChaincodeEventsRequest`.
+    pub fn message(&self) -> &[u8] {
+        self.to_sign.message()
+    }
+
+    /// SHA-256 of [`Self::message`], for signers that take a digest.
+    pub fn digest(&self) -> [u8; 32] {
+        self.to_sign.digest()
+    }
+
+    /// The request for another process: the encoding of `gateway.SignedChaincodeEventsRequest`, as the official
+    /// clients write and read it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (request, signature) = (self.message().to_vec(), self.to_sign.signature());
+        SignedChaincodeEventsRequest { request, signature }.encode_to_vec()
+    }
+
+    /// Attaches a signature that was made elsewhere over [`Self::message`].
+    ///
+    /// It is checked as a peer would check it; an ECDSA signature may have any S.
+    pub fn with_signature(self, signature: &[u8]) -> Result<Self, SignatureError> {
+        Ok(Self { to_sign: self.to_sign.with_signature(signature)?, ..self })
+    }
+
+    /// The same request with deadlines of its own.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(self.session.with_deadlines(deadlines)), ..self }
+    }
+
+    /// Streams the events of VALID transactions; the same request may be sent again.
+    pub async fn events(&self) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
+        let chaincode = self.chaincode.clone();
+        let signature = match self.to_sign.signed(&self.session).await {
+            Ok(signature) => signature,
+            Err(source) => return Err(ChaincodeEventsError::Sign { chaincode, source }),
+        };
+        let signed = SignedChaincodeEventsRequest { request: self.message().to_vec(), signature };
+        let mut client = self.session.gateway();
+        let limit = self.session.deadlines.open_stream;
+        let call = async move { opened(limit, client.chaincode_events(signed)).await };
+        Ok(ChaincodeEventStream { chaincode, responses: Responses::open(call), ended: false })
+    }
+}
+
+impl fmt::Debug for EventsRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EventsRequest")
+            .field("channel", &self.channel)
+            .field("chaincode", &self.chaincode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChaincodeEventStream {
     /// The events of the next block that has some.
     pub async fn next(&mut self) -> Result<BlockEvents, ChaincodeEventsError> {
         let closed = ChaincodeEventsError::Closed { chaincode: self.chaincode.clone() };

@@ -4,9 +4,11 @@ use std::fmt;
 
 use hlf_protos::protos::TxValidationCode;
 
-use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom};
+use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest};
+use crate::outcome::Sent;
 use crate::{
-    CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SubmitError, Submitted,
+    CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SignedTransaction,
+    SubmitError,
 };
 
 /// A chaincode on a channel.
@@ -15,6 +17,8 @@ pub struct Contract {
     gateway: Gateway,
     channel: String,
     chaincode: String,
+    /// Name among several contracts of one chaincode; none for the default one.
+    name: Option<String>,
 }
 
 /// A transaction that is in a block and VALID.
@@ -52,7 +56,8 @@ pub enum TransactionError {
         /// What the signer reports.
         source: SignError,
     },
-    /// It may or may not be committed: ask for its commit status; never make a new transaction instead.
+    /// It may or may not be committed: ask for its commit status or have it settled; never make a new transaction
+    /// instead.
     #[error(
         "outcome of transaction `{tx_id}` is unknown since {stage}: ask for its commit status by this id"
     )]
@@ -63,6 +68,8 @@ pub enum TransactionError {
         stage: Stage,
         /// What happened there.
         source: UnknownCause,
+        /// The transaction as it was sent: to be kept, and settled by [`Gateway::settle`].
+        transaction: Box<SignedTransaction>,
     },
     /// It is in a block and has no effect.
     #[error("transaction `{tx_id}` is invalid in block {block_number}: {}", code.as_str_name())]
@@ -90,7 +97,18 @@ pub enum UnknownCause {
 
 impl Contract {
     pub(crate) fn new(gateway: Gateway, channel: String, chaincode: String) -> Self {
-        Self { gateway, channel, chaincode }
+        Self { gateway, channel, chaincode, name: None }
+    }
+
+    /// One of several contracts in the chaincode: its functions are called as `name:function`.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()).filter(|name| !name.is_empty()), ..self }
+    }
+
+    /// The contract's name within the chaincode; none for the default contract.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The channel's id.
@@ -110,51 +128,42 @@ impl Contract {
 
     /// Starts a proposal to call a function of the chaincode.
     pub fn proposal(&self, function: impl Into<String>) -> ProposalBuilder {
-        ProposalBuilder::new(self.gateway.session().clone(), &self.channel, &self.chaincode, function.into())
+        let function = match &self.name {
+            Some(name) => format!("{name}:{}", function.into()),
+            None => function.into(),
+        };
+        ProposalBuilder::new(self.gateway.session().clone(), &self.channel, &self.chaincode, function)
     }
 
     /// Streams the chaincode's events of VALID transactions.
     pub async fn events(&self, from: EventsFrom) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
-        ChaincodeEventStream::open(self.gateway.session(), &self.channel, &self.chaincode, from).await
+        self.events_request(from).events().await
     }
 
-    /// Endorses, submits and waits for the block.
+    /// A request for the chaincode's events, to be signed here or elsewhere.
+    pub fn events_request(&self, from: EventsFrom) -> EventsRequest {
+        EventsRequest::new(self.gateway.session().clone(), &self.channel, &self.chaincode, from)
+    }
+
+    /// Endorses, submits once and waits for the block.
     ///
     /// When the submission fails, the transaction may have reached the orderers all the same, so its block is
-    /// still awaited for [`crate::Deadlines::lost_submit`] before the outcome is called unknown.
+    /// still awaited for [`crate::Deadlines::lost_submit`] before the outcome is called unknown; or for
+    /// [`crate::Deadlines::commit_status`] if an orderer has it ([`crate::CallFailure::says_ordered`]).
     ///
-    /// Dropping the returned future leaves the outcome unknown too: keep [`Proposal::tx_id`] to ask for it.
+    /// Dropping the returned future before the transaction is sent submits nothing; after that it leaves the outcome
+    /// unknown: keep [`Proposal::tx_id`] to ask for it.
     pub async fn submit(&self, proposal: Proposal) -> Result<Committed, TransactionError> {
-        let endorsed = proposal.endorse().await?;
-        let (status, submit_error) = match endorsed.submit().await {
-            Ok(submitted) => (submitted.commit_status().await, None),
-            Err(SubmitError::Sign { tx_id, source }) => {
-                return Err(TransactionError::NotSubmitted { tx_id, source });
-            }
-            Err(error) => (Submitted::assumed(&endorsed).commit_status_of_lost_submit().await, Some(error)),
-        };
-        match (status, submit_error) {
-            (Ok(status), _) if status.is_valid() => Ok(Committed {
-                tx_id: status.tx_id,
-                block_number: status.block_number,
-                result: endorsed.result().to_vec(),
-            }),
-            (Ok(status), _) => Err(TransactionError::Invalid {
-                tx_id: status.tx_id,
-                code: status.code,
-                block_number: status.block_number,
-            }),
-            (Err(_), Some(error)) => Err(TransactionError::Unknown {
-                tx_id: endorsed.tx_id().to_owned(),
-                stage: Stage::Submit,
-                source: UnknownCause::Submit(Box::new(error)),
-            }),
-            (Err(error), None) => Err(TransactionError::Unknown {
-                tx_id: endorsed.tx_id().to_owned(),
-                stage: Stage::CommitStatus,
-                source: UnknownCause::CommitStatus(Box::new(error)),
-            }),
+        if let Some(commits) = self.gateway.commits() {
+            commits.follow(&self.channel);
         }
+        let endorsed = proposal.endorse().await?;
+        let signed = endorsed.signed().await.map_err(|source| TransactionError::NotSubmitted {
+            tx_id: endorsed.tx_id().to_owned(),
+            source,
+        })?;
+        let commits = self.gateway.commits();
+        Sent::expected(&endorsed.session, commits, &signed, false, &endorsed.span).await.once().await
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::{Code, Request, Response, Status};
 
 /// The longest that each stage waits before it reports DEADLINE_EXCEEDED.
 ///
-/// Event streams have no deadline: a channel may be quiet for days. A dead connection ends them within minutes.
+/// They hold for a gateway, and for one call or request with its `with_deadlines`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// Connecting, TLS included. 10 s by default.
@@ -22,6 +22,10 @@ pub struct Deadlines {
     /// Waiting for the block of a transaction whose submission failed, before its outcome is called unknown.
     /// 10 s by default.
     pub lost_submit: Duration,
+    /// Waiting for the first message of a block or event stream, which is how a peer answers such a request. None by
+    /// default: a channel may be quiet for days, and a dead connection ends a stream within minutes anyway. What comes
+    /// after the first message is never bounded.
+    pub open_stream: Option<Duration>,
 }
 
 impl Default for Deadlines {
@@ -33,14 +37,18 @@ impl Default for Deadlines {
             submit: Duration::from_secs(30),
             commit_status: Duration::from_secs(60),
             lost_submit: Duration::from_secs(10),
+            open_stream: None,
         }
     }
 }
 
+/// The longest that is waited at all, 100 years: the wire has eight digits for it, and clocks an end.
+pub(crate) const LIMIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A request that tells the server how long its answer is waited for.
 pub(crate) fn request<T>(message: T, limit: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(limit);
+    request.set_timeout(limit.min(LIMIT_MAX));
     request
 }
 
@@ -57,5 +65,16 @@ pub(crate) async fn bounded<T>(
         Ok(Err(status)) if status.code() == Code::Cancelled && started.elapsed() >= limit => Err(expired()),
         Ok(result) => result,
         Err(_) => Err(expired()),
+    }
+}
+
+/// Waits for a stream's first message as long as it may take.
+pub(crate) async fn opened<T>(
+    limit: Option<Duration>,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    match limit {
+        Some(limit) => bounded(limit, call).await,
+        None => call.await,
     }
 }

@@ -3,28 +3,36 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hlf_protos::common::{Envelope, Payload};
-use hlf_protos::gateway::SubmitRequest;
+use hlf_protos::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader};
+use hlf_protos::gateway::PreparedTransaction;
 use hlf_protos::prost::Message;
 use hlf_protos::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeProposalPayload, ProposalResponsePayload, Transaction,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeInvocationSpec,
+    ChaincodeProposalPayload, ProposalResponsePayload, Transaction,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
 use tracing::{Instrument as _, Span};
 
+use crate::proposal::span;
+use crate::proposal_builder::transaction_id;
 use crate::session::Session;
-use crate::{CallFailure, PeerError, Proposal, SignError, Submitted};
+use crate::to_sign::{ToSign, msp_id};
+use crate::{
+    CallFailure, Deadlines, EndorseError, Gateway, ImportError, PeerError, Proposal, SignError,
+    SignatureError, SignedTransaction, Submitted,
+};
 
-/// A transaction with the endorsements that its policy wants: signed once, when it is first submitted.
+/// A transaction with the endorsements that its policy wants: signed once, when it is first submitted, or elsewhere.
 pub struct Endorsed {
     pub(crate) session: Arc<Session>,
     pub(crate) channel: String,
     pub(crate) tx_id: String,
     pub(crate) span: Span,
-    payload: Vec<u8>,
+    header: Header,
+    /// The chaincode's input, encoded.
+    input: Vec<u8>,
     result: Vec<u8>,
-    signature: OnceCell<Vec<u8>>,
+    to_sign: ToSign,
 }
 
 /// Why a transaction is not known to have reached the orderers.
@@ -56,43 +64,82 @@ impl Endorsed {
     /// The signature that is about to be made covers everything in it, so a gateway must not be able to slip in
     /// another call.
     pub(crate) fn of(proposal: &Proposal, payload: Vec<u8>) -> Result<Self, &'static str> {
-        let outer: Payload = decode(&payload, "its payload can't be read")?;
-        if outer.header.as_ref() != Some(&proposal.header) {
-            return Err("its header differs");
-        }
-        let transaction: Transaction = decode(&outer.data, "its content can't be read")?;
-        let [action] = transaction.actions.as_slice() else { return Err("it holds not exactly one action") };
-        if action.header != proposal.header.signature_header {
-            return Err("its action's header differs");
-        }
-        let action: ChaincodeActionPayload = decode(&action.payload, "its action can't be read")?;
-        let call: ChaincodeProposalPayload =
-            decode(&action.chaincode_proposal_payload, "its call can't be read")?;
-        if call.input != proposal.input || !call.transient_map.is_empty() {
-            return Err("its call differs");
-        }
-        let endorsed = action.action.unwrap_or_default();
-        let response: ProposalResponsePayload =
-            decode(&endorsed.proposal_response_payload, "its response can't be read")?;
-        let hash = Sha256::new()
-            .chain_update(&proposal.header.channel_header)
-            .chain_update(&proposal.header.signature_header)
-            .chain_update(&action.chaincode_proposal_payload)
-            .finalize();
-        if response.proposal_hash != hash.as_slice() {
-            return Err("its endorsements are for another proposal");
-        }
-        let action: ChaincodeAction = decode(&response.extension, "its result can't be read")?;
-
+        let content = Content::read(&payload)?;
+        demand(&content.header, &content.input, &proposal.header, &proposal.input)?;
+        content.demand_endorsed()?;
         Ok(Self {
             session: Arc::clone(&proposal.session),
             channel: proposal.channel.clone(),
             tx_id: proposal.tx_id.clone(),
             span: proposal.span.clone(),
-            payload,
-            result: action.response.unwrap_or_default().payload,
-            signature: OnceCell::new(),
+            result: content.result,
+            header: content.header,
+            input: content.input,
+            to_sign: ToSign::new(content.signature_header.creator, payload),
         })
+    }
+
+    /// Reads what [`Self::to_bytes`] of any client gave, to be sent by a gateway; signed if it was.
+    ///
+    /// It must not contradict itself. That it is what somebody proposed is told by [`Self::is_of`] alone.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, ImportError> {
+        const WHAT: &str = "an endorsed transaction";
+        let bad = |reason| ImportError::Bytes { what: WHAT, reason };
+        let prepared: PreparedTransaction =
+            decode(bytes, "it is no `gateway.PreparedTransaction`").map_err(bad)?;
+        let envelope = prepared.envelope.unwrap_or_default();
+        let content = Content::read(&envelope.payload).map_err(bad)?;
+        content.demand_endorsed().map_err(bad)?;
+        let Content { channel_header, signature_header: signer, .. } = content;
+        if channel_header.tx_id != transaction_id(&signer.nonce, &signer.creator) {
+            return Err(bad("its transaction id is not of its nonce and creator"));
+        }
+        if channel_header.tx_id != prepared.transaction_id {
+            return Err(bad("it is of another transaction"));
+        }
+        let extension: ChaincodeHeaderExtension =
+            decode(&channel_header.extension, "its chaincode can't be read").map_err(bad)?;
+        let spec: ChaincodeInvocationSpec = decode(&content.input, "its input can't be read").map_err(bad)?;
+        let input = spec.chaincode_spec.and_then(|spec| spec.input).unwrap_or_default();
+        let function = String::from_utf8_lossy(input.args.first().map_or(&[], Vec::as_slice)).into_owned();
+        let span = span(
+            &channel_header.tx_id,
+            &channel_header.channel_id,
+            &extension.chaincode_id.unwrap_or_default().name,
+            &function,
+            &msp_id(&signer.creator),
+        );
+        Ok(Self {
+            session: Arc::clone(gateway.session()),
+            channel: channel_header.channel_id,
+            tx_id: channel_header.tx_id,
+            span,
+            result: content.result,
+            header: content.header,
+            input: content.input,
+            to_sign: ToSign::imported(WHAT, signer.creator, envelope.payload, &envelope.signature)?,
+        })
+    }
+
+    /// Checks that this is a proposal's transaction, header and input to the byte.
+    ///
+    /// A client that gets it back from another process does so before it signs: the signature covers everything in it.
+    pub fn is_of(&self, proposal: &Proposal) -> Result<(), EndorseError> {
+        demand(&self.header, &self.input, &proposal.header, &proposal.input)
+            .map_err(|reason| EndorseError::Mismatch { tx_id: proposal.tx_id.clone(), reason })
+    }
+
+    /// Attaches a signature that was made elsewhere over [`Self::message`], by the key of the proposal's creator.
+    ///
+    /// It is checked as a peer would check it; an ECDSA signature may have any S.
+    pub fn with_signature(self, signature: &[u8]) -> Result<Self, SignatureError> {
+        Ok(Self { to_sign: self.to_sign.with_signature(signature)?, ..self })
+    }
+
+    /// The same transaction with deadlines of its own, for the commit status as well.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(self.session.with_deadlines(deadlines)), ..self }
     }
 
     /// The transaction's id, 64 hex digits.
@@ -111,13 +158,27 @@ impl Endorsed {
     }
 
     /// What is signed: the encoding of `common.Payload`.
-    pub fn bytes(&self) -> &[u8] {
-        &self.payload
+    pub fn message(&self) -> &[u8] {
+        self.to_sign.message()
     }
 
-    /// SHA-256 of [`Self::bytes`], for signers that take a digest.
+    /// SHA-256 of [`Self::message`], for signers that take a digest.
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.payload).into()
+        self.to_sign.digest()
+    }
+
+    /// The transaction for another process: the encoding of `gateway.PreparedTransaction`, as the official clients
+    /// write and read it. Once it is signed, whoever has it can submit it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let envelope = Envelope { payload: self.message().to_vec(), signature: self.to_sign.signature() };
+        PreparedTransaction { transaction_id: self.tx_id.clone(), envelope: Some(envelope) }.encode_to_vec()
+    }
+
+    /// The transaction with its signature: to be kept, and sent by [`crate::Gateway::settle`] now or later.
+    pub async fn signed(&self) -> Result<SignedTransaction, SignError> {
+        let signature = self.to_sign.signed(&self.session).await?;
+        let envelope = Envelope { payload: self.message().to_vec(), signature };
+        Ok(SignedTransaction::new(&self.channel, &self.tx_id, envelope, &self.result))
     }
 
     /// Hands the transaction to the orderers; success means that one took it, not that it is committed.
@@ -135,21 +196,10 @@ impl Endorsed {
     }
 
     async fn submitted(&self) -> Result<Submitted, SubmitError> {
-        let signature = self
-            .signature
-            .get_or_try_init(|| self.session.sign(&self.payload))
-            .await
-            .map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
-        let message = SubmitRequest {
-            transaction_id: self.tx_id.clone(),
-            channel_id: self.channel.clone(),
-            prepared_transaction: Some(Envelope {
-                payload: self.payload.clone(),
-                signature: signature.clone(),
-            }),
-        };
+        let signed =
+            self.signed().await.map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
         self.session
-            .submit(message)
+            .submit(signed.request())
             .await
             .map_err(|source| SubmitError::Unknown { tx_id: self.tx_id.clone(), source })?;
         Ok(Submitted::assumed(self))
@@ -182,6 +232,66 @@ impl SubmitError {
     /// What each orderer answered.
     pub fn peers(&self) -> &[PeerError] {
         self.failure().map_or(&[], CallFailure::peers)
+    }
+}
+
+/// What an endorsed transaction says, as far as it must fit together.
+struct Content {
+    header: Header,
+    channel_header: ChannelHeader,
+    signature_header: SignatureHeader,
+    input: Vec<u8>,
+    result: Vec<u8>,
+    is_endorsed: bool,
+}
+
+impl Content {
+    fn read(payload: &[u8]) -> Result<Self, &'static str> {
+        let outer: Payload = decode(payload, "its payload can't be read")?;
+        let header = outer.header.ok_or("it has no header")?;
+        let channel_header = decode(&header.channel_header, "its channel header can't be read")?;
+        let signature_header = decode(&header.signature_header, "its signature header can't be read")?;
+        let transaction: Transaction = decode(&outer.data, "its content can't be read")?;
+        let [action] = transaction.actions.as_slice() else { return Err("it holds not exactly one action") };
+        if action.header != header.signature_header {
+            return Err("its action's header differs");
+        }
+        let action: ChaincodeActionPayload = decode(&action.payload, "its action can't be read")?;
+        let call: ChaincodeProposalPayload =
+            decode(&action.chaincode_proposal_payload, "its call can't be read")?;
+        if !call.transient_map.is_empty() {
+            return Err("its call differs");
+        }
+        let endorsed = action.action.unwrap_or_default();
+        let response: ProposalResponsePayload =
+            decode(&endorsed.proposal_response_payload, "its response can't be read")?;
+        let proposal_hash = Sha256::new()
+            .chain_update(&header.channel_header)
+            .chain_update(&header.signature_header)
+            .chain_update(&action.chaincode_proposal_payload)
+            .finalize();
+        let is_endorsed = response.proposal_hash == proposal_hash.as_slice();
+        let action: ChaincodeAction = decode(&response.extension, "its result can't be read")?;
+        let result = action.response.unwrap_or_default().payload;
+        Ok(Self { header, channel_header, signature_header, input: call.input, result, is_endorsed })
+    }
+
+    /// Checks that the endorsements are for what the transaction says.
+    fn demand_endorsed(&self) -> Result<(), &'static str> {
+        if self.is_endorsed { Ok(()) } else { Err("its endorsements are for another proposal") }
+    }
+}
+
+fn demand(
+    header: &Header,
+    input: &[u8],
+    proposed_header: &Header,
+    proposed_input: &[u8],
+) -> Result<(), &'static str> {
+    match () {
+        () if header != proposed_header => Err("its header differs"),
+        () if input != proposed_input => Err("its call differs"),
+        () => Ok(()),
     }
 }
 

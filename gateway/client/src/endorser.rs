@@ -69,6 +69,11 @@ impl Endorser {
         Self { session }
     }
 
+    /// The peer's address as given.
+    pub fn address(&self) -> String {
+        self.session.route.preferred().address.clone()
+    }
+
     /// Starts a call to a chaincode; the channel is empty for calls that concern the peer as a whole, such as
     /// `cscc` `JoinChain` and `_lifecycle` `InstallChaincode`.
     pub fn call(

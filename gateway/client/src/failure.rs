@@ -8,9 +8,17 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::to_sign::is_expired;
+
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
 const CHAINCODE_RESPONSE: &str = "chaincode response ";
 const EVALUATE_PREFIX: &str = "evaluate call to endorser returned error: ";
+
+/// How BFT orderers answer for a transaction that is in a block of theirs, or waits to be.
+const ORDERED: [&str; 2] = [
+    "failed to submit request: request already processed",
+    "failed to submit request: request already exists",
+];
 
 /// A failed call: the gRPC status, and what each peer or orderer behind the gateway answered.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub struct CallFailure {
     code: Code,
     peers: Vec<PeerError>,
     status: Status,
+    /// Whether the identity that asked is past its end, which peers of Fabric 2.5 do not say.
+    is_identity_expired: bool,
 }
 
 /// What one endorser or orderer answered.
@@ -40,7 +50,42 @@ pub struct ChaincodeResponse {
     pub message: String,
 }
 
+/// Why a call failed, as far as the words of peers and transport tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// The peer has as many calls in hand as it takes at a time.
+    Busy,
+    /// No peer that was asked knows the chaincode on the channel: a name is wrong, the channel's perhaps, or the
+    /// chaincode is not committed or not installed.
+    UnknownChaincode,
+    /// The peer is on no channel of that name. An endorsement is refused as of [`Self::UnknownChaincode`] then.
+    UnknownChannel,
+    /// Too few peers that the endorsement policy wants are known to each other or run the chaincode.
+    TooFewEndorsers,
+    /// The identity's certificate is past its end.
+    IdentityExpired,
+    /// The identity is not one that the peer knows, or may not do this.
+    IdentityRefused,
+    /// The proposal's time is too far from the peer's.
+    ClockOff,
+    /// Endorsers computed different results.
+    ResultsDiffer,
+    /// The peer can't reach the chaincode's service.
+    ChaincodeUnreachable,
+    /// The transaction is in a block already.
+    DuplicateTransaction,
+    /// A message is larger than its receiver takes: this client's limit is
+    /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
+    MessageTooLarge,
+}
+
 impl CallFailure {
+    /// Why the call failed, if that is known; the chaincode's own words are never taken for a cause.
+    pub fn cause(&self) -> Option<FailureCause> {
+        known(self).map(|known| known.cause)
+    }
+
     /// The gRPC status code.
     pub fn code(&self) -> Code {
         self.code
@@ -82,9 +127,24 @@ impl CallFailure {
         }
     }
 
+    /// Whether an orderer answered that it has the submitted transaction already.
+    ///
+    /// With BFT ordering a gateway sends a transaction to all orderers. One that took part in ordering it before
+    /// its own copy came says "request already processed", which gateways up to Fabric 3.1 count as a failure.
+    /// One orderer's word is no proof, but reason enough to await the block.
+    pub fn says_ordered(&self) -> bool {
+        ORDERED.iter().any(|phrase| self.peers.iter().any(|peer| peer.message.ends_with(phrase)))
+    }
+
     /// What to do about it, for failures whose cause is known.
     pub fn advice(&self) -> Option<&'static str> {
         known(self).map(|known| known.advice)
+    }
+
+    /// The failure of a call that this identity made (`msp.SerializedIdentity`, encoded).
+    pub(crate) fn of_creator(self, creator: &[u8]) -> Self {
+        let refused = self.cause() == Some(FailureCause::IdentityRefused);
+        Self { is_identity_expired: refused && is_expired(creator), ..self }
     }
 
     fn said(&self, phrase: &str) -> bool {
@@ -101,7 +161,7 @@ impl From<Status> for CallFailure {
             .filter_map(|detail| detail.to_msg::<ErrorDetail>().ok())
             .map(PeerError::from)
             .collect();
-        Self { code: code(&status), peers, status }
+        Self { code: code(&status), peers, status, is_identity_expired: false }
     }
 }
 
@@ -152,73 +212,111 @@ impl fmt::Display for ChaincodeResponse {
 /// A failure that peers report only in words.
 struct Known {
     phrase: &'static str,
+    cause: FailureCause,
     retryable: bool,
     advice: &'static str,
 }
 
 /// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 12] = [
+const KNOWN: [Known; 16] = [
     Known {
         phrase: "exceeding concurrency limit",
+        cause: FailureCause::Busy,
         retryable: true,
         advice: "the peer is busy: try again later, or raise its `peer.limits.concurrency`",
     },
     Known {
         phrase: "No metadata was found for chaincode",
+        cause: FailureCause::UnknownChaincode,
         retryable: true,
         advice: "the peers know no such chaincode on this channel: check both names and that it is committed; \
                  right after a start, wait for gossip",
     },
     Known {
         phrase: "no combination of peers can be derived which satisfy the endorsement policy",
+        cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "too few peers know of each other or run the chaincode: wait for gossip, then check the peers",
     },
     Known {
         phrase: "no peers available to evaluate chaincode",
+        cause: FailureCause::UnknownChaincode,
         retryable: true,
-        advice: "no peer of the asked organisations runs the chaincode: check that it is installed and committed",
+        advice: "no peer of the asked organisations runs such a chaincode: check its name, and that it is installed and committed",
     },
     Known {
         phrase: "failed to find any endorsing peers for org",
+        cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "no peer of that organisation is known to the gateway: check that it runs and has anchor peers",
     },
     Known {
         phrase: "client identity expired",
+        cause: FailureCause::IdentityExpired,
         retryable: false,
         advice: "the identity's certificate has expired: enrol again",
     },
     Known {
         phrase: "due to incorrect timestamp",
+        cause: FailureCause::ClockOff,
         retryable: false,
         advice: "the proposal's time is too far from the peer's: set this machine's clock",
     },
     Known {
         phrase: "access denied",
+        cause: FailureCause::IdentityRefused,
         retryable: false,
         advice: "the peer refuses this identity: check that certificate and MSP id belong together, that the \
                  organisation is a member of the channel, and that the certificate is not revoked",
     },
     Known {
         phrase: "failed to get config for channel",
+        cause: FailureCause::UnknownChannel,
         retryable: false,
         advice: "the peer is not on this channel: check the channel's name, and join the peer",
     },
     Known {
         phrase: "ProposalResponsePayloads do not match",
+        cause: FailureCause::ResultsDiffer,
         retryable: false,
         advice: "endorsers computed different results: the chaincode is not deterministic, or its versions differ",
     },
     Known {
         phrase: "could not launch chaincode",
+        cause: FailureCause::ChaincodeUnreachable,
         retryable: true,
         advice: "the peer can't reach the chaincode: check that its service runs and where it listens",
     },
     Known {
         phrase: "duplicate transaction found",
+        cause: FailureCause::DuplicateTransaction,
         retryable: false,
         advice: "a transaction of this id is already in a block: ask for its commit status",
+    },
+    Known {
+        phrase: "decoded message length too large",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the answer is larger than this client takes: raise its limit with `with_received_bytes_max`",
+    },
+    Known {
+        phrase: "Failed to get policy manager for channel",
+        cause: FailureCause::UnknownChannel,
+        retryable: false,
+        advice: "the peer is not on this channel: check the channel's name, and join the peer",
+    },
+    Known {
+        phrase: "exceeds maximum allowed",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the transaction is larger than the orderers take: make it smaller, or raise the channel's \
+                 `AbsoluteMaxBytes`",
+    },
+    Known {
+        phrase: "received message larger than max",
+        cause: FailureCause::MessageTooLarge,
+        retryable: false,
+        advice: "the message is larger than its receiver takes: make it smaller, or raise the node's gRPC limit",
     },
 ];
 
@@ -227,7 +325,13 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
     }
-    KNOWN.iter().find(|known| failure.said(known.phrase))
+    let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;
+    match known.cause {
+        FailureCause::IdentityRefused if failure.is_identity_expired => {
+            KNOWN.iter().find(|known| known.cause == FailureCause::IdentityExpired)
+        }
+        _ => Some(known),
+    }
 }
 
 /// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways

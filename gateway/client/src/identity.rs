@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::prost::Message as _;
 
-use crate::{SignError, Signer};
+use crate::{KeyKind, SignError, Signer};
 
 /// A member of an organisation: the public half of what signs transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +28,26 @@ impl Identity {
     }
 }
 
-/// An identity with the means to sign for it.
+/// An identity, with the means to sign for it or without.
 #[derive(Clone)]
 pub struct Credentials {
     identity: Identity,
-    signer: Arc<dyn Signer>,
+    /// None for a certificate that can't be read: whether it will do is for the peers to say.
+    key_kind: Option<KeyKind>,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl Credentials {
     /// Joins an identity and its signer; [`crate::MspFolder`] checks that they belong together.
     pub fn new(identity: Identity, signer: impl Signer + 'static) -> Self {
-        Self { identity, signer: Arc::new(signer) }
+        Self { signer: Some(Arc::new(signer)), ..Self::without_signer(identity) }
+    }
+
+    /// An identity alone, whose key is elsewhere: what it asks for is signed there, message by message.
+    ///
+    /// Whatever would have to be signed here fails with [`SignError::is_no_signer`].
+    pub fn without_signer(identity: Identity) -> Self {
+        Self { key_kind: KeyKind::of_certificate(&identity.certificate_pem), identity, signer: None }
     }
 
     /// The identity.
@@ -46,9 +55,19 @@ impl Credentials {
         &self.identity
     }
 
-    /// Signs a message that is not a transaction with the identity's key, as [`Signer::sign`] does.
+    /// Signs a message that is not a transaction with the identity's key, as [`Signer::sign`] does; the S of an ECDSA
+    /// signature is low.
     pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.signer.sign(message).await
+        let Some(signer) = &self.signer else { return Err(SignError::no_signer()) };
+        let signature = signer.sign(message).await?;
+        match self.key_kind {
+            Some(kind) => kind.canonical(&signature).ok_or_else(|| {
+                SignError::new(format!(
+                    "signer gave something else than a signature of the certificate's {kind} key"
+                ))
+            }),
+            None => Ok(signature),
+        }
     }
 }
 

@@ -9,17 +9,17 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
-use crate::{Credentials, Identity, P256Signer};
+use crate::{Credentials, Identity, KeySigner};
 
 /// A folder as cryptogen and the Fabric CA client write it.
 ///
-/// Read are `signcerts/` (one certificate), `keystore/` (its private key, PKCS#8 or SEC 1 PEM), and the
-/// authorities in `cacerts/` and `tlscacerts/`, which may be missing. A folder that holds all this in a folder
+/// Read are `signcerts/` (one certificate), `keystore/` (its private key of any [`crate::KeyKind`], PKCS#8 or SEC 1
+/// PEM), and the authorities in `cacerts/` and `tlscacerts/`, which may be missing. A folder that holds all this in a folder
 /// `msp` below it is taken too.
 #[derive(Debug)]
 pub struct MspFolder {
     identity: Identity,
-    signer: P256Signer,
+    signer: KeySigner,
     ca_certificates_pem: Vec<String>,
     tls_ca_certificates_pem: Vec<String>,
 }
@@ -78,7 +78,7 @@ pub enum MspFolderError {
         /// The folder that should hold it.
         folder: PathBuf,
     },
-    /// A lone private key is not a P-256 key.
+    /// A lone private key can't be read, or is of a kind that peers do not accept.
     #[error("`{}` can't be used", path.display())]
     BadKey {
         /// The key's file.
@@ -121,8 +121,8 @@ impl MspFolder {
             (Some(_), Some(_)) => return Err(MspFolderError::ManyCertificates { folder: signcerts }),
         };
         let certificate_pem = text(&path)?;
-        let public_key = usable_public_key(&certificate_pem, &path, now_unix_s)?;
-        let signer = matching_signer(&folder.join("keystore"), &public_key, &path)?;
+        demand_valid(&certificate_pem, &path, now_unix_s)?;
+        let signer = matching_signer(&folder.join("keystore"), &certificate_pem, &path)?;
 
         Ok(Self {
             identity: Identity { msp_id, certificate_pem },
@@ -153,8 +153,8 @@ impl MspFolder {
     }
 }
 
-/// The public key of a certificate that is valid at the given time.
-fn usable_public_key(pem: &str, path: &Path, now_unix_s: i64) -> Result<Vec<u8>, MspFolderError> {
+/// Checks that a certificate is one, and valid at the given time.
+fn demand_valid(pem: &str, path: &Path, now_unix_s: i64) -> Result<(), MspFolderError> {
     let bad = |reason: String| MspFolderError::BadCertificate { path: path.to_owned(), reason };
     let (_, block) =
         x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|error| bad(error.to_string()))?;
@@ -175,22 +175,22 @@ fn usable_public_key(pem: &str, path: &Path, now_unix_s: i64) -> Result<Vec<u8>,
             not_before: validity.not_before.to_string(),
         });
     }
-    Ok(certificate.public_key().subject_public_key.data.to_vec())
+    Ok(())
 }
 
-/// The key that belongs to a public key; other keys may lie beside it, as after another enrolment.
+/// The key that belongs to a certificate; other keys may lie beside it, as after another enrolment.
 fn matching_signer(
     keystore: &Path,
-    public_key: &[u8],
+    certificate_pem: &str,
     certificate: &Path,
-) -> Result<P256Signer, MspFolderError> {
+) -> Result<KeySigner, MspFolderError> {
     let paths = files(keystore)?;
     let mut unusable = None;
     let mut others = false;
     for path in &paths {
         let pem = Zeroizing::new(text(path)?);
-        match P256Signer::from_pem(&pem) {
-            Ok(signer) if signer.public_key() == public_key => return Ok(signer),
+        match KeySigner::from_pem(&pem) {
+            Ok(signer) if signer.is_of_certificate(certificate_pem) => return Ok(signer),
             Ok(_) => others = true,
             Err(source) => unusable = Some(MspFolderError::BadKey { path: path.clone(), source }),
         }

@@ -3,29 +3,59 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hlf_protos::common::Header;
-use hlf_protos::gateway::{EndorseRequest, EvaluateRequest};
-use hlf_protos::protos::SignedProposal;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
+use hlf_protos::common::{ChannelHeader, Header, SignatureHeader};
+use hlf_protos::gateway::{EndorseRequest, EvaluateRequest, ProposedTransaction};
+use hlf_protos::prost::Message as _;
+use hlf_protos::protos::{
+    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, SignedProposal,
+};
 use tonic::Status;
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, field};
 
+use crate::proposal_builder::transaction_id;
 use crate::session::Session;
-use crate::{CallFailure, ChaincodeResponse, Endorsed, PeerError, SignError};
+use crate::to_sign::{ToSign, msp_id, part};
+use crate::{
+    CallFailure, ChaincodeResponse, Deadlines, Endorsed, Gateway, ImportError, PeerError, SignError,
+    SignatureError,
+};
 
-/// A call of a chaincode's function with its transaction id: signed once, when it is first sent.
+/// A call of a chaincode's function with its transaction id: signed once, when it is first sent, or elsewhere.
+///
+/// Signed elsewhere, it goes from process to process as bytes, and the private key stays where it is:
+///
+/// ```no_run
+/// # async fn offline(
+/// #     client: hlf_gateway::Gateway, sender: hlf_gateway::Gateway, key_service: impl Fn([u8; 32]) -> Vec<u8>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// use hlf_gateway::{Endorsed, Proposal};
+///
+/// let proposal = client.contract("main", "assets").proposal("Transfer").args(["asset1", "south"]).build()?;
+/// let (bytes, digest) = (proposal.to_bytes(), proposal.digest());
+///
+/// let proposal = Proposal::from_bytes(&sender, &bytes)?.with_signature(&key_service(digest))?;
+/// let endorsed = proposal.endorse().await?;
+/// let (bytes, digest) = (endorsed.to_bytes(), endorsed.digest());
+///
+/// let endorsed = Endorsed::from_bytes(&sender, &bytes)?.with_signature(&key_service(digest))?;
+/// let submitted = endorsed.submit().await?;
+/// let digest = submitted.digest();
+/// let status = submitted.with_signature(&key_service(digest))?.commit_status().await?;
+/// # let _ = status;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Proposal {
     pub(crate) session: Arc<Session>,
     pub(crate) channel: String,
     pub(crate) tx_id: String,
+    pub(crate) chaincode: String,
     pub(crate) header: Header,
     /// The chaincode's input, encoded: what an endorsed transaction must carry.
     pub(crate) input: Vec<u8>,
     pub(crate) span: Span,
-    pub(crate) bytes: Vec<u8>,
     pub(crate) endorsing_organizations: Vec<String>,
-    pub(crate) signature: OnceCell<Vec<u8>>,
+    pub(crate) to_sign: ToSign,
 }
 
 /// Why an evaluation gave no result.
@@ -93,14 +123,95 @@ impl Proposal {
         &self.channel
     }
 
-    /// What is signed: the encoding of `protos.Proposal`.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The chaincode's name.
+    pub fn chaincode(&self) -> &str {
+        &self.chaincode
     }
 
-    /// SHA-256 of [`Self::bytes`], for signers that take a digest.
+    /// The function and its arguments, in this order: for whoever signs what another one prepared.
+    pub fn call(&self) -> Vec<Vec<u8>> {
+        // It was encoded here, or decoded when it was read.
+        let spec = ChaincodeInvocationSpec::decode(self.input.as_slice()).unwrap_or_default();
+        spec.chaincode_spec.and_then(|spec| spec.input).unwrap_or_default().args
+    }
+
+    /// What is signed: the encoding of `protos.Proposal`.
+    pub fn message(&self) -> &[u8] {
+        self.to_sign.message()
+    }
+
+    /// SHA-256 of [`Self::message`], for signers that take a digest.
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.bytes).into()
+        self.to_sign.digest()
+    }
+
+    /// The proposal for another process: the encoding of `gateway.ProposedTransaction`, as the official clients write
+    /// and read it. Transient values are in it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let signed =
+            SignedProposal { proposal_bytes: self.message().to_vec(), signature: self.to_sign.signature() };
+        ProposedTransaction {
+            transaction_id: self.tx_id.clone(),
+            proposal: Some(signed),
+            endorsing_organizations: self.endorsing_organizations.clone(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads what [`Self::to_bytes`] of any client gave, to be sent by a gateway; signed if it was.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, ImportError> {
+        const WHAT: &str = "a proposal";
+        let bad = |reason| ImportError::Bytes { what: WHAT, reason };
+        let proposed: ProposedTransaction = part(WHAT, bytes, "it is no `gateway.ProposedTransaction`")?;
+        let signed = proposed.proposal.unwrap_or_default();
+        let proposal: hlf_protos::protos::Proposal =
+            part(WHAT, &signed.proposal_bytes, "its content can't be read")?;
+        let header: Header = part(WHAT, &proposal.header, "its header can't be read")?;
+        let channel: ChannelHeader = part(WHAT, &header.channel_header, "its channel header can't be read")?;
+        let signer: SignatureHeader =
+            part(WHAT, &header.signature_header, "its signature header can't be read")?;
+        let call: ChaincodeProposalPayload = part(WHAT, &proposal.payload, "its call can't be read")?;
+        let extension: ChaincodeHeaderExtension =
+            part(WHAT, &channel.extension, "its chaincode can't be read")?;
+        let spec: ChaincodeInvocationSpec = part(WHAT, &call.input, "its input can't be read")?;
+        if channel.tx_id != transaction_id(&signer.nonce, &signer.creator) {
+            return Err(bad("its transaction id is not of its nonce and creator"));
+        }
+        if channel.tx_id != proposed.transaction_id {
+            return Err(bad("it is of another transaction"));
+        }
+        let chaincode = extension.chaincode_id.unwrap_or_default().name;
+        let spec = spec.chaincode_spec.unwrap_or_default();
+        if spec.chaincode_id.unwrap_or_default().name != chaincode {
+            return Err(bad("its header and its input name different chaincodes"));
+        }
+        let input = spec.input.unwrap_or_default();
+        let function = String::from_utf8_lossy(input.args.first().map_or(&[], Vec::as_slice)).into_owned();
+        let span = span(&channel.tx_id, &channel.channel_id, &chaincode, &function, &msp_id(&signer.creator));
+        Ok(Self {
+            session: Arc::clone(gateway.session()),
+            channel: channel.channel_id,
+            tx_id: channel.tx_id,
+            chaincode,
+            header,
+            input: call.input,
+            span,
+            endorsing_organizations: proposed.endorsing_organizations,
+            to_sign: ToSign::imported(WHAT, signer.creator, signed.proposal_bytes, &signed.signature)?,
+        })
+    }
+
+    /// Attaches a signature that was made elsewhere over [`Self::message`], by the key of the proposal's creator.
+    ///
+    /// It is checked as a peer would check it; an ECDSA signature may have any S.
+    pub fn with_signature(self, signature: &[u8]) -> Result<Self, SignatureError> {
+        Ok(Self { to_sign: self.to_sign.with_signature(signature)?, ..self })
+    }
+
+    /// The same proposal with deadlines of its own, for the stages that follow as well.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(self.session.with_deadlines(deadlines)), ..self }
     }
 
     /// Runs the call on one peer and returns its result; nothing is written.
@@ -122,7 +233,8 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             target_organizations: self.endorsing_organizations.clone(),
         };
-        match self.session.evaluate(message).await.map_err(failed)?.result {
+        let evaluated = self.session.evaluate(message).await;
+        match evaluated.map_err(|failure| failed(failure.of_creator(self.to_sign.creator())))?.result {
             Some(result) => Ok(result.payload),
             None => Err(failed(Status::internal("the gateway's answer holds no result").into())),
         }
@@ -148,20 +260,36 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             endorsing_organizations: self.endorsing_organizations.clone(),
         };
-        let response = self
-            .session
-            .endorse(message)
-            .await
-            .map_err(|source| EndorseError::Failed { tx_id: self.tx_id.clone(), source })?;
+        let response = self.session.endorse(message).await.map_err(|failure| EndorseError::Failed {
+            tx_id: self.tx_id.clone(),
+            source: failure.of_creator(self.to_sign.creator()),
+        })?;
         Endorsed::of(self, response.prepared_transaction.unwrap_or_default().payload)
             .map_err(|reason| EndorseError::Mismatch { tx_id: self.tx_id.clone(), reason })
     }
 
     /// The proposal with its signature, as any endorser takes it.
     pub async fn signed(&self) -> Result<SignedProposal, SignError> {
-        let signature = self.signature.get_or_try_init(|| self.session.sign(&self.bytes)).await?;
-        Ok(SignedProposal { proposal_bytes: self.bytes.clone(), signature: signature.clone() })
+        let signature = self.to_sign.signed(&self.session).await?;
+        Ok(SignedProposal { proposal_bytes: self.message().to_vec(), signature })
     }
+}
+
+/// The span of a transaction from its proposal on.
+pub(crate) fn span(tx_id: &str, channel: &str, chaincode: &str, call: &str, msp_id: &str) -> Span {
+    tracing::info_span!(
+        "transaction",
+        tx_id,
+        channel,
+        chaincode,
+        call,
+        msp_id,
+        evaluate_us = field::Empty,
+        endorse_us = field::Empty,
+        submit_us = field::Empty,
+        commit_status_us = field::Empty,
+        outcome = field::Empty,
+    )
 }
 
 /// Shows the id alone: arguments and transient values stay out of logs.

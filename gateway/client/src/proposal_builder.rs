@@ -13,11 +13,11 @@ use hlf_protos::protos::{
     ChaincodeSpec,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
-use tracing::field;
 
 use crate::Proposal;
+use crate::proposal::span;
 use crate::session::Session;
+use crate::to_sign::ToSign;
 
 /// Bytes of the nonce that makes a transaction's id unique.
 const NONCE_BYTES: usize = 24;
@@ -68,7 +68,7 @@ impl ProposalBuilder {
         }
     }
 
-    /// Appends an argument.
+    /// Appends an argument, text or bytes.
     pub fn arg(mut self, arg: impl Into<Vec<u8>>) -> Self {
         self.args.push(arg.into());
         self
@@ -121,16 +121,8 @@ impl ProposalBuilder {
         let timestamp =
             timestamp(self.timestamp.unwrap_or_else(SystemTime::now)).ok_or(ProposalError::Timestamp)?;
 
-        let span = tracing::info_span!(
-            "transaction",
-            tx_id,
-            channel = self.channel,
-            chaincode = self.chaincode,
-            call = self.function,
-            msp_id = self.session.msp_id(),
-            outcome = field::Empty,
-        );
-        let chaincode = ChaincodeId { name: self.chaincode, ..ChaincodeId::default() };
+        let span = span(&tx_id, &self.channel, &self.chaincode, &self.function, self.session.msp_id());
+        let chaincode = ChaincodeId { name: self.chaincode.clone(), ..ChaincodeId::default() };
         let header = Header {
             channel_header: ChannelHeader {
                 r#type: HeaderType::EndorserTransaction.into(),
@@ -160,16 +152,17 @@ impl ProposalBuilder {
             payload: payload.encode_to_vec(),
             extension: Vec::new(),
         };
+        let to_sign = ToSign::new(self.session.creator.clone(), proposal.encode_to_vec());
         Ok(Proposal {
             session: self.session,
             channel: self.channel,
             tx_id,
+            chaincode: self.chaincode,
             header,
             input,
             span,
-            bytes: proposal.encode_to_vec(),
             endorsing_organizations: self.endorsing_organizations,
-            signature: OnceCell::new(),
+            to_sign,
         })
     }
 }
@@ -182,7 +175,7 @@ impl fmt::Debug for ProposalBuilder {
 }
 
 /// A transaction's id: SHA-256 of nonce and creator in lower-case hex.
-fn transaction_id(nonce: &[u8], creator: &[u8]) -> String {
+pub(crate) fn transaction_id(nonce: &[u8], creator: &[u8]) -> String {
     hex::encode(Sha256::new().chain_update(nonce).chain_update(creator).finalize())
 }
 

@@ -7,21 +7,25 @@ use std::time::{Duration, Instant};
 use hlf_protos::gateway::{CommitStatusRequest, SignedCommitStatusRequest};
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, field};
 
+use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
-use crate::{CallFailure, Endorsed, SignError};
+use crate::to_sign::{ToSign, msp_id, part};
+use crate::{CallFailure, Deadlines, Endorsed, Gateway, ImportError, SignError, SignatureError};
 
 /// How long a peer that is down or busy is left alone before it is asked again, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A transaction on its way into a block.
+/// A transaction on its way into a block, and the request for its commit status: signed once, when it is first asked
+/// for, or elsewhere; by any identity that may read the channel.
 pub struct Submitted {
     session: Arc<Session>,
     channel: String,
     tx_id: String,
     span: Span,
+    to_sign: ToSign,
 }
 
 /// The peers' verdict on a transaction.
@@ -66,14 +70,79 @@ pub enum CommitStatusError {
 }
 
 impl Submitted {
+    /// A transaction that somebody submitted, known by its id; the gateway's identity asks for it.
+    pub fn of(gateway: &Gateway, channel: &str, transaction_id: &str) -> Self {
+        let session = Arc::clone(gateway.session());
+        let span = span(transaction_id, channel, session.msp_id());
+        Self::new(session, channel.to_owned(), transaction_id.to_owned(), span)
+    }
+
     /// The transaction as if it had reached the orderers.
     pub(crate) fn assumed(endorsed: &Endorsed) -> Self {
-        Self {
-            session: Arc::clone(&endorsed.session),
-            channel: endorsed.channel.clone(),
-            tx_id: endorsed.tx_id.clone(),
-            span: endorsed.span.clone(),
+        Self::new(
+            Arc::clone(&endorsed.session),
+            endorsed.channel.clone(),
+            endorsed.tx_id.clone(),
+            endorsed.span.clone(),
+        )
+    }
+
+    pub(crate) fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
+        let creator = session.creator.clone();
+        let request = CommitStatusRequest {
+            transaction_id: tx_id.clone(),
+            channel_id: channel.clone(),
+            identity: creator.clone(),
+        };
+        Self { session, channel, tx_id, span, to_sign: ToSign::new(creator, request.encode_to_vec()) }
+    }
+
+    /// Reads what [`Self::to_bytes`] of any client gave, to be sent by a gateway; signed if it was.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, ImportError> {
+        const WHAT: &str = "a request for a commit status";
+        let signed: SignedCommitStatusRequest =
+            part(WHAT, bytes, "it is no `gateway.SignedCommitStatusRequest`")?;
+        let request: CommitStatusRequest = part(WHAT, &signed.request, "its content can't be read")?;
+        if request.transaction_id.is_empty() || request.identity.is_empty() {
+            return Err(ImportError::Bytes { what: WHAT, reason: "it names no transaction or no identity" });
         }
+        Ok(Self {
+            session: Arc::clone(gateway.session()),
+            span: span(&request.transaction_id, &request.channel_id, &msp_id(&request.identity)),
+            channel: request.channel_id,
+            tx_id: request.transaction_id,
+            to_sign: ToSign::imported(WHAT, request.identity, signed.request, &signed.signature)?,
+        })
+    }
+
+    /// What is signed: the encoding of `gateway.CommitStatusRequest`.
+    pub fn message(&self) -> &[u8] {
+        self.to_sign.message()
+    }
+
+    /// SHA-256 of [`Self::message`], for signers that take a digest.
+    pub fn digest(&self) -> [u8; 32] {
+        self.to_sign.digest()
+    }
+
+    /// The request for another process: the encoding of `gateway.SignedCommitStatusRequest`, as the official clients
+    /// write and read it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (request, signature) = (self.message().to_vec(), self.to_sign.signature());
+        SignedCommitStatusRequest { request, signature }.encode_to_vec()
+    }
+
+    /// Attaches a signature that was made elsewhere over [`Self::message`].
+    ///
+    /// It is checked as a peer would check it; an ECDSA signature may have any S.
+    pub fn with_signature(self, signature: &[u8]) -> Result<Self, SignatureError> {
+        Ok(Self { to_sign: self.to_sign.with_signature(signature)?, ..self })
+    }
+
+    /// The same request with deadlines of its own.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { session: Arc::new(self.session.with_deadlines(deadlines)), ..self }
     }
 
     /// The transaction's id, 64 hex digits.
@@ -92,12 +161,38 @@ impl Submitted {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
 
-    pub(crate) async fn commit_status_of_lost_submit(&self) -> Result<CommitStatus, CommitStatusError> {
-        self.commit_status_within(self.session.deadlines.lost_submit).await
+    /// Asks for a verdict within the given time and records it.
+    pub(crate) async fn commit_status_within(
+        &self,
+        limit: Duration,
+    ) -> Result<CommitStatus, CommitStatusError> {
+        let result = self.first_verdict(limit).instrument(self.span.clone()).await;
+        self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
+        result
     }
 
-    async fn commit_status_within(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
-        commit_status(&self.session, &self.channel, &self.tx_id, limit, &self.span).await
+    /// Asks for a verdict until it is the first copy's, within the given time.
+    async fn first_verdict(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
+        let tx_id = &self.tx_id;
+        let signature = self
+            .to_sign
+            .signed(&self.session)
+            .await
+            .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.clone(), source })?;
+        let signed = SignedCommitStatusRequest { request: self.message().to_vec(), signature };
+
+        let until = Instant::now() + limit.min(LIMIT_MAX);
+        let first = asked(&self.session, tx_id, &signed, until).await?;
+        if first.code != TxValidationCode::DuplicateTxid {
+            return Ok(first);
+        }
+        // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
+        let second = asked(&self.session, tx_id, &signed, until).await?;
+        if second.code == TxValidationCode::DuplicateTxid {
+            let block_number = second.block_number;
+            return Err(CommitStatusError::Duplicate { tx_id: tx_id.clone(), block_number });
+        }
+        Ok(second)
     }
 }
 
@@ -131,52 +226,16 @@ impl CommitStatusError {
     }
 }
 
-/// Asks for a verdict within the given time and records it.
-pub(crate) async fn commit_status(
-    session: &Session,
-    channel: &str,
-    tx_id: &str,
-    limit: Duration,
-    span: &Span,
-) -> Result<CommitStatus, CommitStatusError> {
-    let result = first_verdict(session, channel, tx_id, limit).instrument(span.clone()).await;
-    span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
-    result
-}
-
-/// Asks for a verdict until it is the first copy's, within the given time.
-async fn first_verdict(
-    session: &Session,
-    channel: &str,
-    tx_id: &str,
-    limit: Duration,
-) -> Result<CommitStatus, CommitStatusError> {
-    let message = CommitStatusRequest {
-        transaction_id: tx_id.to_owned(),
-        channel_id: channel.to_owned(),
-        identity: session.creator.clone(),
-    }
-    .encode_to_vec();
-    let signature = session
-        .sign(&message)
-        .await
-        .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.to_owned(), source })?;
-    let signed = SignedCommitStatusRequest { request: message, signature };
-
-    let until = Instant::now() + limit;
-    let first = asked(session, tx_id, &signed, until).await?;
-    if first.code != TxValidationCode::DuplicateTxid {
-        return Ok(first);
-    }
-    // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
-    let second = asked(session, tx_id, &signed, until).await?;
-    if second.code == TxValidationCode::DuplicateTxid {
-        return Err(CommitStatusError::Duplicate {
-            tx_id: tx_id.to_owned(),
-            block_number: second.block_number,
-        });
-    }
-    Ok(second)
+/// The span of a transaction of which the id alone is known.
+fn span(tx_id: &str, channel: &str, msp_id: &str) -> Span {
+    tracing::info_span!(
+        "transaction",
+        tx_id,
+        channel,
+        msp_id,
+        commit_status_us = field::Empty,
+        outcome = field::Empty
+    )
 }
 
 /// Asks again while the peer is down or busy: asking changes nothing, and the outcome is worth the wait.

@@ -10,7 +10,7 @@ use rcgen::{
 
 use super::key::{self, Key};
 use super::{AUTHORITY_DAYS, CaError, Validity};
-use crate::spec::NodeOu;
+use crate::spec::{NodeOu, UserKey};
 
 /// Fabric CA's certificate extension for attributes.
 const ATTRIBUTES_OID: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 1];
@@ -47,7 +47,7 @@ pub(super) enum Purpose {
 impl Authority {
     /// Makes a self-signed CA, and the key for keeping.
     pub(super) fn make(common_name: &str) -> Result<(String, Key), CaError> {
-        let key = Key::generate()?;
+        let key = Key::generate(UserKey::P256)?;
         let mut params = base(common_name, None, &key, Validity::days(AUTHORITY_DAYS))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
@@ -70,6 +70,11 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| error.to_string())?;
         Ok(Self { pem: certificate, issuer })
+    }
+
+    /// The CA as the one that signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, Key> {
+        &self.issuer
     }
 
     /// The CA's certificate, PEM.

@@ -1,18 +1,24 @@
-//! P-256 keys whose every signature has a low S, as Fabric demands.
+//! Keys whose every ECDSA signature has a low S, as Fabric demands.
 
 use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rcgen::{PublicKeyData, SignatureAlgorithm};
 use sha2::{Digest, Sha256};
 
 use super::CaError;
+use crate::spec::UserKey;
 
-/// A private key and its public point.
+/// A private key and its public half.
 pub(super) struct Key {
-    secret: SigningKey,
-    /// Uncompressed point, 65 bytes.
-    point: Vec<u8>,
+    secret: Secret,
+    /// An uncompressed point of 65 or 97 bytes, or the 32 bytes of an Ed25519 key.
+    public: Vec<u8>,
+}
+
+enum Secret {
+    P256(p256::ecdsa::SigningKey),
+    P384(p384::ecdsa::SigningKey),
+    Ed25519(ed25519_dalek::SigningKey),
 }
 
 impl std::fmt::Debug for Key {
@@ -22,55 +28,98 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    pub(super) fn generate() -> Result<Self, CaError> {
+    pub(super) fn generate(kind: UserKey) -> Result<Self, CaError> {
         loop {
-            let mut scalar = [0; 32];
-            getrandom::fill(&mut scalar).map_err(|_| CaError::Random)?;
-            // One draw in 2^32 is not a scalar of the curve.
-            if let Ok(secret) = SigningKey::from_slice(&scalar) {
+            // One draw in 2^32 is not a scalar of its curve.
+            let secret = match kind {
+                UserKey::P256 => p256::ecdsa::SigningKey::from_slice(&drawn::<32>()?).ok().map(Secret::P256),
+                UserKey::P384 => p384::ecdsa::SigningKey::from_slice(&drawn::<48>()?).ok().map(Secret::P384),
+                UserKey::Ed25519 => {
+                    Some(Secret::Ed25519(ed25519_dalek::SigningKey::from_bytes(&drawn::<32>()?)))
+                }
+            };
+            if let Some(secret) = secret {
                 return Ok(Self::from(secret));
             }
         }
     }
 
+    /// An authority's key, which is P-256.
     pub(super) fn from_pem(pem: &str) -> Result<Self, String> {
-        SigningKey::from_pkcs8_pem(pem).map(Self::from).map_err(|error| error.to_string())
+        let secret = p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map_err(|error| error.to_string())?;
+        Ok(Self::from(Secret::P256(secret)))
+    }
+
+    /// A key of any kind that a user can have.
+    pub(super) fn of_any_kind(pem: &str) -> Result<Self, String> {
+        if let Ok(secret) = p384::ecdsa::SigningKey::from_pkcs8_pem(pem) {
+            return Ok(Self::from(Secret::P384(secret)));
+        }
+        if let Ok(secret) = ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
+            return Ok(Self::from(Secret::Ed25519(secret)));
+        }
+        Self::from_pem(pem)
     }
 
     pub(super) fn to_pem(&self) -> Result<impl AsRef<[u8]> + use<>, CaError> {
-        self.secret
-            .to_pkcs8_pem(LineEnding::LF)
-            .map(|pem| SecretText(pem.as_bytes().to_vec()))
-            .map_err(|error| CaError::Certificate { name: "key".to_owned(), reason: error.to_string() })
+        match &self.secret {
+            Secret::P256(key) => key.to_pkcs8_pem(LineEnding::LF),
+            Secret::P384(key) => key.to_pkcs8_pem(LineEnding::LF),
+            // Without the public key, which not every reader of PKCS #8 expects beside the private one.
+            Secret::Ed25519(key) => {
+                ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None }
+                    .to_pkcs8_pem(LineEnding::LF)
+            }
+        }
+        .map(|pem| SecretText(pem.as_bytes().to_vec()))
+        .map_err(|error| CaError::Certificate { name: "key".to_owned(), reason: error.to_string() })
     }
 
-    /// Fabric's subject key identifier: SHA-256 of the uncompressed point.
+    /// Fabric's subject key identifier: SHA-256 of the public key.
     pub(super) fn identifier(&self) -> Vec<u8> {
-        Sha256::digest(&self.point).to_vec()
+        Sha256::digest(&self.public).to_vec()
     }
 }
 
-impl From<SigningKey> for Key {
-    fn from(secret: SigningKey) -> Self {
-        let point = secret.verifying_key().to_sec1_point(false).as_bytes().to_vec();
-        Self { secret, point }
+impl From<Secret> for Key {
+    fn from(secret: Secret) -> Self {
+        let public = match &secret {
+            Secret::P256(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
+            Secret::P384(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
+            Secret::Ed25519(key) => key.verifying_key().to_bytes().to_vec(),
+        };
+        Self { secret, public }
     }
 }
 
 impl PublicKeyData for Key {
     fn der_bytes(&self) -> &[u8] {
-        &self.point
+        &self.public
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        &rcgen::PKCS_ECDSA_P256_SHA256
+        match &self.secret {
+            Secret::P256(_) => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Secret::P384(_) => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Secret::Ed25519(_) => &rcgen::PKCS_ED25519,
+        }
     }
 }
 
 impl rcgen::SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature: Signature = self.secret.try_sign(message).map_err(|_| rcgen::Error::RemoteKeyError)?;
-        Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+        match &self.secret {
+            Secret::P256(key) => {
+                let made: Result<p256::ecdsa::Signature, _> = key.try_sign(message);
+                made.map(|signature| signature.normalize_s().to_der().as_bytes().to_vec())
+            }
+            Secret::P384(key) => {
+                let made: Result<p384::ecdsa::Signature, _> = key.try_sign(message);
+                made.map(|signature| signature.normalize_s().to_der().as_bytes().to_vec())
+            }
+            Secret::Ed25519(key) => key.try_sign(message).map(|signature| signature.to_bytes().to_vec()),
+        }
+        .map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }
 
@@ -85,7 +134,11 @@ impl AsRef<[u8]> for SecretText {
 
 /// 128 random bits as 32 lower-case hexadecimal characters.
 pub(super) fn random_hex() -> Result<String, CaError> {
-    let mut bytes = [0; 16];
+    Ok(hex::encode(drawn::<16>()?))
+}
+
+fn drawn<const BYTES: usize>() -> Result<[u8; BYTES], CaError> {
+    let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(|_| CaError::Random)?;
-    Ok(hex::encode(bytes))
+    Ok(bytes)
 }

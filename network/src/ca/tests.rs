@@ -31,6 +31,7 @@ fn user(name: &str) -> User {
             ("app.subject".to_owned(), "{common_name}".to_owned()),
         ]
         .into(),
+        key: UserKey::default(),
     }
 }
 
@@ -120,6 +121,28 @@ fn every_signature_has_a_low_s() {
         let folder = ca.issue_user(&user(&name), None).unwrap();
         let certificate = folder.join(format!("msp/signcerts/{name}@north.example.com-cert.pem"));
         assert_signed_low_s(&issuer, &certificate);
+    }
+}
+
+#[test]
+fn a_users_key_is_of_the_kind_asked_for() {
+    let (_home, ca) = ca();
+    let issuer = ca.folder.join("ca/ca.north.example.com-cert.pem");
+    for (number, key) in [UserKey::P256, UserKey::P384, UserKey::Ed25519].into_iter().enumerate() {
+        let name = format!("user{number}");
+        let folder = ca.issue_user(&User { key, ..user(&name) }, None).unwrap();
+        assert_signed_low_s(
+            &issuer,
+            &folder.join(format!("msp/signcerts/{name}@north.example.com-cert.pem")),
+        );
+        let msp = hlf_gateway::MspFolder::open(&folder, "NorthMSP").unwrap();
+        let kind = hlf_gateway::KeyKind::of_certificate(&msp.identity().certificate_pem);
+        let expected = match key {
+            UserKey::P256 => hlf_gateway::KeyKind::P256,
+            UserKey::P384 => hlf_gateway::KeyKind::P384,
+            UserKey::Ed25519 => hlf_gateway::KeyKind::Ed25519,
+        };
+        assert_eq!(kind, Some(expected));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whose a state folder is, and what it was made from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,9 @@ struct Marker {
     made_by: String,
     format: u32,
     consortium: Consortium,
+    /// Where an apply is on its way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applying: Option<Consortium>,
 }
 
 /// Why a folder cannot be used as a network's state.
@@ -46,7 +50,7 @@ pub enum StateError {
     },
     /// The spec says something else than the folder was made from.
     #[error(
-        "the spec's `{field}` differs from what this network was made from; put it back, or destroy the network and make it anew"
+        "the spec's `{field}` differs from what this network is; put it back, or change the running network: plan it, then apply it"
     )]
     Changed {
         /// The field.
@@ -91,8 +95,17 @@ fn resolved(folder: &Path) -> Result<PathBuf, StateError> {
     }
 }
 
-/// The spec that the network in a folder was made from.
+/// The spec that the network in a folder is of.
 pub(super) fn read(layout: &Layout) -> Result<Consortium, StateError> {
+    marker(layout).map(|marker| marker.consortium)
+}
+
+/// The spec that an apply which was interrupted leads to.
+pub(super) fn unfinished(layout: &Layout) -> Result<Option<Consortium>, StateError> {
+    marker(layout).map(|marker| marker.applying)
+}
+
+fn marker(layout: &Layout) -> Result<Marker, StateError> {
     let path = layout.marker();
     if !path.exists() {
         return Err(StateError::None(layout.root().to_owned()));
@@ -108,7 +121,7 @@ pub(super) fn read(layout: &Layout) -> Result<Consortium, StateError> {
             marker.format
         )));
     }
-    Ok(marker.consortium)
+    Ok(marker)
 }
 
 /// Makes a folder this network's, or demands that it is; called under its lock.
@@ -128,14 +141,33 @@ pub(super) fn claim(layout: &Layout, spec: &Consortium) -> Result<(), StateError
     }
 }
 
-/// Notes the spec that a folder's network is of.
+/// Notes the spec that a folder's network is of; an apply that is under way stays so.
 pub(super) fn record(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
-    let marker = Marker { made_by: MADE_BY.to_owned(), format: FORMAT, consortium: spec.clone() };
+    let applying = match unfinished(layout) {
+        Ok(applying) => applying,
+        Err(StateError::None(_)) => None,
+        Err(error) => return Err(error),
+    };
+    write(layout, spec, applying)
+}
+
+/// Notes that an apply of another spec begins.
+pub(super) fn begin(layout: &Layout, spec: &Consortium, target: &Consortium) -> Result<(), StateError> {
+    write(layout, spec, Some(target.clone()))
+}
+
+/// Notes that the network is of the spec that was applied.
+pub(super) fn finish(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
+    write(layout, spec, None)
+}
+
+fn write(layout: &Layout, spec: &Consortium, applying: Option<Consortium>) -> Result<(), StateError> {
+    let marker = Marker { made_by: MADE_BY.to_owned(), format: FORMAT, consortium: spec.clone(), applying };
     let text = serde_json::to_string_pretty(&marker).unwrap_or_default();
     Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
 }
 
-/// The first field that cannot change in a network that exists. Users and chaincode can.
+/// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.
 fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.fabric != spec.fabric {
         return Some("fabric".to_owned());
@@ -146,15 +178,18 @@ fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.orderer != spec.orderer {
         return Some("orderer".to_owned());
     }
-    let without_users =
-        |organization: &Organization| Organization { users: Vec::new(), ..organization.clone() };
+    let lasting = |organization: &Organization| Organization {
+        users: Vec::new(),
+        gateway_concurrency: BTreeMap::new(),
+        ..organization.clone()
+    };
     if made.organizations.len() != spec.organizations.len() {
         return Some("organizations".to_owned());
     }
     made.organizations
         .iter()
         .zip(&spec.organizations)
-        .position(|(made, spec)| without_users(made) != without_users(spec))
+        .position(|(made, spec)| lasting(made) != lasting(spec))
         .map(|index| format!("organizations[{index}]"))
 }
 
@@ -217,6 +252,7 @@ mod tests {
             node_ou: Default::default(),
             common_name: None,
             attributes: Default::default(),
+            key: Default::default(),
         };
         changed.add_user("north", user).unwrap();
         changed.set_chaincode(Chaincode::new("basic", "basic_1.0")).unwrap();

@@ -9,7 +9,9 @@ use crate::builder::Values;
 use crate::channel;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
+use crate::peer::Successor;
 use crate::ports::Ports;
+use crate::process::Service;
 use crate::progress::Step;
 use crate::spec::Organization;
 use crate::wait::{self, Look};
@@ -29,23 +31,7 @@ impl Stand<'_> {
             };
             peer::write_builder_values(layout, organization, &values)?;
         }
-        let mut services = Vec::new();
-        for consenter in &spec.orderer.consenters {
-            services.push(orderer::prepare(&spec.orderer, consenter, layout, ports, &self.binaries)?);
-        }
-        for organization in &spec.organizations {
-            for peer in &organization.peers {
-                services.push(peer::prepare(
-                    organization,
-                    peer,
-                    layout,
-                    ports,
-                    &self.binaries,
-                    &self.options.builder,
-                )?);
-            }
-        }
-
+        let services = self.nodes(ports)?;
         let step = Step::begin(self.progress, "orderers and peers");
         self.end_stale_peers(&step).await?;
         let started = self.network.supervisor.ensure_all(&services).await?;
@@ -56,6 +42,51 @@ impl Stand<'_> {
         }
         step.done(&said(services.len(), started));
         Ok(members)
+    }
+
+    /// Describes every orderer's and peer's process, as it shall be.
+    pub(super) fn nodes(&self, ports: &Ports) -> Result<Vec<Service>, NodeError> {
+        let Network { spec, layout, .. } = self.network;
+        let mut services = Vec::new();
+        for consenter in &spec.orderer.consenters {
+            services.push(orderer::prepare(&spec.orderer, consenter, layout, ports, &self.binaries)?);
+        }
+        let successors = self.successors(ports)?;
+        for organization in &spec.organizations {
+            for peer in &organization.peers {
+                services.push(peer::prepare(
+                    organization,
+                    peer,
+                    &spec.peer,
+                    layout,
+                    ports,
+                    &self.binaries,
+                    &self.options.builder,
+                    // Settled at its start, so that no peer that runs is started anew for it.
+                    self.network
+                        .supervisor
+                        .running(&organization.host(peer))
+                        .is_none()
+                        .then_some(&successors),
+                )?);
+            }
+        }
+        Ok(services)
+    }
+
+    /// Orderers that left, of which a peer that has been away may still know no other.
+    fn successors(&self, ports: &Ports) -> Result<Vec<Successor>, NodeError> {
+        let service = &self.network.spec.orderer;
+        let present: Vec<String> = service.consenters.iter().map(|name| service.host(name)).collect();
+        let Some(first) = present.first() else { return Ok(Vec::new()) };
+        let to = node::loopback(ports, first, LISTEN)?;
+        let roots = self.network.orderer_tls_ca();
+        ports
+            .names()
+            .filter(|name| name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.')))
+            .filter(|name| !present.iter().any(|known| known == name))
+            .map(|gone| Ok(Successor::new(node::loopback(ports, gone, LISTEN)?, to.clone(), roots.clone())))
+            .collect()
     }
 
     /// Ends the peers that ran on while the whole ordering service was away: their gateways would not dial it
@@ -131,6 +162,25 @@ impl Stand<'_> {
         Ok(Member { msp_id: organization.msp_id.clone(), gateway, peers })
     }
 
+    /// Waits until a node of the ordering service leads.
+    pub(super) async fn await_leader(&self, ports: &Ports, among: &Network) -> Result<(), UpError> {
+        let step = Step::begin(self.progress, "leader of the ordering service");
+        self.leader(&step, ports, among).await?;
+        step.done("there is one");
+        Ok(())
+    }
+
+    async fn leader(&self, step: &Step<'_>, ports: &Ports, among: &Network) -> Result<(), UpError> {
+        let spec = &among.spec;
+        let operations = self.network.orderer_operations()?;
+        let mut addresses = Vec::new();
+        for consenter in &spec.orderer.consenters {
+            addresses.push(node::loopback(ports, &spec.orderer.host(consenter), OPERATIONS)?);
+        }
+        let channel = (spec.orderer.consensus, spec.channel.name.as_str());
+        Ok(channel::await_leader(step, &operations, channel, &addresses).await?)
+    }
+
     pub(super) async fn join(&self, ports: &Ports, members: &[Member]) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         let channel = &spec.channel.name;
@@ -138,18 +188,23 @@ impl Stand<'_> {
         let step = Step::begin(self.progress, format!("channel `{channel}`"));
         let operations = self.network.orderer_operations()?;
         let mut joined = 0_usize;
-        let mut addresses = Vec::new();
         for consenter in &spec.orderer.consenters {
             let host = spec.orderer.host(consenter);
             let admin = node::loopback(ports, &host, ADMIN)?;
             let new = channel::join_orderer(&operations, &host, &admin, channel, &block).await?;
             joined = joined.saturating_add(usize::from(new));
-            addresses.push(node::loopback(ports, &host, OPERATIONS)?);
         }
-        channel::await_leader(&step, &operations, spec.orderer.consensus, &addresses).await?;
+        self.leader(&step, ports, self.network).await?;
+        let mut highest = 0;
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
             let new = channel::join_peer(endorser, host, channel, &block).await?;
             joined = joined.saturating_add(usize::from(new));
+            if let Ok(height) = channel::height(endorser, host, channel).await {
+                highest = highest.max(height);
+            }
+        }
+        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
+            channel::await_height(&step, endorser, host, (channel, highest)).await?;
         }
         step.done(&match joined {
             0 => "every node had joined".to_owned(),

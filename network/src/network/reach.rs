@@ -41,6 +41,20 @@ impl Network {
         MspFolder::open(folder, &organization.msp_id)
     }
 
+    /// The identity that acts on the ordering organisation's nodes.
+    pub(super) fn orderer_admin(&self) -> Result<MspFolder, MspFolderError> {
+        let orderer = &self.spec.orderer;
+        let user = format!("{ORDERER_ADMIN}@{}", orderer.domain);
+        let home = self.layout.ordering_organization(orderer);
+        MspFolder::open(home.join("users").join(user).join("msp"), &orderer.msp_id)
+    }
+
+    pub(super) fn orderer_tls_ca(&self) -> PathBuf {
+        let orderer = &self.spec.orderer;
+        let home = self.layout.ordering_organization(orderer);
+        home.join("tlsca").join(format!("tlsca.{}-cert.pem", orderer.domain))
+    }
+
     pub(super) fn tls_ca(&self, organization: &Organization) -> PathBuf {
         self.layout
             .organization(organization)

@@ -7,7 +7,7 @@ use hlf_gateway::{Deadlines, Endorser};
 use serde::Serialize;
 
 use super::reach::client_tls;
-use super::{Network, chaincode_service, package_file};
+use super::{CertificateKind, Network, chaincode_service, package_file};
 use crate::channel;
 use crate::fabric::Version;
 use crate::lifecycle;
@@ -35,6 +35,21 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
     /// The chaincode, when the spec has one.
     pub chaincode: Option<ChaincodeStatus>,
+    /// The certificate in the folder that ends first; absent when one cannot be read, which
+    /// [`Network::certificates`] tells of.
+    pub first_to_end: Option<FirstToEnd>,
+}
+
+/// The certificate that ends first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FirstToEnd {
+    /// Whole days until then.
+    pub days: i64,
+    /// Its common name.
+    pub name: String,
+    /// What it is for.
+    pub kind: CertificateKind,
 }
 
 /// What kind of process a node is.
@@ -155,7 +170,14 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
         chaincode,
+        first_to_end: first_to_end(network),
     })
+}
+
+fn first_to_end(network: &Network) -> Option<FirstToEnd> {
+    let found = network.local_certificates().ok()?;
+    let first = found.into_iter().min_by_key(|found| found.until)?;
+    Some(FirstToEnd { days: first.days, name: first.name, kind: first.kind })
 }
 
 /// The id of a package that was made.
@@ -196,7 +218,7 @@ async fn orderer(network: &Network, host: &str, ports: &Ports) -> NodeStatus {
             .map_err(|e| wait::chain(&e))?
             .ok_or_else(|| "it has not joined the channel".to_owned())?;
         let leads = operations
-            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus))
+            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus), &spec.channel.name)
             .await
             .map_err(|e| wait::chain(&e))?;
         Ok::<_, String>((channel, leads))

@@ -26,7 +26,7 @@ use crate::ports::{PortError, Ports};
 use crate::process::ProcessError;
 use crate::profile::{PeerProfile, Profile, ServiceProfile};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{NodeOu, User};
+use crate::spec::{NodeOu, SpecError, User, UserKey};
 use crate::wait::WaitError;
 
 /// How long a process may take from its start to its first answer.
@@ -68,6 +68,9 @@ pub enum UpError {
     /// The folder is another's, or the spec changed.
     #[error("the state folder does not serve")]
     State(#[from] StateError),
+    /// A channel cannot have that name.
+    #[error("the channel cannot be made")]
+    Spec(#[from] SpecError),
     /// Fabric's programs cannot be had.
     #[error("Fabric's programs cannot be had")]
     Fabric(#[from] FabricError),
@@ -120,13 +123,7 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     let binaries = options.binaries.find(progress).await?;
     genesis::demand_consensus(&network.spec, &binaries)?;
     let stand = Stand { network, options, progress, binaries };
-    stand.issue()?;
-    let ports = Ports::keep(&layout.ports(), stand.wanted_ports())?;
-    stand.make_genesis(&ports)?;
-    let members = stand.start_nodes(&ports).await?;
-    stand.join(&ports, &members).await?;
-    let packages = stand.deploy(&ports, &members).await?;
-    stand.write_profiles(&ports, packages.as_deref())?;
+    stand.settle().await?;
     Ok(claim::record(layout, &network.spec)?)
 }
 
@@ -139,7 +136,7 @@ pub(super) struct Stand<'a> {
 }
 
 impl Stand<'_> {
-    fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
+    pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
         let spec = &self.network.spec;
         let services =
@@ -147,8 +144,19 @@ impl Stand<'_> {
         node::wanted_ports(spec).chain(services).collect()
     }
 
+    /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
+    pub(super) async fn settle(&self) -> Result<(), UpError> {
+        self.issue()?;
+        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
+        self.make_genesis(&ports)?;
+        let members = self.start_nodes(&ports).await?;
+        self.join(&ports, &members).await?;
+        let packages = self.deploy(&ports, &members).await?;
+        self.write_profiles(&ports, packages.as_deref())
+    }
+
     /// Issues every key and certificate that is not there.
-    fn issue(&self) -> Result<(), UpError> {
+    pub(super) fn issue(&self) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         let begun = Instant::now();
         let mut issued = 0_usize;
@@ -184,7 +192,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
+    pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         let name = &spec.channel.name;
         let begun = Instant::now();
@@ -249,6 +257,7 @@ fn orderer_admin() -> User {
         node_ou: NodeOu::Admin,
         common_name: None,
         attributes: BTreeMap::new(),
+        key: UserKey::default(),
     }
 }
 

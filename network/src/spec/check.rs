@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Chaincode, Channel, Collection, Consensus, Consortium, EndorsementPolicy, NodeOu, OrderingService,
-    Organization, User,
+    Organization, User, UserKey,
 };
 use crate::fabric::Version;
 
@@ -60,7 +60,7 @@ impl Consortium {
         let mut msp_ids = BTreeSet::from([self.orderer.msp_id.as_str()]);
         let mut domains = BTreeSet::from([self.orderer.domain.as_str()]);
         for (index, organization) in self.organizations.iter().enumerate() {
-            organization.check(index)?;
+            organization.check(index, self.fabric)?;
             let at = |field: &str| format!("organizations[{index}].{field}");
             once(&mut names, at("name"), &organization.name)?;
             once(&mut msp_ids, at("msp_id"), &organization.msp_id)?;
@@ -121,7 +121,7 @@ impl OrderingService {
 }
 
 impl Organization {
-    pub(super) fn check(&self, index: usize) -> Result<(), SpecError> {
+    pub(super) fn check(&self, index: usize, fabric: Version) -> Result<(), SpecError> {
         let at = |field: &str| format!("organizations[{index}].{field}");
         if self.name.len() > 32 || !is_host(&self.name) {
             return Err(SpecError::field(
@@ -134,10 +134,17 @@ impl Organization {
         domain(&at("domain"), &self.domain)?;
         within(&at("peers"), self.peers.len(), 1..=NODES_MAX, "name 1 to 16 peers")?;
         hosts(&at("peers"), &self.peers)?;
+        for (peer, limit) in &self.gateway_concurrency {
+            let at = at(&format!("gateway_concurrency.{peer}"));
+            if !self.peers.contains(peer) {
+                return Err(SpecError::field(at, limit, "name one of the organisation's peers"));
+            }
+            within(&at, *limit, 1..=1_000_000, "allow 1 to 1000000 calls at a time")?;
+        }
         let mut names = BTreeSet::new();
         for (number, user) in self.users.iter().enumerate() {
             let at = |field: &str| format!("organizations[{index}].users[{number}].{field}");
-            user.check(&at)?;
+            user.check(&at, fabric)?;
             once(&mut names, at("name"), &user.name)?;
         }
         if self.admin().is_none() {
@@ -152,7 +159,14 @@ impl Organization {
 }
 
 impl User {
-    fn check(&self, at: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+    fn check(&self, at: &dyn Fn(&str) -> String, fabric: Version) -> Result<(), SpecError> {
+        if self.key == UserKey::Ed25519 && !fabric.is_v3() {
+            return Err(SpecError::field(
+                at("key"),
+                format_args!("ed25519 with Fabric {fabric}"),
+                "Ed25519 identities came with Fabric 3; use `p256` or `p384`, or write `fabric = \"3.1.1\"`",
+            ));
+        }
         if !is_user_name(&self.name) {
             return Err(SpecError::field(
                 at("name"),
@@ -398,6 +412,22 @@ mod tests {
     }
 
     #[test]
+    fn peers_take_batches_unless_they_shall_not() {
+        assert!(Consortium::parse(DEFAULT).unwrap().peer.chaincode_batches);
+        let spec = Consortium::parse(&format!("{DEFAULT}\n[peer]\nchaincode_batches = false")).unwrap();
+        assert!(!spec.peer.chaincode_batches);
+        assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);
+    }
+
+    #[test]
+    fn another_channel_has_a_name_that_a_channel_may_have() {
+        let spec = Consortium::parse(DEFAULT).unwrap();
+        let other = spec.on_channel("other").unwrap();
+        assert_eq!((other.channel.name.as_str(), &other.organizations), ("other", &spec.organizations));
+        assert!(matches!(spec.on_channel("../up"), Err(SpecError::Field { .. })));
+    }
+
+    #[test]
     fn every_wrong_value_is_named_by_its_field() {
         for (from, to, field) in [
             (r#"fabric = "3.1.1""#, r#"fabric = "2.4.0""#, "fabric"),
@@ -413,6 +443,16 @@ mod tests {
             (r#""south.example.com""#, r#""orderer.example.com""#, "organizations[1].domain"),
             (r#""north.example.com""#, r#""../../etc""#, "organizations[0].domain"),
             (r#"["peer0"]"#, r#"["Peer 0"]"#, "organizations[0].peers[0]"),
+            (
+                r#"peers = ["peer0"]"#,
+                "peers = [\"peer0\"]\ngateway_concurrency = { peer1 = 9 }",
+                "organizations[0].gateway_concurrency.peer1",
+            ),
+            (
+                r#"peers = ["peer0"]"#,
+                "peers = [\"peer0\"]\ngateway_concurrency = { peer0 = 0 }",
+                "organizations[0].gateway_concurrency.peer0",
+            ),
             (r#"name = "User1""#, r#"name = "../User1""#, "organizations[0].users[1].name"),
             (r#"name = "User1""#, r#"name = "Admin""#, "organizations[0].users[1].name"),
             (r#"node_ou = "admin""#, r#"node_ou = "peer""#, "organizations[0].users[0].node_ou"),
@@ -556,11 +596,18 @@ mod tests {
             node_ou: NodeOu::Client,
             common_name: Some("random".to_owned()),
             attributes: [("role".to_owned(), "auditor".to_owned())].into(),
+            key: UserKey::default(),
         };
         spec.add_user("north", user("audit")).unwrap();
         assert!(spec.add_user("north", user("audit")).is_err());
         assert!(spec.add_user("east", user("audit")).is_err());
         assert!(spec.add_user("south", user("a/b")).is_err());
+        let ed25519 = |name: &str| User { key: UserKey::Ed25519, ..user(name) };
+        spec.add_user("north", ed25519("late")).unwrap();
+        assert!(spec.to_toml().unwrap().contains("key = \"ed25519\""));
+        let mut lts = Consortium::parse(&DEFAULT.replacen("3.1.1", "2.5.9", 1)).unwrap();
+        let error = lts.add_user("north", ed25519("late")).unwrap_err();
+        assert!(error.to_string().contains("Fabric 3"), "{error}");
         assert_eq!(spec.organization("south").unwrap().users.len(), 2);
     }
 

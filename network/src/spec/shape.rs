@@ -82,10 +82,7 @@ impl Consortium {
 
     /// Changes a copy, and takes it when it is valid.
     fn checked(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), SpecError> {
-        let mut changed = self.clone();
-        change(&mut changed);
-        changed.check()?;
-        *self = changed;
+        *self = self.with(change)?;
         Ok(())
     }
 }

@@ -15,7 +15,9 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
+mod certificates;
 mod definitions;
+mod growth;
 mod life;
 mod shelf;
 mod sizes;
@@ -45,7 +47,14 @@ const TESTS: &[(&str, Test)] = tests![
     sizes::five_organizations_of_two_peers_use_a_chaincode,
     bft::older_programs_are_refused_bft_ordering,
     bft::four_consenters_replace_a_dead_leader,
+    growth::a_running_network_grows_and_shrinks,
+    growth::a_bft_consenter_is_replaced_under_load,
+    certificates::certificates_are_renewed_and_revoked,
 ];
+
+/// Run when they are asked for by name: `make test-long`.
+const LONG_TESTS: &[(&str, Test)] =
+    tests![growth::an_apply_is_killed_and_goes_on, certificates::certificates_of_bft_consenters_are_renewed,];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -60,20 +69,21 @@ fn main() {
             }
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
+        ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
-            for (name, _) in TESTS {
+            for (name, _) in TESTS.iter().chain(LONG_TESTS) {
                 println!("{name}: test");
             }
         }
         words => {
             let filters: Vec<&&str> = words.iter().filter(|word| !word.starts_with('-')).collect();
-            for (name, test) in TESTS {
-                if filters.is_empty() || filters.iter().any(|filter| name.contains(**filter)) {
-                    let begun = Instant::now();
-                    runtime().block_on(test());
-                    println!("test {name} ... ok ({:.1} s)", begun.elapsed().as_secs_f32());
-                }
+            let asked_for = |name: &str| filters.iter().any(|filter| name.contains(**filter));
+            let usual = TESTS.iter().filter(|(name, _)| filters.is_empty() || asked_for(name));
+            for (name, test) in usual.chain(LONG_TESTS.iter().filter(|(name, _)| asked_for(name))) {
+                let begun = Instant::now();
+                runtime().block_on(test());
+                println!("test {name} ... ok ({:.1} s)", begun.elapsed().as_secs_f32());
             }
         }
     }

@@ -69,11 +69,15 @@ pub(crate) async fn up(network: &Network, options: &Options) {
 
 /// A client's gateway, of the organisation's own peer.
 pub(crate) async fn gateway(network: &Network, organization: &str) -> Gateway {
+    gateway_with(network, organization, Deadlines::default()).await
+}
+
+pub(crate) async fn gateway_with(network: &Network, organization: &str, deadlines: Deadlines) -> Gateway {
     let organization = network.spec().organization(organization).unwrap();
     let profile = network.profile(organization).unwrap();
     let msp = MspFolder::open(profile.msp_folder("User1").unwrap(), &profile.msp_id).unwrap();
     let endpoint = profile.gateway().unwrap();
-    Gateway::connect(&endpoint, msp.into_credentials(), Deadlines::default()).await.unwrap()
+    Gateway::connect(&endpoint, msp.into_credentials(), deadlines).await.unwrap()
 }
 
 pub(crate) async fn put(network: &Network, organization: &str, value: &str) {

@@ -1,5 +1,7 @@
 // Every operation of Fabric's chaincode stream on the official shim: the counterpart of the Rust
 // example of the same name. One call carries a list of operations; the reply has one line for each.
+//
+// It is a service if the environment names its package (CHAINCODE_ID), and dials its peer otherwise.
 package main
 
 import (
@@ -7,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"os"
 	"sort"
 	"strings"
 
@@ -36,7 +39,7 @@ func (everyOperation) Init(stub shim.ChaincodeStubInterface) *peer.Response {
 
 func (everyOperation) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 	args := stub.GetArgs()
-	if len(args) != 2 {
+	if len(args) < 2 {
 		return shim.Error("ARGUMENTS")
 	}
 	var operations []operation
@@ -61,6 +64,12 @@ func (everyOperation) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 
 func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 	private := o.Collection != ""
+	all := func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+		return entries(iterator, err, 0)
+	}
+	some := func(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+		return entries(iterator, err, o.Size)
+	}
 	switch o.Op {
 	case "put":
 		if private {
@@ -91,22 +100,26 @@ func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := policy.AddOrgs(statebased.RoleTypePeer, o.Keys...); err != nil {
+		role := statebased.RoleTypePeer
+		if o.Value == "member" {
+			role = statebased.RoleTypeMember
+		}
+		if err := policy.AddOrgs(role, o.Keys...); err != nil {
 			return "", err
 		}
 		bytes, err := policy.Policy()
 		if err != nil {
 			return "", err
 		}
-		if private {
-			return "", stub.SetPrivateDataValidationParameter(o.Collection, o.Key, bytes)
+		return "", setPolicy(stub, o, bytes)
+	case "set_rule":
+		bytes, err := hex.DecodeString(o.Value)
+		if err != nil {
+			return "", err
 		}
-		return "", stub.SetStateValidationParameter(o.Key, bytes)
+		return "", setPolicy(stub, o, bytes)
 	case "clear_policy":
-		if private {
-			return "", stub.SetPrivateDataValidationParameter(o.Collection, o.Key, nil)
-		}
-		return "", stub.SetStateValidationParameter(o.Key, nil)
+		return "", setPolicy(stub, o, nil)
 	case "policy":
 		if private {
 			return hexOf(stub.GetPrivateDataValidationParameter(o.Collection, o.Key))
@@ -114,29 +127,40 @@ func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 		return hexOf(stub.GetStateValidationParameter(o.Key))
 	case "range":
 		if private {
-			return entries(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
+			return all(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
 		}
-		return entries(stub.GetStateByRange(o.Key, o.Value))
+		return all(stub.GetStateByRange(o.Key, o.Value))
+	case "first":
+		if private {
+			return some(stub.GetPrivateDataByRange(o.Collection, o.Key, o.Value))
+		}
+		return some(stub.GetStateByRange(o.Key, o.Value))
 	case "range_page":
 		return page(stub.GetStateByRangeWithPagination("", "", o.Size, o.Value))
 	case "partial":
 		if private {
-			return entries(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
+			return all(stub.GetPrivateDataByPartialCompositeKey(o.Collection, o.Key, o.Keys))
 		}
-		return entries(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
+		return all(stub.GetStateByPartialCompositeKey(o.Key, o.Keys))
 	case "partial_page":
 		return page(stub.GetStateByPartialCompositeKeyWithPagination(o.Key, o.Keys, o.Size, o.Value))
 	case "composite_page":
 		return page(stub.GetAllStatesCompositeKeyWithPagination(o.Size, o.Value))
 	case "query":
 		if private {
-			return entries(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
+			return all(stub.GetPrivateDataQueryResult(o.Collection, o.Value))
 		}
-		return entries(stub.GetQueryResult(o.Value))
+		return all(stub.GetQueryResult(o.Value))
+	case "first_query":
+		return some(stub.GetQueryResult(o.Value))
+	case "refusal":
+		return refusal(stub, o)
 	case "query_page":
 		return page(stub.GetQueryResultWithPagination(o.Key, o.Size, o.Value))
 	case "history":
-		return history(stub, o.Key)
+		return history(stub, o.Key, 0)
+	case "first_history":
+		return history(stub, o.Key, o.Size)
 	case "composite":
 		key, err := stub.CreateCompositeKey(o.Key, o.Keys)
 		if err != nil {
@@ -153,10 +177,77 @@ func run(stub shim.ChaincodeStubInterface, o operation) (string, error) {
 		return fmt.Sprintf("%d %s %x", response.Status, response.Message, response.Payload), nil
 	case "event":
 		return "", stub.SetEvent(o.Key, []byte(o.Value))
+	case "args":
+		return arguments(stub), nil
+	case "transient":
+		transient, err := stub.GetTransient()
+		return pairs(transient), err
 	case "facts":
 		return facts(stub)
+	case "identity":
+		return client(stub, o.Keys)
 	}
 	return "", fmt.Errorf("no such operation")
+}
+
+// Runs a query that the peer refuses, and replies with the peer's own words.
+func refusal(stub shim.ChaincodeStubInterface, o operation) (string, error) {
+	var err error
+	switch {
+	case o.Collection != "":
+		_, err = stub.GetPrivateDataQueryResult(o.Collection, o.Value)
+	case o.Size > 0:
+		_, _, err = stub.GetQueryResultWithPagination(o.Value, o.Size, "")
+	default:
+		_, err = stub.GetQueryResult(o.Value)
+	}
+	if err == nil {
+		return "", fmt.Errorf("the query was not refused")
+	}
+	return err.Error(), nil
+}
+
+func setPolicy(stub shim.ChaincodeStubInterface, o operation, policy []byte) error {
+	if o.Collection != "" {
+		return stub.SetPrivateDataValidationParameter(o.Collection, o.Key, policy)
+	}
+	return stub.SetStateValidationParameter(o.Key, policy)
+}
+
+// The function's name, and what follows the operations: bytes, which need not be text.
+func arguments(stub shim.ChaincodeStubInterface) string {
+	function, _ := stub.GetFunctionAndParameters()
+	text := []string{function}
+	for _, arg := range stub.GetArgs()[2:] {
+		text = append(text, hex.EncodeToString(arg))
+	}
+	return strings.Join(text, " ")
+}
+
+// Who calls, by the client identity library: what attributes say, and what the certificate is.
+func client(stub shim.ChaincodeStubInterface, names []string) (string, error) {
+	var text []string
+	for _, name := range names {
+		value, found, err := cid.GetAttributeValue(stub, name)
+		if err != nil {
+			return "", err
+		}
+		if found {
+			text = append(text, name+"="+value)
+		} else {
+			text = append(text, name)
+		}
+	}
+	isClient, err := cid.HasOUValue(stub, "client")
+	if err != nil {
+		return "", err
+	}
+	isClerk := cid.AssertAttributeValue(stub, "role", "clerk") == nil
+	certificate, err := cid.GetX509Certificate(stub)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %t %t %x", strings.Join(text, ","), isClient, isClerk, certificate.Raw), nil
 }
 
 func facts(stub shim.ChaincodeStubInterface) (string, error) {
@@ -196,9 +287,9 @@ func facts(stub shim.ChaincodeStubInterface) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s %s %d %x %x %s %s %x %s %s %s %s",
+	return fmt.Sprintf("%s %s %d %x %x %s %s %x %x %s %s %s %s",
 		stub.GetTxID(), stub.GetChannelID(), at.AsTime().UnixMilli(), creator, binding,
-		pairs(transient), pairs(stub.GetDecorations()), signed.ProposalBytes,
+		pairs(transient), pairs(stub.GetDecorations()), signed.ProposalBytes, signed.Signature,
 		msp, role, certificate.Subject.CommonName, strings.Join(certificate.Subject.OrganizationalUnit, ",")), nil
 }
 
@@ -227,13 +318,15 @@ func hexesOf(values [][]byte, err error) (string, error) {
 	return strings.Join(text, ","), err
 }
 
-func entries(iterator shim.StateQueryIteratorInterface, err error) (string, error) {
+// entries reads the first entries, as many as asked for, all of them if none are. The peer has closed a
+// scan that was read to its end, so only one that was left before is closed.
+func entries(iterator shim.StateQueryIteratorInterface, err error, size int32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		entry, err := iterator.Next()
 		if err != nil {
 			return "", err
@@ -244,21 +337,29 @@ func entries(iterator shim.StateQueryIteratorInterface, err error) (string, erro
 }
 
 func page(iterator shim.StateQueryIteratorInterface, metadata *peer.QueryResponseMetadata, err error) (string, error) {
-	text, err := entries(iterator, err)
+	text, err := entries(iterator, err, 0)
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s next %x", text, metadata.Bookmark), nil
 }
 
-func history(stub shim.ChaincodeStubInterface, key string) (string, error) {
+func leave(iterator shim.CommonIteratorInterface) {
+	if iterator.HasNext() {
+		if err := iterator.Close(); err != nil {
+			log.Printf("close: %v", err)
+		}
+	}
+}
+
+func history(stub shim.ChaincodeStubInterface, key string, size int32) (string, error) {
 	iterator, err := stub.GetHistoryForKey(key)
 	if err != nil {
 		return "", err
 	}
-	defer iterator.Close()
+	defer leave(iterator)
 	var text []string
-	for iterator.HasNext() {
+	for (size == 0 || len(text) < int(size)) && iterator.HasNext() {
 		version, err := iterator.Next()
 		if err != nil {
 			return "", err
@@ -269,7 +370,35 @@ func history(stub shim.ChaincodeStubInterface, key string) (string, error) {
 }
 
 func main() {
-	if err := shim.Start(everyOperation{}); err != nil {
+	if err := serve(); err != nil {
 		log.Fatal(err)
 	}
+}
+
+func serve() error {
+	id := os.Getenv("CHAINCODE_ID")
+	if id == "" {
+		return shim.Start(everyOperation{})
+	}
+	server := shim.ChaincodeServer{
+		CCID:     id,
+		Address:  os.Getenv("CHAINCODE_SERVER_ADDRESS"),
+		CC:       everyOperation{},
+		TLSProps: shim.TLSProperties{Disabled: os.Getenv("CHAINCODE_TLS_DISABLED") == "true"},
+	}
+	if !server.TLSProps.Disabled {
+		files := map[string]*[]byte{
+			"CHAINCODE_TLS_KEY":        &server.TLSProps.Key,
+			"CHAINCODE_TLS_CERT":       &server.TLSProps.Cert,
+			"CHAINCODE_CLIENT_CA_CERT": &server.TLSProps.ClientCACerts,
+		}
+		for variable, pem := range files {
+			read, err := os.ReadFile(os.Getenv(variable))
+			if err != nil {
+				return fmt.Errorf("%s: %w", variable, err)
+			}
+			*pem = read
+		}
+	}
+	return server.Start()
 }

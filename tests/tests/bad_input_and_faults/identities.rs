@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use caretrail_tests::caretrail::Failure;
-use hlf_gateway::{Credentials, Deadlines, Gateway, Identity, P256Signer};
+use hlf_gateway::{Credentials, Deadlines, Gateway, Identity, KeySigner};
 use hlf_network::ca::{DevelopmentCa, Validity};
-use hlf_network::spec::{NodeOu, User};
+use hlf_network::spec::{NodeOu, User, UserKey};
 
 use crate::world::Ward;
 
@@ -21,6 +21,7 @@ fn clinician(name: &str) -> User {
             ("caretrail.role".to_owned(), "clinician".to_owned()),
             ("caretrail.subject".to_owned(), "{common_name}".to_owned()),
         ]),
+        key: UserKey::default(),
     }
 }
 
@@ -70,7 +71,7 @@ pub(crate) async fn an_expired_certificate_is_refused_here_and_by_the_peer(ward:
         certificate_pem: fs::read_to_string(only_file(&user.join("msp/signcerts"))).unwrap(),
     };
     let key = fs::read_to_string(only_file(&user.join("msp/keystore"))).unwrap();
-    let credentials = Credentials::new(identity, P256Signer::from_pem(&key).unwrap());
+    let credentials = Credentials::new(identity, KeySigner::from_pem(&key).unwrap());
     let endpoint = profile.gateway().unwrap();
     let gateway = Gateway::connect(&endpoint, credentials, Deadlines::default()).await.unwrap();
     let proposal = gateway.contract("records", "caretrail").proposal("GetPolicy").arg("{}").build().unwrap();

@@ -30,6 +30,12 @@ pub(crate) async fn south_is_denied_and_the_denial_is_committed(story: &mut Stor
     assert_eq!((status.code, status.block_number), (TxValidationCode::Valid, number(&denied["block"])));
     let shown = story.run_as("south/ben", &format!("tx status {tx_id}")).await.done();
     assert_eq!((&shown["validation_code"], &shown["block"]), (&json!("VALID"), &denied["block"]));
+    let explained = story.run_as("south/admin", &format!("tx explain {tx_id}")).await.done();
+    assert_eq!(explained["transaction"]["creator"]["msp_id"], "SouthMSP", "{explained}");
+    assert_eq!(explained["cause"]["kind"], "valid");
+    story.run_as("south/ben", &format!("tx explain {tx_id}")).await.failed("BLOCKS_DENIED");
+    let nowhere = story.run_as("south/admin", &format!("tx explain {}", "0".repeat(64))).await;
+    assert_eq!(nowhere.exit, Some(4), "{nowhere:?}");
     let told = story.chain().await.told("caretrail").pop().unwrap();
     assert_eq!(
         (&told.tx_id, told.block, told.event.as_str()),
@@ -193,12 +199,19 @@ pub(crate) async fn a_revocation_denies_the_next_request_and_ends_older_permits(
     let endorsed = proposal.endorse().await.unwrap();
 
     let end = format!("consent end {} --patient {} --key patient.pem", story.consent, story.patient);
-    story.run_as("north/service", &end).await.done();
+    let ended = story.run_as("north/service", &end).await.done();
     let status = endorsed.submit().await.unwrap().commit_status().await.unwrap();
     assert_eq!(status.code, TxValidationCode::MvccReadConflict, "the revocation was ordered first");
     let shown = story.run_as("north/service", &format!("tx status {}", status.tx_id)).await;
     assert_eq!(shown.exit, Some(1), "{shown:?}");
     assert!(shown.stdout.contains("MVCC_READ_CONFLICT"), "{shown:?}");
+    // And why: the revocation changed what it had read.
+    let explained = story.run_as("north/admin", &format!("tx explain {}", status.tx_id)).await;
+    assert_eq!(explained.exit, Some(1), "{explained:?}");
+    let explained: serde_json::Value = serde_json::from_str(&explained.stdout).unwrap();
+    assert_eq!(explained["transaction"]["function"], "RecordDisclosure");
+    assert_eq!(explained["cause"]["kind"], "conflict");
+    assert_eq!(explained["cause"]["conflicts"][0]["winner"]["tx_id"], ended["tx_id"], "{explained}");
     assert_eq!(story.disclosures().await.len(), 2, "it had no effect");
 
     // It ended: it cannot end twice.

@@ -1,12 +1,12 @@
 //! The operations, one line of the reply for each, bytes as hex.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::num::NonZeroU16;
 
 use hlf_chaincode::{
-    Contract, Entry, EntryPage, Failure, Page, Response, Scan, SignaturePolicy, Transaction, composite_key,
-    split_composite_key,
+    Contract, Entry, EntryPage, Failure, LedgerError, Page, Response, Role, Scan, ScanItem, SignaturePolicy,
+    Transaction, composite_key, split_composite_key,
 };
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ impl Contract for EveryOperation {
 }
 
 async fn run_all(tx: &Transaction) -> Result<Vec<String>, String> {
-    let [operations] = tx.args() else {
+    let [operations, ..] = tx.args() else {
         return Err("ARGUMENTS".to_owned());
     };
     let operations: Vec<Operation> =
@@ -70,17 +70,23 @@ async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "delete" => done(tx.delete(key)?),
         "get" => hex(&tx.state(key).await?.unwrap_or_default()),
         "get_many" => hexes(tx.states(&o.keys).await?),
-        "set_policy" => done(tx.set_validation_parameter(key, &all_of(&o.keys))?),
+        "set_policy" => done(tx.set_validation_parameter(key, &all_of(o))?),
+        "set_rule" => done(tx.set_validation_parameter(key, &rule(o)?)?),
         "clear_policy" => done(tx.clear_validation_parameter(key)?),
         "policy" => hex(&tx.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(tx.range(key, &o.value).await?).await?,
+        "range" => entries(tx.range(key, &o.value).await?, 0).await?,
+        "first" => entries(tx.range(key, &o.value).await?, o.size).await?,
         "range_page" => next(tx.range_page("", "", &page(o)?).await?),
-        "partial" => entries(tx.partial_composite(key, &o.keys).await?).await?,
+        "partial" => entries(tx.partial_composite(key, &o.keys).await?, 0).await?,
         "partial_page" => next(tx.partial_composite_page(key, &o.keys, &page(o)?).await?),
         "composite_page" => next(tx.all_composite_page(&page(o)?).await?),
-        "query" => entries(tx.query(&o.value).await?).await?,
+        "query" => entries(tx.query(&o.value).await?, 0).await?,
+        "first_query" => entries(tx.query(&o.value).await?, o.size).await?,
+        "refusal" if o.size > 0 => refusal(tx.query_page(&o.value, &Page::first(size(o)?)).await)?,
+        "refusal" => refusal(tx.query(&o.value).await)?,
         "query_page" => next(tx.query_page(key, &page(o)?).await?),
-        "history" => history(tx, key).await?,
+        "history" => history(tx, key, 0).await?,
+        "first_history" => history(tx, key, o.size).await?,
         "composite" => {
             let joined = composite_key(key, &o.keys)?;
             let (object_type, attributes) = split_composite_key(&joined)?;
@@ -88,13 +94,21 @@ async fn public(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         }
         "call" => {
             let reply = match o.value.as_str() {
-                "" => tx.call(key, &o.keys).await?,
-                channel => tx.call_on(channel, key, &o.keys).await?,
+                "" => tx.call(key, &o.keys).await,
+                channel => tx.call_on(channel, key, &o.keys).await,
             };
-            format!("{} {} {}", reply.status(), reply.message(), hex(reply.payload()))
+            match reply {
+                Ok(reply) => format!("{} {} {}", reply.status(), reply.message(), hex(reply.payload())),
+                // The Go shim makes a reply of what the peer itself refuses.
+                Err(LedgerError::Refused { reason, .. }) => format!("500  {}", hex(reason.as_bytes())),
+                Err(error) => return Err(error.into()),
+            }
         }
         "event" => done(tx.set_event(key, o.value.as_str())?),
+        "args" => arguments(tx),
+        "transient" => pairs(tx.transient_data()),
         "facts" => facts(tx)?,
+        "identity" => client(tx, &o.keys)?,
         _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
     })
 }
@@ -109,28 +123,70 @@ async fn private(tx: &Transaction, o: &Operation) -> Result<String, Failure> {
         "get" => hex(&collection.state(key).await?.unwrap_or_default()),
         "get_many" => hexes(collection.states(&o.keys).await?),
         "hash" => collection.hash(key).await?.map(|hash| hex(&hash)).unwrap_or_default(),
-        "set_policy" => done(collection.set_validation_parameter(key, &all_of(&o.keys))?),
+        "set_policy" => done(collection.set_validation_parameter(key, &all_of(o))?),
+        "set_rule" => done(collection.set_validation_parameter(key, &rule(o)?)?),
         "clear_policy" => done(collection.clear_validation_parameter(key)?),
         "policy" => hex(&collection.validation_parameter(key).await?.unwrap_or_default()),
-        "range" => entries(collection.range(key, &o.value).await?).await?,
-        "partial" => entries(collection.partial_composite(key, &o.keys).await?).await?,
-        "query" => entries(collection.query(&o.value).await?).await?,
+        "range" => entries(collection.range(key, &o.value).await?, 0).await?,
+        "first" => entries(collection.range(key, &o.value).await?, o.size).await?,
+        "partial" => entries(collection.partial_composite(key, &o.keys).await?, 0).await?,
+        "query" => entries(collection.query(&o.value).await?, 0).await?,
+        "refusal" => refusal(collection.query(&o.value).await)?,
         _ => return Err(Failure::new(400, "OPERATION_UNKNOWN")),
     })
 }
 
+/// The peer's own words about a query that it refuses.
+fn refusal<T>(queried: Result<T, LedgerError>) -> Result<String, Failure> {
+    match queried {
+        Err(LedgerError::Refused { reason, .. }) => Ok(reason),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(Failure::new(500, "NOT_REFUSED")),
+    }
+}
+
 /// The Go shim's policies name every organisation once, in order, and need all of them.
-fn all_of(msp_ids: &[String]) -> SignaturePolicy {
-    let mut msp_ids: Vec<_> = msp_ids.iter().collect();
-    msp_ids.sort();
-    msp_ids.dedup();
-    SignaturePolicy::and(msp_ids.into_iter().map(SignaturePolicy::peer))
+fn all_of(o: &Operation) -> SignaturePolicy {
+    let role = if o.value == "member" { Role::Member } else { Role::Peer };
+    let msp_ids = o.keys.iter().collect::<BTreeSet<_>>();
+    SignaturePolicy::and(msp_ids.into_iter().map(|msp_id| SignaturePolicy::role(msp_id, role)))
+}
+
+/// A policy that comes as the hex of its bytes.
+fn rule(o: &Operation) -> Result<SignaturePolicy, Failure> {
+    let digits =
+        o.value.as_bytes().chunks_exact(2).map(|digits| std::str::from_utf8(digits).unwrap_or_default());
+    let bytes: Result<Vec<u8>, _> = digits.map(|digits| u8::from_str_radix(digits, 16)).collect();
+    let bytes = bytes.map_err(|error| Failure::new(400, "RULE_NOT_HEX").caused_by(error))?;
+    Ok(SignaturePolicy::from_bytes(&bytes)?)
+}
+
+/// The function's name, and what follows the operations: bytes, which need not be text.
+fn arguments(tx: &Transaction) -> String {
+    let rest = tx.args().iter().skip(1).map(|arg| hex(arg));
+    std::iter::once(tx.function().unwrap_or_default().to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+}
+
+/// Who calls: what attributes say, and what the certificate is.
+fn client(tx: &Transaction, names: &[String]) -> Result<String, Failure> {
+    let identity = tx.client_identity()?;
+    let said = names.iter().map(|name| match identity.attribute(name) {
+        Some(value) => format!("{name}={value}"),
+        None => name.clone(),
+    });
+    Ok(format!(
+        "{} {} {} {}",
+        said.collect::<Vec<_>>().join(","),
+        identity.organizational_units().iter().any(|unit| unit == "client"),
+        identity.attribute("role") == Some("clerk"),
+        hex(identity.certificate_der()),
+    ))
 }
 
 fn facts(tx: &Transaction) -> Result<String, Failure> {
     let identity = tx.client_identity()?;
     Ok(format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {}",
+        "{} {} {} {} {} {} {} {} {} {} {} {} {}",
         tx.id(),
         tx.channel(),
         tx.timestamp_unix_ms(),
@@ -139,6 +195,7 @@ fn facts(tx: &Transaction) -> Result<String, Failure> {
         pairs(tx.transient_data()),
         pairs(tx.decorations()),
         hex(tx.signed_proposal().proposal_bytes),
+        hex(tx.signed_proposal().signature),
         identity.msp_id(),
         identity.attribute("role").unwrap_or_default(),
         identity.common_name().unwrap_or_default(),
@@ -146,16 +203,24 @@ fn facts(tx: &Transaction) -> Result<String, Failure> {
     ))
 }
 
-async fn entries(mut scan: Scan<'_, Entry>) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    while let Some(entry) = scan.next().await? {
-        text.push(pair(&entry));
-    }
-    Ok(text.join(","))
+/// The first entries of a scan, as many as asked for; all of them if none are.
+async fn entries(scan: Scan<'_, Entry>, size: u16) -> Result<String, Failure> {
+    Ok(first(scan, size).await?.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
-async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
-    let versions = tx.history(key).await?.collect().await?;
+/// A scan that is left in the middle closes itself.
+async fn first<T: ScanItem>(mut scan: Scan<'_, T>, size: u16) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    while (size == 0 || items.len() < usize::from(size))
+        && let Some(item) = scan.next().await?
+    {
+        items.push(item);
+    }
+    Ok(items)
+}
+
+async fn history(tx: &Transaction, key: &str, size: u16) -> Result<String, Failure> {
+    let versions = first(tx.history(key).await?, size).await?;
     let versions = versions.into_iter().map(|version| {
         let at = version.timestamp_unix_ms.unwrap_or_default();
         let deleted = version.value.is_none();
@@ -165,8 +230,11 @@ async fn history(tx: &Transaction, key: &str) -> Result<String, Failure> {
 }
 
 fn page(o: &Operation) -> Result<Page, Failure> {
-    let size = NonZeroU16::new(o.size).ok_or(Failure::new(400, "SIZE_ZERO"))?;
-    Ok(Page::at(size, o.value.as_str()))
+    Ok(Page::at(size(o)?, o.value.as_str()))
+}
+
+fn size(o: &Operation) -> Result<NonZeroU16, Failure> {
+    NonZeroU16::new(o.size).ok_or(Failure::new(400, "SIZE_ZERO"))
 }
 
 fn next(page: EntryPage) -> String {

@@ -9,10 +9,22 @@ mod a_service_under_load;
 #[cfg(test)]
 mod beyond_the_public_state;
 #[cfg(test)]
+mod certificates_in_files;
+#[cfg(test)]
+mod faults_on_demand;
+#[cfg(test)]
 mod hooks_of_a_router;
+#[cfg(test)]
+mod like_a_simple_model;
 #[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
+mod nothing_that_differs_between_peers;
+#[cfg(test)]
+mod reading_what_was_written;
+#[cfg(test)]
 mod running_a_service;
+#[cfg(test)]
+mod scans_close_themselves;
 #[cfg(test)]
 mod support;

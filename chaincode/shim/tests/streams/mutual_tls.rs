@@ -33,6 +33,7 @@ pub(crate) fn tls((certificate, key): &(String, String), clients: &Ca) -> Tls {
         certificate_pem: certificate.clone().into_bytes(),
         key_pem: key.clone().into_bytes(),
         client_ca_pem: Some(clients.pem().into_bytes()),
+        files: None,
     }
 }
 

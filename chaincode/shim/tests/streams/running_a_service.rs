@@ -1,11 +1,14 @@
 //! Several package ids, new certificates, health, figures, and chaincode that dials its peer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hlf_chaincode::{Config, DialConfig, DialError, DialTls, Limits, Metrics, Service, TlsError, dial};
+use hlf_chaincode::{
+    Config, DialConfig, DialError, DialTls, Dialled, Limits, Metrics, Service, TlsError, dial,
+};
 use hlf_testpeer::{Proposal, TestPeer, TestPeerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
 use tonic_health::pb::HealthCheckRequest;
@@ -111,10 +114,8 @@ async fn prometheus_reads_functions_outcomes_round_trips_and_durations() {
     peer.invoke(&Proposal::new(clerk(), "Touch").arg("?")).await.unwrap();
     peer.invoke(&Proposal::new(clerk(), "made_up_by_a_caller")).await.unwrap();
 
-    let mut stream = TcpStream::connect(endpoint).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    within(stream.read_to_string(&mut text)).await.unwrap();
+    let text = get(endpoint, "/metrics").await;
+    assert!(get(endpoint, "/healthz").await.starts_with("HTTP/1.1 200 OK"));
     for line in [
         "HTTP/1.1 200 OK",
         "chaincode_transactions_total{function=\"Facts\",outcome=\"200\"} 1",
@@ -133,8 +134,68 @@ async fn prometheus_reads_functions_outcomes_round_trips_and_durations() {
     serving.abort();
 }
 
+async fn get(endpoint: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(endpoint).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    within(stream.read_to_string(&mut text)).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn chaincode_that_dials_tells_its_figures_and_whether_it_is_ready() {
+    let listening = TestPeer::builder().listen().await.unwrap();
+    let address = listening.address().to_string();
+    let config = DialConfig { metrics_address: Some("127.0.0.1:0".into()), ..dialling(address, None) };
+    let (gate, mut keeper) = gate();
+    let dialled = Dialled::connect(config, gate, Metrics::default()).await.unwrap();
+    let endpoint = dialled.metrics_address().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(dialled.run(async {
+        let _ = stopped.await;
+    }));
+    assert!(get(endpoint, "/healthz").await.starts_with("HTTP/1.1 503"), "the peer has not said READY");
+    let peer = within(listening.accept()).await.unwrap();
+    assert!(peer.invoke(&Proposal::new(clerk(), "Done")).await.unwrap().is_ok());
+    keeper.entered.recv().await.unwrap();
+    assert!(get(endpoint, "/healthz").await.starts_with("HTTP/1.1 200"));
+    let figures = get(endpoint, "/metrics").await;
+    assert!(
+        figures.contains("chaincode_transactions_total{function=\"other\",outcome=\"200\"} 1"),
+        "{figures}"
+    );
+    let wait = Proposal::new(clerk(), "Wait");
+    let waiting = peer.invoke(&wait);
+    let stopping = async {
+        within(keeper.entered.recv()).await.unwrap();
+        stop.send(()).unwrap();
+        within(async { while !get(endpoint, "/healthz").await.starts_with("HTTP/1.1 503") {} }).await;
+        keeper.go.add_permits(1);
+    };
+    let (waited, ()) = tokio::join!(waiting, stopping);
+    assert_eq!(waited.unwrap().payload, b"went", "what runs finishes first");
+    assert!(within(running).await.unwrap().unwrap().in_time);
+}
+
+#[tokio::test]
+async fn chaincode_that_dials_stops_also_while_its_peer_says_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let dialled = dial(dialling(address, None), shop(), async {});
+    assert!(within(dialled).await.unwrap().in_time);
+}
+
 fn dialling(peer_address: String, tls: Option<DialTls>) -> DialConfig {
-    DialConfig { package_id: "shop:1".into(), peer_address, tls, limits: Limits::default(), strict: true }
+    DialConfig {
+        package_id: "shop:1".into(),
+        peer_address,
+        tls,
+        peer_msp_id: None,
+        metrics_address: None,
+        limits: Limits::default(),
+        strict: true,
+    }
 }
 
 async fn dials(builder: TestPeerBuilder) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hlf_chaincode::{
-    Config, Contract, Drained, Failure, Page, Response, Router, Service, Transaction, composite_key,
+    Config, Contract, Drained, Failure, LedgerError, Metrics, Page, Response, Router, Service, Transaction,
+    composite_key,
 };
 use hlf_testpeer::Creator;
 use schemars::JsonSchema;
@@ -19,6 +20,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// A service that stops with the test.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics: Metrics,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Drained>,
 }
@@ -30,7 +32,7 @@ impl Running {
 
     pub(crate) async fn with<C: Contract>(config: Config, contract: C) -> Self {
         let listening = Service::new(config, contract).bind().await.unwrap();
-        let address = listening.local_address();
+        let (address, metrics) = (listening.local_address(), listening.metrics());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let stopped = async {
@@ -38,7 +40,23 @@ impl Running {
             };
             listening.serve(stopped).await.unwrap()
         });
-        Self { address, stop: Some(stop), serving }
+        Self { address, metrics, stop: Some(stop), serving }
+    }
+
+    /// Waits until no transaction is left.
+    pub(crate) async fn idle(&self) {
+        self.told("chaincode_transactions_in_flight 0").await;
+    }
+
+    /// Waits until the metrics have this line.
+    pub(crate) async fn told(&self, line: &str) {
+        let waited = async {
+            while !self.metrics.text().lines().any(|found| found == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, waited).await;
+        waited.unwrap_or_else(|_| panic!("{line} not in\n{}", self.metrics.text()));
     }
 
     /// Asks it to stop.
@@ -261,6 +279,7 @@ pub(crate) fn shop() -> Router {
 pub(crate) struct Gate {
     pub(crate) entered: mpsc::UnboundedSender<String>,
     pub(crate) dropped: mpsc::UnboundedSender<String>,
+    pub(crate) refused: mpsc::UnboundedSender<String>,
     pub(crate) go: Arc<Semaphore>,
 }
 
@@ -268,14 +287,18 @@ pub(crate) struct Gate {
 pub(crate) struct Keeper {
     pub(crate) entered: mpsc::UnboundedReceiver<String>,
     pub(crate) dropped: mpsc::UnboundedReceiver<String>,
+    /// What a peer says when it refuses.
+    pub(crate) refused: mpsc::UnboundedReceiver<String>,
     pub(crate) go: Arc<Semaphore>,
 }
 
 pub(crate) fn gate() -> (Gate, Keeper) {
     let (entered, entered_at) = mpsc::unbounded_channel();
     let (dropped, dropped_at) = mpsc::unbounded_channel();
+    let (refused, refused_at) = mpsc::unbounded_channel();
     let go = Arc::new(Semaphore::new(0));
-    (Gate { entered, dropped, go: Arc::clone(&go) }, Keeper { entered: entered_at, dropped: dropped_at, go })
+    let gate = Gate { entered, dropped, refused, go: Arc::clone(&go) };
+    (gate, Keeper { entered: entered_at, dropped: dropped_at, refused: refused_at, go })
 }
 
 struct TellDrop<'g>(&'g Gate, String);
@@ -294,6 +317,13 @@ impl Contract for Gate {
             Some("Wait") => {
                 let _go = self.go.acquire().await.unwrap();
                 Response::ok("went")
+            }
+            Some("WaitThenGet") => {
+                let _go = self.go.acquire().await.unwrap();
+                if let Err(LedgerError::Refused { reason, .. }) = tx.state("k").await {
+                    let _ = self.refused.send(reason);
+                }
+                Response::ok("too late")
             }
             Some("Get") => match tx.state("k").await {
                 Ok(value) => Response::ok(value.unwrap_or_default()),

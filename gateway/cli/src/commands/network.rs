@@ -5,10 +5,15 @@ use clap::Subcommand;
 use crate::app::App;
 use crate::failure::Exit;
 
+mod apply;
 mod builder;
+mod certificates;
+mod change;
 mod destroy;
 mod down;
 mod env;
+mod organization;
+mod plan;
 mod spec;
 mod status;
 mod up;
@@ -19,6 +24,10 @@ pub(crate) use up::{Up, stand_up};
 pub(crate) enum Verb {
     /// Stands the network up, or makes true what is missing.
     Up(up::Up),
+    /// Shows the steps from the running network to another spec; nothing is done.
+    Plan(plan::ShowPlan),
+    /// Makes the running network into that of another spec, step by step.
+    Apply(apply::Apply),
     /// Stops every process of the network; ledgers and keys stay.
     Down(down::Down),
     /// Shows what runs, how high the ledgers are, and what is wrong.
@@ -27,6 +36,13 @@ pub(crate) enum Verb {
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
     Env(env::Env),
+    /// Changes the running channel's configuration by proposals that travel.
+    #[command(subcommand)]
+    Change(change::Verb),
+    /// Shows when certificates end and what ends with them; renews and revokes.
+    Certificates(Box<certificates::Certificates>),
+    /// Prints what a hospital hands over to the members of a channel that it wants to join.
+    Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
     Destroy(destroy::Destroy),
     /// What a peer's external builder runs.
@@ -37,10 +53,15 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
         Verb::Up(up) => up.run(app).await,
+        Verb::Plan(plan) => plan.run(app),
+        Verb::Apply(apply) => apply.run(app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
+        Verb::Change(verb) => change::run(verb, app).await,
+        Verb::Certificates(certificates) => certificates.run(app).await,
+        Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),
     }

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use hlf_gateway::protos::msp::SerializedIdentity;
 use hlf_gateway::protos::prost::Message as _;
-use hlf_gateway::{MspFolder, MspFolderError, P256Signer};
+use hlf_gateway::{KeyKind, KeySigner, MspFolder, MspFolderError};
 use p256::pkcs8::DecodePrivateKey as _;
 use p256::pkcs8::LineEnding;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
+};
 use tempfile::TempDir;
 
 use crate::scripted::{chain, enrolment};
@@ -45,7 +47,7 @@ fn a_whole_folder_gives_identity_and_authorities() {
     assert_eq!(opened.tls_ca_certificates_pem(), ["TLS CA"]);
     let creator = SerializedIdentity::decode(opened.identity().creator().as_slice()).unwrap();
     assert_eq!((creator.mspid.as_str(), creator.id_bytes), ("NorthMSP", certificate.clone().into_bytes()));
-    let shown = format!("{opened:?} {:?}", P256Signer::from_pem(&key).unwrap());
+    let shown = format!("{opened:?} {:?}", KeySigner::from_pem(&key).unwrap());
     assert!(!shown.contains("PRIVATE"), "{shown}");
 }
 
@@ -82,6 +84,31 @@ fn a_key_of_another_certificate_is_named_as_the_cause() {
 }
 
 #[test]
+fn a_key_of_another_kind_is_not_the_certificates() {
+    let (certificate, _) = enrolment("user1");
+    for algorithm in [&PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+        let other = KeyPair::generate_for(algorithm).unwrap().serialize_pem();
+        let error = refused(&msp_folder(&certificate, &[&other]));
+        assert!(matches!(error, MspFolderError::KeyMismatch { .. }), "{error}");
+    }
+}
+
+#[test]
+fn keys_of_every_kind_are_read_with_their_certificates() {
+    for (algorithm, kind) in [
+        (&PKCS_ECDSA_P256_SHA256, KeyKind::P256),
+        (&PKCS_ECDSA_P384_SHA384, KeyKind::P384),
+        (&PKCS_ED25519, KeyKind::Ed25519),
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().pem();
+        MspFolder::open(msp_folder(&certificate, &[&key.serialize_pem()]).path(), "NorthMSP").unwrap();
+        assert_eq!(KeySigner::from_pem(&key.serialize_pem()).unwrap().kind(), kind);
+        assert_eq!(KeyKind::of_certificate(&certificate), Some(kind));
+    }
+}
+
+#[test]
 fn what_is_missing_is_named_with_its_folder() {
     let (certificate, key) = enrolment("user1");
     let error = refused(&tempfile::tempdir().unwrap());
@@ -101,8 +128,7 @@ fn what_cannot_be_used_is_named_with_its_file() {
         let error = refused(&msp_folder(bad, &[&key]));
         assert!(matches!(error, MspFolderError::BadCertificate { .. }), "{error}");
     }
-    let p384 = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap().serialize_pem();
-    for bad in ["", "garbage", &certificate, &p384] {
+    for bad in ["", "garbage", &certificate] {
         let error = refused(&msp_folder(&certificate, &[bad]));
         assert!(matches!(error, MspFolderError::BadKey { .. }), "{error}");
         assert!(!chain(&error).contains("BEGIN"), "{}", chain(&error));

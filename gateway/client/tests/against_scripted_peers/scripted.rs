@@ -25,7 +25,7 @@ use hlf_gateway::protos::protos::{
     DeliverResponse, Endorsement, Proposal, ProposalResponse, ProposalResponsePayload, SignedProposal,
     Transaction, TransactionAction,
 };
-use hlf_gateway::{Credentials, Identity, P256Signer, SignError, Signer};
+use hlf_gateway::{Credentials, Identity, KeySigner, SignError, Signer};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
@@ -221,9 +221,10 @@ impl Deliver for Services {
 
     async fn deliver_with_private_data(
         &self,
-        _request: Request<Streaming<Envelope>>,
+        request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverWithPrivateDataStream>, Status> {
-        Err(Status::unimplemented("not in the script"))
+        let envelope = request.into_inner().message().await?.unwrap_or_default();
+        self.ask((envelope, false), |script| &mut script.deliver).await.map(stream)
     }
 }
 
@@ -297,7 +298,7 @@ pub(crate) fn counted_credentials() -> (Credentials, Arc<AtomicUsize>) {
     let (certificate_pem, key_pem) = enrolment("user1");
     let signatures = Arc::new(AtomicUsize::new(0));
     let signer =
-        CountingSigner { signer: P256Signer::from_pem(&key_pem).unwrap(), count: Arc::clone(&signatures) };
+        CountingSigner { signer: KeySigner::from_pem(&key_pem).unwrap(), count: Arc::clone(&signatures) };
     (Credentials::new(Identity { msp_id: "NorthMSP".into(), certificate_pem }, signer), signatures)
 }
 
@@ -306,7 +307,7 @@ pub(crate) fn credentials() -> Credentials {
 }
 
 struct CountingSigner {
-    signer: P256Signer,
+    signer: KeySigner,
     count: Arc<AtomicUsize>,
 }
 

@@ -129,7 +129,7 @@ impl ReleaseRequest {
 
 #[cfg(test)]
 mod tests {
-    use hlf_gateway::{Identity, P256Signer};
+    use hlf_gateway::{Identity, KeySigner};
 
     use super::*;
     use crate::certificate::tests::certificate;
@@ -141,7 +141,7 @@ mod tests {
             format!(r#"{{"attrs":{{"caretrail.role":"clinician","caretrail.subject":"{subject}"}}}}"#);
         let (certificate_pem, key) = certificate(subject, &[&attributes]);
         let identity = Identity { msp_id: "SouthMSP".to_owned(), certificate_pem };
-        Credentials::new(identity, P256Signer::from_pem(&key).unwrap())
+        Credentials::new(identity, KeySigner::from_pem(&key).unwrap())
     }
 
     #[tokio::test]

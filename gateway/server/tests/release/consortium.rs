@@ -24,7 +24,7 @@ use caretrail_records::vault::FolderVault;
 use caretrail_records::{Custody, LedgerName, Records};
 use caretrail_server::{Config, Drained, Limits, Server};
 use hlf_chaincode::Service;
-use hlf_gateway::{Credentials, Deadlines, Endpoint, Gateway, Identity, P256Signer};
+use hlf_gateway::{Credentials, Deadlines, Endpoint, Gateway, Identity, KeySigner};
 use hlf_testpeer::TestPeer;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair,
@@ -418,7 +418,7 @@ async fn actor(peer: SocketAddr, msp_id: &str, role: Role) -> Records {
         vec![CustomExtension::from_oid_content(&[1, 2, 3, 4, 5, 6, 7, 8, 1], attributes.into_bytes())];
     let certificate_pem = params.self_signed(&key).unwrap().pem();
     let identity = Identity { msp_id: msp_id.to_owned(), certificate_pem };
-    let credentials = Credentials::new(identity, P256Signer::from_pem(&key.serialize_pem()).unwrap());
+    let credentials = Credentials::new(identity, KeySigner::from_pem(&key.serialize_pem()).unwrap());
     let deadlines = Deadlines { lost_submit: Duration::from_millis(200), ..Deadlines::default() };
     let endpoint = Endpoint::plaintext(format!("127.0.0.1:{}", peer.port()));
     let gateway = Gateway::connect(&endpoint, credentials, deadlines).await.unwrap();

@@ -5,7 +5,7 @@ use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
 use clap::Args;
 use hlf_network::ca::CaError;
 use hlf_network::network::Network;
-use hlf_network::spec::{NodeOu, User};
+use hlf_network::spec::{NodeOu, User, UserKey};
 
 use crate::app::App;
 use crate::failure::{Exit, Invalid};
@@ -50,6 +50,7 @@ pub(crate) fn issue(network: &Network, name: &str, role: Role) -> anyhow::Result
             (ROLE_ATTRIBUTE.to_owned(), role.as_str().to_owned()),
             (SUBJECT_ATTRIBUTE.to_owned(), "{common_name}".to_owned()),
         ]),
+        key: UserKey::default(),
     };
     match network.ca(organization)?.issue_user(&user, None) {
         Err(error @ (CaError::Exists(_) | CaError::Name(_))) => Err(Invalid(error.to_string()).into()),

@@ -8,6 +8,7 @@ use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::Consortium;
 
+use super::plan::read;
 use crate::app::App;
 use crate::failure::{Exit, Invalid};
 
@@ -26,6 +27,13 @@ pub(crate) struct Up {
     /// The consortium as TOML [default: two hospitals, see `caretrail network spec`].
     #[arg(long, value_name = "FILE")]
     pub(crate) spec: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
+}
+
+/// The programs that a network runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Programs {
     /// Folder of Fabric's programs.
     #[arg(long, value_name = "DIR")]
     pub(crate) fabric_bin: Option<PathBuf>,
@@ -49,11 +57,7 @@ impl Up {
 pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
     let folder = app.network_folder();
     let network = match &up.spec {
-        Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("spec `{}` cannot be read", file.display()))?;
-            Network::new(&folder, parse(&text)?)?
-        }
+        Some(file) => Network::new(&folder, read(file)?)?,
         None if folder.exists() => match Network::existing(&folder) {
             Ok(network) => network,
             // An interruption before the first step leaves a folder that is not a network's yet.
@@ -61,18 +65,26 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
         },
         None => Network::new(&folder, parse(CONSORTIUM)?)?,
     };
+    let options = options(&up.programs, network.spec())?;
+    let progress = app.progress();
+    network.up(&options, &progress).await?;
+    Ok(network)
+}
+
+/// What nodes and the contract are run with.
+pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<Options> {
     let own = std::env::current_exe().context("this program's own path is unknown")?;
-    let chaincode = match &up.chaincode_bin {
+    let chaincode = match &programs.chaincode_bin {
         Some(program) => std::path::absolute(program)?,
         None => beside(&own, CHAINCODE)?,
     };
     let cache = default_cache_dir()
         .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")?;
-    let mut binaries = Search::from_environment(network.spec().fabric, cache);
-    if let Some(folder) = &up.fabric_bin {
+    let mut binaries = Search::from_environment(spec.fabric, cache);
+    if let Some(folder) = &programs.fabric_bin {
         binaries.folder = Some(folder.clone());
     }
-    let options = Options {
+    Ok(Options {
         binaries,
         builder: BuilderProgram { program: own, args: vec!["network".into(), "builder".into()] },
         chaincode: Some(ChaincodeProgram {
@@ -80,17 +92,14 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
             args: Vec::new(),
             env: BTreeMap::from([(
                 "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
-                up.admission_window_ms.to_string().into(),
+                programs.admission_window_ms.to_string().into(),
             )]),
         }),
         chaincode_of: BTreeMap::new(),
-    };
-    let progress = app.progress();
-    network.up(&options, &progress).await?;
-    Ok(network)
+    })
 }
 
-fn parse(text: &str) -> anyhow::Result<Consortium> {
+pub(super) fn parse(text: &str) -> anyhow::Result<Consortium> {
     Consortium::parse(text).map_err(|error| Invalid(format!("the spec does not serve: {error}")).into())
 }
 

@@ -1,0 +1,4 @@
+//! `hlf_chaincode::fuzzing::proposal`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hlf_chaincode::fuzzing::proposal(bytes));

@@ -1,0 +1,465 @@
+//! How many calls of this client a peer runs at once: as many as it bears, and never one that it would refuse.
+//!
+//! A peer counts the calls that each of its services runs, event streams and waits for a commit included, and
+//! refuses the next one ("exceeding concurrency limit"). It counts before it looks, so what it refuses so was not
+//! run and may be sent again, a submission too.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+
+use crate::deadlines::LIMIT_MAX;
+use crate::metrics::Operation;
+
+/// What a peer says when its limit is reached; the limit follows in parentheses.
+const REFUSAL: &str = "exceeding concurrency limit (";
+
+/// Calls without an answer alone never bring the limit below this: they may have reasons of their own.
+const LATE_MIN: usize = 32;
+
+/// Calls are slow when they take this many times as long as they can, and this much longer.
+const SLOW_TIMES: f64 = 4.0;
+const SLOW_BY: Duration = Duration::from_millis(50);
+
+/// How many calls a client may have under way and waiting, for each service of each peer.
+///
+/// The number under way adapts: it falls when the peer refuses a call by its concurrency limit, or leaves calls without
+/// an answer, and grows again while calls succeed and more are waiting, unless they take several times as long as they
+/// can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// The most calls under way. 500 by default, as stock peers take from all their clients together.
+    pub calls_max: usize,
+    /// The most calls that wait for one under way to end; one more fails at once. 10,000 by default.
+    pub waiting_max: usize,
+    /// How long a stream may wait to be opened. 30 s by default; other calls wait within their own deadline.
+    pub stream_wait: Duration,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { calls_max: 500, waiting_max: 10_000, stream_wait: Duration::from_secs(30) }
+    }
+}
+
+/// The calls of one client to one service of one peer.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    settings: Concurrency,
+    slots: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// How many calls may be under way.
+    limit: usize,
+    /// Slots that were taken away while a call held them: the next ones that end give none back.
+    owed: usize,
+    under_way: usize,
+    waiting: usize,
+    /// Streams under way, which end by themselves only with their peer.
+    streams: usize,
+    /// What the peer itself named as its limit, when it refused a call; until then, what the caller allows.
+    ceiling: usize,
+    /// Successes since the limit last changed.
+    successes: usize,
+    /// How often the limit fell: many calls that are refused together make it fall once.
+    falls: u64,
+    pace: [Pace; 3],
+}
+
+/// How long one kind of call takes, in seconds: lately, and at best.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    recent: f64,
+    floor: f64,
+}
+
+/// A look at a peer's calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many calls may be under way now.
+    pub limit: usize,
+    /// How many are.
+    pub under_way: usize,
+    /// How many of those are event streams.
+    pub streams: usize,
+    /// How many calls wait.
+    pub waiting: usize,
+}
+
+/// A call's place among those under way, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    slot: Option<OwnedSemaphorePermit>,
+    falls: u64,
+    stream: bool,
+}
+
+impl Admission {
+    pub(crate) fn new(settings: Concurrency) -> Arc<Self> {
+        let ceiling = settings.calls_max.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            settings,
+            slots: Arc::new(Semaphore::new(ceiling)),
+            state: Mutex::new(State {
+                limit: ceiling,
+                owed: 0,
+                under_way: 0,
+                waiting: 0,
+                streams: 0,
+                ceiling,
+                successes: 0,
+                falls: 0,
+                pace: [Pace::default(); 3],
+            }),
+        })
+    }
+
+    /// Takes a place at once, if nothing waits for one.
+    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Admitted> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(self.entered(slot, false))
+    }
+
+    /// Waits for a place; the error says whether too many wait already, or none came free in time.
+    pub(crate) async fn enter(self: &Arc<Self>, address: &str, until: Instant) -> Result<Admitted, Status> {
+        self.wait(address, until, false).await
+    }
+
+    /// Takes a place for a stream. Where the service has calls too, streams take half of all at most, so that they leave
+    /// room: they don't end by themselves.
+    pub(crate) async fn enter_stream(
+        self: &Arc<Self>,
+        address: &str,
+        leaves_room: bool,
+    ) -> Result<Admitted, Status> {
+        {
+            let mut state = self.state();
+            let most = if leaves_room { (state.limit / 2).max(1) } else { state.limit };
+            if state.streams >= most {
+                return Err(Status::resource_exhausted(format!(
+                    "{most} streams of this client are open at `{address}`, as many as it may take of the {} calls \
+                     that run there: close one, or share one between their readers",
+                    state.limit
+                )));
+            }
+            state.streams += 1;
+        }
+        let guard = StreamCount(Some(self));
+        let mut admitted =
+            self.wait(address, Instant::now() + self.settings.stream_wait.min(LIMIT_MAX), true).await?;
+        guard.handed_over();
+        admitted.stream = true;
+        Ok(admitted)
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        let state = self.state();
+        Load {
+            limit: state.limit,
+            under_way: state.under_way,
+            streams: state.streams,
+            waiting: state.waiting,
+        }
+    }
+
+    async fn wait(self: &Arc<Self>, address: &str, until: Instant, stream: bool) -> Result<Admitted, Status> {
+        if let Some(admitted) = self.try_enter() {
+            return Ok(admitted);
+        }
+        let waiting = Waiting::new(self).map_err(|load| {
+            Status::resource_exhausted(format!(
+                "`{address}` runs {} calls of this client, as many as it takes, and {} more wait: make fewer \
+                 calls at once, or raise `Concurrency::waiting_max`",
+                load.limit, load.waiting
+            ))
+        })?;
+        let deadline = tokio::time::Instant::from_std(until);
+        let slot = tokio::time::timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await;
+        drop(waiting);
+        match slot {
+            Ok(Ok(slot)) => Ok(self.entered(slot, false)),
+            _ => Err(Status::deadline_exceeded(format!(
+                "none of the {} calls that `{address}` takes of this client ended in time to {}",
+                self.load().limit,
+                if stream { "open a stream" } else { "make another" },
+            ))),
+        }
+    }
+
+    fn entered(self: &Arc<Self>, slot: OwnedSemaphorePermit, stream: bool) -> Admitted {
+        let mut state = self.state();
+        state.under_way += 1;
+        Admitted { admission: Arc::clone(self), slot: Some(slot), falls: state.falls, stream }
+    }
+
+    /// Changes the limit; a place that is taken is taken away when its call ends.
+    fn resize(&self, state: &mut State, limit: usize) {
+        let limit = limit.clamp(1, state.ceiling.max(1));
+        if limit > state.limit {
+            let more = limit - state.limit;
+            let forgiven = more.min(state.owed);
+            state.owed -= forgiven;
+            self.slots.add_permits(more - forgiven);
+        } else {
+            let fewer = state.limit - limit;
+            state.owed += fewer - self.slots.forget_permits(fewer);
+        }
+        state.limit = limit;
+        state.successes = 0;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admitted {
+    /// The call was run, and took this long.
+    pub(crate) fn ran(&self, operation: Operation, took: Duration) {
+        let mut state = self.admission.state();
+        let slow = state.is_slow(operation, took);
+        state.successes += 1;
+        let limit = state.limit;
+        if !slow && state.under_way >= limit && state.successes >= limit {
+            self.admission.resize(&mut state, limit + 1);
+        }
+    }
+
+    /// The call was left without an answer.
+    pub(crate) fn late(&self) {
+        let mut state = self.admission.state();
+        if state.limit > LATE_MIN {
+            self.fall(&mut state, LATE_MIN);
+        }
+    }
+
+    /// The peer refused the call by its limit, which it may have named.
+    pub(crate) fn refused(&self, named: Option<usize>) {
+        let mut state = self.admission.state();
+        if let Some(named) = named {
+            state.ceiling = named.clamp(1, self.admission.settings.calls_max.max(1));
+        }
+        self.fall(&mut state, 1);
+    }
+
+    /// Lowers the limit; what was sent before it fell says nothing about the new one.
+    fn fall(&self, state: &mut State, least: usize) {
+        if self.falls == state.falls {
+            state.falls += 1;
+            let fallen = (state.limit * 7 / 10).max(least);
+            self.admission.resize(state, fallen);
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.admission.state();
+        state.under_way -= 1;
+        if self.stream {
+            state.streams -= 1;
+        }
+        if state.owed > 0
+            && let Some(slot) = self.slot.take()
+        {
+            state.owed -= 1;
+            slot.forget();
+        }
+    }
+}
+
+impl State {
+    /// Takes note of a call's time; waits for a block or for events say nothing of the peer.
+    fn is_slow(&mut self, operation: Operation, took: Duration) -> bool {
+        let pace = match operation {
+            Operation::Evaluate => 0,
+            Operation::Endorse => 1,
+            Operation::Submit => 2,
+            _ => return false,
+        };
+        let Some(pace) = self.pace.get_mut(pace) else { return false };
+        let took = took.as_secs_f64();
+        if pace.recent == 0.0 {
+            *pace = Pace { recent: took, floor: took };
+            return false;
+        }
+        pace.recent = pace.recent * 0.9 + took * 0.1;
+        // It rises slowly, so that a peer that is slower for good is taken as it is.
+        pace.floor = (pace.floor * 1.001).min(pace.recent);
+        pace.recent > pace.floor * SLOW_TIMES + SLOW_BY.as_secs_f64()
+    }
+}
+
+/// The limit that a peer names when it refuses a call by it; `None` when that is not why it refuses.
+pub(crate) fn refusal(message: &str) -> Option<Option<usize>> {
+    let (_, named) = message.split_once(REFUSAL)?;
+    let digits: String = named.chars().take_while(char::is_ascii_digit).collect();
+    Some(digits.parse().ok())
+}
+
+/// Counts a call that waits for as long as it does.
+struct Waiting<'a>(&'a Admission);
+
+impl<'a> Waiting<'a> {
+    fn new(admission: &'a Admission) -> Result<Self, Load> {
+        {
+            let mut state = admission.state();
+            if state.waiting < admission.settings.waiting_max {
+                state.waiting += 1;
+                return Ok(Self(admission));
+            }
+        }
+        Err(admission.load())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+/// Counts a stream until its place does.
+struct StreamCount<'a>(Option<&'a Arc<Admission>>);
+
+impl StreamCount<'_> {
+    fn handed_over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StreamCount<'_> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.0 {
+            admission.state().streams -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(calls_max: usize, waiting_max: usize) -> Arc<Admission> {
+        Admission::new(Concurrency { calls_max, waiting_max, ..Concurrency::default() })
+    }
+
+    fn fill(admission: &Arc<Admission>) -> Vec<Admitted> {
+        std::iter::from_fn(|| admission.try_enter()).collect()
+    }
+
+    #[test]
+    fn calls_that_are_refused_together_make_the_limit_fall_once_and_to_what_the_peer_named() {
+        let admission = admission(100, 10);
+        let under_way = fill(&admission);
+        assert_eq!(under_way.len(), 100);
+        under_way[0].refused(None);
+        assert_eq!(admission.load().limit, 70);
+        under_way[1].refused(None);
+        assert_eq!(admission.load().limit, 70, "it was sent before the limit fell");
+        drop(under_way);
+        admission.try_enter().unwrap().refused(Some(10));
+        assert_eq!(admission.load().limit, 10);
+        assert_eq!(fill(&admission).len(), 10, "what was taken away is not given back");
+    }
+
+    #[test]
+    fn it_falls_below_what_the_peer_takes_where_others_use_it_too_and_grows_back() {
+        let admission = admission(500, 10);
+        for _ in 0..8 {
+            let call = admission.try_enter().unwrap();
+            call.refused(Some(10));
+        }
+        assert_eq!(admission.load().limit, 1);
+        for _ in 0..100 {
+            let calls = fill(&admission);
+            for call in &calls {
+                call.ran(Operation::CommitStatus, Duration::from_secs(1));
+            }
+        }
+        assert_eq!(admission.load().limit, 10, "never above what the peer named");
+    }
+
+    #[test]
+    fn it_grows_only_while_it_is_used_and_calls_are_as_fast_as_they_can_be() {
+        let admission = admission(40, 10);
+        admission.try_enter().unwrap().refused(None);
+        let fallen = admission.load().limit;
+        assert_eq!(fallen, 28);
+        for _ in 0..1000 {
+            admission.try_enter().unwrap().ran(Operation::Evaluate, Duration::from_millis(1));
+        }
+        assert_eq!(admission.load().limit, fallen, "nothing waits");
+        let calls = fill(&admission);
+        for _ in 0..1000 {
+            calls[0].ran(Operation::Evaluate, Duration::from_secs(1));
+        }
+        assert_eq!(admission.load().limit, fallen, "they are slow");
+        calls[0].ran(Operation::CommitStatus, Duration::from_secs(1));
+        assert_eq!(admission.load().limit, fallen + 1, "a block takes its time");
+    }
+
+    #[test]
+    fn calls_without_an_answer_bring_it_down_to_a_floor() {
+        let admission = admission(100, 10);
+        for limit in [70, 49, 34, 32, 32] {
+            admission.try_enter().unwrap().late();
+            assert_eq!(admission.load().limit, limit);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_number_and_in_time() {
+        let admission = admission(1, 1);
+        let held = admission.try_enter().unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        let (first, second) =
+            tokio::join!(admission.enter("peer0:7051", soon), admission.enter("peer0:7051", soon));
+        assert_eq!(first.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(second.unwrap_err().code(), tonic::Code::ResourceExhausted);
+        drop(held);
+        assert_eq!(admission.load(), Load { limit: 1, ..Load::default() });
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_while_it_waits_leaves_nothing_behind() {
+        let admission = admission(1, 1);
+        let held = admission.try_enter().unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        let waited =
+            tokio::time::timeout(Duration::from_millis(10), admission.enter("peer0:7051", far)).await;
+        assert!(waited.is_err());
+        drop(held);
+        assert_eq!(admission.load(), Load { limit: 1, ..Load::default() });
+        assert_eq!(fill(&admission).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn streams_leave_half_of_the_calls() {
+        let admission = admission(4, 1);
+        let streams = [
+            admission.enter_stream("peer0:7051", true).await.unwrap(),
+            admission.enter_stream("peer0:7051", true).await.unwrap(),
+        ];
+        let third = admission.enter_stream("peer0:7051", true).await.unwrap_err();
+        assert_eq!(third.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(fill(&admission).len(), 2);
+        let third = admission.enter_stream("peer0:7051", false).await.unwrap();
+        drop((streams, third));
+        assert_eq!(admission.load(), Load { limit: 4, ..Load::default() });
+    }
+
+    #[test]
+    fn a_refusal_is_known_by_its_words() {
+        let words = "too many requests for /gateway.Gateway, exceeding concurrency limit (500)";
+        assert_eq!(refusal(words), Some(Some(500)));
+        assert_eq!(refusal("exceeding concurrency limit (many)"), Some(None));
+        assert_eq!(refusal("client identity expired"), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! What a listener listens to: streams of blocks and of chaincode events, seen alike.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use hlf_protos::common::{Block, Status};
+use hlf_protos::protos::filtered_transaction::Data;
+use hlf_protos::protos::{ChaincodeEvent, FilteredBlock, FilteredTransaction, TxValidationCode};
+use tonic::Code;
+
+use crate::chaincode_events::{ChaincodeEventsError, EventsFrom, EventsRequest};
+use crate::session::Session;
+use crate::{BlockRange, BlockRequest, CallFailure, DeliverError, FailureCause};
+
+/// Why a stream broke.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A stream of blocks did.
+    #[error(transparent)]
+    Blocks(#[from] DeliverError),
+    /// A stream of chaincode events did.
+    #[error(transparent)]
+    Events(#[from] ChaincodeEventsError),
+    /// The stream was silent although the channel had something for it.
+    #[error("stream of channel `{channel}` stood still before block {block_number}, which the peer has")]
+    Stalled {
+        /// The channel's id.
+        channel: String,
+        /// A block that it did not deliver.
+        block_number: u64,
+    },
+}
+
+/// A block's number and what the stream has of it.
+pub(crate) type Batch<T> = (u64, Vec<T>);
+pub(crate) type Batches<T> = BoxStream<'static, Result<Batch<T>, StreamError>>;
+
+/// Opens a stream from a block on, again and again.
+pub(crate) trait Feed<T>: Send + Sync {
+    /// What is streamed, and of what.
+    fn name(&self) -> String;
+    fn open(&self, first: u64) -> BoxFuture<'_, Result<Batches<T>, StreamError>>;
+    /// The item's transaction, if an item is one's.
+    fn tx_id(&self, item: &T) -> String;
+    /// Whether the stream delivers something of a block.
+    fn concerns(&self, block: &FilteredBlock) -> bool;
+}
+
+pub(crate) struct Events {
+    pub(crate) session: Arc<Session>,
+    pub(crate) channel: String,
+    pub(crate) chaincode: String,
+}
+
+pub(crate) struct Blocks {
+    pub(crate) session: Arc<Session>,
+    pub(crate) channel: String,
+}
+
+pub(crate) struct FilteredBlocks {
+    pub(crate) session: Arc<Session>,
+    pub(crate) channel: String,
+}
+
+impl Feed<ChaincodeEvent> for Events {
+    fn name(&self) -> String {
+        format!("events {} {}", self.channel, self.chaincode)
+    }
+
+    fn open(&self, first: u64) -> BoxFuture<'_, Result<Batches<ChaincodeEvent>, StreamError>> {
+        Box::pin(async move {
+            let from = EventsFrom::Block(first);
+            let request = EventsRequest::new(Arc::clone(&self.session), &self.channel, &self.chaincode, from);
+            let events = request.events().await?;
+            Ok(events
+                .map(|block| block.map(|block| (block.block_number, block.events)).map_err(Into::into))
+                .boxed())
+        })
+    }
+
+    fn tx_id(&self, item: &ChaincodeEvent) -> String {
+        item.tx_id.clone()
+    }
+
+    fn concerns(&self, block: &FilteredBlock) -> bool {
+        let valid = |transaction: &&FilteredTransaction| {
+            transaction.tx_validation_code == i32::from(TxValidationCode::Valid)
+        };
+        block.filtered_transactions.iter().filter(valid).any(|transaction| {
+            let Some(Data::TransactionActions(actions)) = &transaction.data else { return false };
+            let mut events =
+                actions.chaincode_actions.iter().filter_map(|action| action.chaincode_event.as_ref());
+            events.any(|event| event.chaincode_id == self.chaincode)
+        })
+    }
+}
+
+impl Feed<Block> for Blocks {
+    fn name(&self) -> String {
+        format!("blocks {}", self.channel)
+    }
+
+    fn open(&self, first: u64) -> BoxFuture<'_, Result<Batches<Block>, StreamError>> {
+        Box::pin(async move {
+            let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (first..).into());
+            let blocks = request.blocks().await?;
+            let number = |block: &Block| block.header.as_ref().map_or(0, |header| header.number);
+            Ok(blocks
+                .map(move |block| block.map(|block| (number(&block), vec![block])).map_err(Into::into))
+                .boxed())
+        })
+    }
+
+    fn tx_id(&self, _: &Block) -> String {
+        String::new()
+    }
+
+    fn concerns(&self, _: &FilteredBlock) -> bool {
+        true
+    }
+}
+
+impl Feed<FilteredBlock> for FilteredBlocks {
+    fn name(&self) -> String {
+        format!("filtered blocks {}", self.channel)
+    }
+
+    fn open(&self, first: u64) -> BoxFuture<'_, Result<Batches<FilteredBlock>, StreamError>> {
+        Box::pin(async move {
+            let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (first..).into());
+            let blocks = request.filtered_blocks().await?;
+            Ok(blocks.map(|block| block.map(|block| (block.number, vec![block])).map_err(Into::into)).boxed())
+        })
+    }
+
+    fn tx_id(&self, _: &FilteredBlock) -> String {
+        String::new()
+    }
+
+    fn concerns(&self, _: &FilteredBlock) -> bool {
+        true
+    }
+}
+
+/// One block of a range, reduced.
+pub(crate) async fn filtered_block(
+    session: &Arc<Session>,
+    channel: &str,
+    range: BlockRange,
+) -> Result<FilteredBlock, StreamError> {
+    let mut blocks = BlockRequest::new(Arc::clone(session), channel, range).filtered_blocks().await?;
+    let none = || DeliverError::Closed { channel: channel.to_owned() };
+    Ok(blocks.next().await?.ok_or_else(none)?)
+}
+
+impl StreamError {
+    /// Whether asking again would be refused again; a channel that isn't there may be on its way only if it was
+    /// there before.
+    pub(crate) fn is_lasting(&self, begun: bool) -> bool {
+        let failed = |failure: &CallFailure| {
+            failure.cause() == Some(FailureCause::MessageTooLarge)
+                || match failure.code() {
+                    Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => true,
+                    Code::NotFound => !begun,
+                    _ => false,
+                }
+        };
+        match self {
+            Self::Blocks(DeliverError::Refused { status, .. }) => match status {
+                Status::Forbidden | Status::BadRequest => true,
+                Status::NotFound => !begun,
+                _ => false,
+            },
+            Self::Blocks(DeliverError::Failed { source, .. }) => failed(source),
+            Self::Events(ChaincodeEventsError::Failed { source, .. }) => failed(source),
+            Self::Blocks(DeliverError::Sign { .. }) | Self::Events(ChaincodeEventsError::Sign { .. }) => true,
+            _ => false,
+        }
+    }
+}

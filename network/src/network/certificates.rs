@@ -1,0 +1,65 @@
+//! The certificates of a network: when they end, what ends with them, renewal and revocation.
+
+mod inventory;
+mod renew;
+mod revoke;
+
+use super::up::UpError;
+use super::{ChangeError, StepError};
+use crate::ca::CaError;
+use crate::files::FileError;
+use crate::lock::LockError;
+use crate::wait::WaitError;
+
+pub use inventory::{CertificateKind, CertificateStatus, Certificates};
+pub use renew::Renewal;
+pub use revoke::Refusals;
+
+/// Why certificates could not be looked at, renewed or revoked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificatesError {
+    /// Somebody else is at work in the folder.
+    #[error("the network is in use")]
+    Lock(#[from] LockError),
+    /// A file cannot be read or written.
+    #[error("the organisations' folders cannot be used")]
+    File(#[from] FileError),
+    /// A file holds no certificate.
+    #[error("`{file}` holds no certificate: {what}")]
+    NoCertificate {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The development CA could not issue.
+    #[error("no certificate was issued")]
+    Ca(#[from] CaError),
+    /// There is nobody of that name.
+    #[error("nobody here is called `{name}`; there are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The user is the one that acts for its organisation.
+    #[error(
+        "`{0}` acts for its organisation: it signs the channel's changes and looks after the peers; \
+         make another user the first admin in the spec before you revoke it"
+    )]
+    Acting(String),
+    /// The channel's configuration could not be changed.
+    #[error("the channel does not know of it")]
+    Step(#[from] StepError),
+    /// The channel's configuration could not be read.
+    #[error("the channel cannot be asked")]
+    Change(#[from] ChangeError),
+    /// A node did not come back.
+    #[error("a node did not come back with its new certificate")]
+    Up(#[from] UpError),
+    /// The peers still take it.
+    #[error("the revocation is on the channel, and not every peer refuses the certificate yet")]
+    Wait(#[from] WaitError),
+}

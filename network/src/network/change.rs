@@ -1,0 +1,237 @@
+//! A running network's channel: its configuration, and proposals to change it.
+
+use std::time::Duration;
+
+use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
+
+use hlf_protos::common::Block;
+use hlf_protos::prost::Message as _;
+
+use super::Network;
+use crate::change::{
+    AnchorAddress, ChannelConfig, ConfigError, OrganizationDefinition, OrganizationError, Proposal,
+    ProposalError, SubmitError,
+};
+use crate::files::{self, FileError};
+use crate::node::{self, LISTEN, NodeError};
+use crate::ports::PortError;
+use crate::progress::{Progress, Step};
+use crate::spec::Organization;
+use crate::wait::{self, Look, WaitError};
+
+/// How long an orderer may take to answer.
+const SUBMIT_LIMIT: Duration = Duration::from_secs(30);
+/// How long the peers may take to have the block.
+const IN_FORCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Why a channel's configuration was not read or not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The file of ports is damaged, or a node has none.
+    #[error("the network's ports cannot be read")]
+    Port(#[from] PortError),
+    /// A node's address or certificate cannot be had.
+    #[error("a node cannot be reached")]
+    Node(#[from] NodeError),
+    /// An organisation's admin cannot be read.
+    #[error("the admin of `{organization}` cannot be used")]
+    Admin {
+        /// The organisation.
+        organization: String,
+        /// What is wrong.
+        source: MspFolderError,
+    },
+    /// No peer gives the configuration.
+    #[error("no peer gives the channel's configuration; see `network status`")]
+    NoPeer(#[source] Option<EndorserError>),
+    /// A peer's answer is not a configuration.
+    #[error("a peer gives no readable configuration")]
+    Config(#[from] ConfigError),
+    /// The proposal cannot be judged or signed.
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    /// The proposal was not submitted, or its outcome is not known.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The orderer took it and not all peers have it.
+    #[error("the ordering service took the change; not every peer has it yet, see `network status`")]
+    NotEverywhere(#[from] WaitError),
+    /// An organisation's definition cannot be made.
+    #[error(transparent)]
+    Organization(#[from] OrganizationError),
+    /// A file cannot be read.
+    #[error("a certificate cannot be read")]
+    File(#[from] FileError),
+}
+
+impl Network {
+    /// The channel's configuration as the first peer that answers has it.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoPeer`] when none answers.
+    pub async fn channel_config(&self) -> Result<ChannelConfig, ChangeError> {
+        let mut last = None;
+        for organization in &self.spec.organizations {
+            for peer in &organization.peers {
+                match self.peer_config(organization, &organization.host(peer)).await {
+                    Ok(config) => return Ok(config),
+                    Err(ChangeError::NoPeer(error)) => last = error,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(ChangeError::NoPeer(last))
+    }
+
+    /// The identity that signs and submits changes for an organisation.
+    ///
+    /// # Errors
+    /// [`ChangeError::Admin`] when its keys are not here.
+    pub fn admin_credentials(&self, organization: &Organization) -> Result<Credentials, ChangeError> {
+        let folder = self
+            .admin(organization)
+            .map_err(|source| ChangeError::Admin { organization: organization.name.clone(), source })?;
+        Ok(folder.into_credentials())
+    }
+
+    /// The identity of the ordering organisation's admin.
+    ///
+    /// # Errors
+    /// [`ChangeError::Admin`] when its keys are not here.
+    pub fn orderer_credentials(&self) -> Result<Credentials, ChangeError> {
+        let orderer = &self.spec.orderer;
+        self.orderer_admin()
+            .map(|folder| folder.into_credentials())
+            .map_err(|source| ChangeError::Admin { organization: orderer.domain.clone(), source })
+    }
+
+    /// What an organisation hands over to the members of a channel that it wants to join.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when its keys were never made, or it has no port yet.
+    pub fn organization_definition(
+        &self,
+        organization: &Organization,
+    ) -> Result<OrganizationDefinition, ChangeError> {
+        let ports = self.ports()?;
+        let mut anchors = Vec::new();
+        for peer in &organization.peers {
+            let host = organization.host(peer);
+            if let Some(port) = ports.port(&host, LISTEN) {
+                anchors.push(AnchorAddress { host: "127.0.0.1".to_owned(), port });
+            }
+        }
+        let msp = self.layout.organization(organization).join("msp");
+        Ok(OrganizationDefinition::of_msp_folder(&organization.msp_id, &msp, anchors)?)
+    }
+
+    /// Submits a proposal that everybody who is needed has signed, and waits until every running peer has it.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; what was sent and not answered is [`SubmitError::Unknown`].
+    pub async fn submit_change(
+        &self,
+        proposal: &Proposal,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
+        self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await
+    }
+
+    /// The same, with a limit to how long each peer may take to have it.
+    pub(super) async fn submit_change_within(
+        &self,
+        proposal: &Proposal,
+        credentials: &Credentials,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
+        let present = self.channel_config().await?;
+        let step = Step::begin(progress, "submit the change");
+        let ports = self.ports()?;
+        let orderer = &self.spec.orderer;
+        let mut refused = None;
+        // An orderer that can't be reached was sent nothing, so the next one is asked.
+        for consenter in &orderer.consenters {
+            let address = node::loopback(&ports, &orderer.host(consenter), LISTEN)?;
+            let roots = files::read(&self.orderer_tls_ca())?;
+            let endpoint = hlf_gateway::Endpoint::tls(address, roots);
+            match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
+                Ok(()) => {
+                    step.done("an orderer took it");
+                    return self.await_in_force(proposal, limit, progress).await;
+                }
+                Err(error @ SubmitError::Connect(_)) => refused = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(refused.map_or(ChangeError::NoPeer(None), ChangeError::Submit))
+    }
+
+    async fn await_in_force(
+        &self,
+        proposal: &Proposal,
+        limit: Duration,
+        progress: &dyn Progress,
+    ) -> Result<(), ChangeError> {
+        let step = Step::begin(progress, "wait for the peers");
+        for organization in &self.spec.organizations {
+            for peer in &organization.peers {
+                let host = organization.host(peer);
+                if self.supervisor.running(&host).is_none() {
+                    continue;
+                }
+                let what = format!("`{host}` to have the new configuration");
+                wait::until(&step, &what, limit, || async {
+                    match self.peer_config(organization, &host).await {
+                        Ok(config) if proposal.is_in_force(&config) => Ok(Look::Holds(())),
+                        Ok(config) => Ok(Look::NotYet(format!("it has number {}", config.sequence()))),
+                        Err(error) => Ok::<_, ChangeError>(Look::NotYet(wait::chain(&error))),
+                    }
+                })
+                .await?;
+            }
+        }
+        step.done("all that run have it");
+        Ok(())
+    }
+
+    /// The channel's newest configuration block, from the first peer that answers.
+    pub(super) async fn channel_config_block(&self) -> Result<Vec<u8>, ChangeError> {
+        let mut last = None;
+        for organization in &self.spec.organizations {
+            for peer in &organization.peers {
+                match self.peer_config_block(organization, &organization.host(peer)).await {
+                    Ok(block) => return Ok(block.encode_to_vec()),
+                    Err(ChangeError::NoPeer(error)) => last = error,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(ChangeError::NoPeer(last))
+    }
+
+    async fn peer_config(
+        &self,
+        organization: &Organization,
+        host: &str,
+    ) -> Result<ChannelConfig, ChangeError> {
+        Ok(ChannelConfig::of_block(&self.peer_config_block(organization, host).await?)?)
+    }
+
+    async fn peer_config_block(&self, organization: &Organization, host: &str) -> Result<Block, ChangeError> {
+        let ports = self.ports()?;
+        let endpoint = self.peer_endpoint(organization, host, &ports)?;
+        let credentials = self.admin_credentials(organization)?;
+        let connected = Endorser::connect(&endpoint, credentials, Deadlines::default()).await;
+        let Ok(endorser) = connected else { return Err(ChangeError::NoPeer(None)) };
+        let channel = &self.spec.channel.name;
+        endorser.channels().config_block(channel).await.map_err(|error| match error {
+            SystemChaincodeError::Call { source, .. } => ChangeError::NoPeer(Some(source)),
+            SystemChaincodeError::Answer { source, .. } => {
+                ConfigError::Unreadable { what: "the block".to_owned(), source }.into()
+            }
+        })
+    }
+}

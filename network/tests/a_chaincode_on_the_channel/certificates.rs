@@ -1,0 +1,138 @@
+//! Certificates are looked at, renewed and revoked on networks that run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hlf_network::ca::Validity;
+use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal};
+use hlf_network::spec::{Consortium, User, UserKey};
+use x509_parser::pem::parse_x509_pem;
+
+use crate::bench::{Bench, say, told};
+use crate::growth::{WRITERS, assert_nothing_lost, write};
+use crate::shelf::{ask, edition, gateway, put, shelf, up};
+
+/// Public keys of the certificates in a folder, by file.
+async fn keys(network: &Network) -> BTreeMap<PathBuf, (Vec<u8>, Vec<u8>)> {
+    let found = network.certificates().await.unwrap();
+    assert_eq!(found.channel_unread, None);
+    let files = found.certificates.into_iter().filter_map(|found| found.file);
+    files
+        .map(|file| {
+            let (_, pem) = parse_x509_pem(&fs::read(&file).unwrap()).unwrap();
+            let certificate = pem.parse_x509().unwrap();
+            let key = certificate.public_key().subject_public_key.data.to_vec();
+            (file, (key, pem.contents.clone()))
+        })
+        .collect()
+}
+
+fn is_authority(file: &std::path::Path) -> bool {
+    file.parent().is_some_and(|at| at.ends_with("ca") || at.ends_with("tlsca"))
+}
+
+async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    put(&network, "north", "before").await;
+    let before = keys(&network).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::new(Network::existing(&bench.folder).unwrap());
+    let writers = WRITERS.map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
+    let renewed = match network.renew_certificates(&Renewal::Within(1_000), &options, &say).await {
+        Ok(renewed) => renewed,
+        Err(error) => panic!("{}", told(&error)),
+    };
+    stop.store(true, Ordering::Relaxed);
+    let mut sent = Vec::new();
+    for writer in writers {
+        sent.push(writer.await.unwrap());
+    }
+    assert_nothing_lost(&network, "south", &sent).await;
+    for consenter in &spec.orderer.consenters {
+        assert!(renewed.contains(&spec.orderer.host(consenter)), "{renewed:?}");
+    }
+
+    // Every certificate but the authorities' is another one for the same key, and the channel knows the new ones:
+    // it has none that is not in the folder.
+    let after = keys(&network).await;
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (file, (key, der)) in &before {
+        assert_eq!(key, &after[file].0, "{}", file.display());
+        assert_eq!(*der == after[file].1, is_authority(file), "{}", file.display());
+    }
+    let found = network.certificates().await.unwrap();
+    assert!(found.certificates.iter().all(|found| found.kind != CertificateKind::Consenter), "{found:#?}");
+    let status = network.status().await.unwrap();
+    assert!(status.ready, "{status:#?}");
+    put(&network, "south", "after").await;
+    assert_eq!(ask(&network, "north", "Value").await, "after");
+    network
+}
+
+pub(crate) async fn certificates_are_renewed_and_revoked() {
+    let bench = Bench::new("certificates");
+    let mut spec = shelf();
+    spec.set_orderers("raft:3".parse().unwrap()).unwrap();
+    let network = all_is_renewed_under_load(&bench, spec.clone()).await;
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+
+    // What ends first is first, and is renewed alone.
+    let north = spec.organization("north").unwrap();
+    let late = User {
+        name: "late".to_owned(),
+        node_ou: Default::default(),
+        key: UserKey::P384,
+        common_name: None,
+        attributes: BTreeMap::from([("role".to_owned(), "clerk".to_owned())]),
+    };
+    network.ca(north).unwrap().issue_user(&late, Some(Validity::days(20))).unwrap();
+    let found = network.certificates().await.unwrap();
+    let first = &found.certificates[0];
+    assert_eq!((first.name.as_str(), first.kind), ("late@north.example.com", CertificateKind::UserIdentity));
+    assert_eq!(found.ending_within(30).count(), 1);
+    assert_eq!(network.status().await.unwrap().first_to_end.unwrap().days, first.days);
+    let renewed = network.renew_certificates(&Renewal::Within(30), &options, &say).await.unwrap();
+    assert_eq!(renewed, ["late@north.example.com"]);
+    let found = network.certificates().await.unwrap();
+    assert_eq!(found.ending_within(30).count(), 0);
+    let file = found.certificates.iter().find(|found| found.name == "late@north.example.com").unwrap();
+    let (_, pem) = parse_x509_pem(&fs::read(file.file.as_ref().unwrap()).unwrap()).unwrap();
+    let attributes = String::from_utf8_lossy(&pem.contents).contains(r#"{"attrs":{"role":"clerk"}}"#);
+    assert!(attributes, "attributes are renewed with the rest");
+    let nobody = network.renew_certificates(&Renewal::Named("nobody".to_owned()), &options, &say).await;
+    assert!(matches!(nobody, Err(CertificatesError::Unknown { .. })));
+
+    // A revoked user is refused by every peer, and nobody else is.
+    put(&network, "north", "not yet").await;
+    let admin = network.revoke_user("north", "Admin", &say).await;
+    assert!(matches!(admin, Err(CertificatesError::Acting(_))), "{admin:?}");
+    let refusals = match network.revoke_user("north", "User1", &say).await {
+        Ok(refusals) => refusals,
+        Err(error) => panic!("{}", told(&error)),
+    };
+    assert_eq!((refusals.refused_by, refusals.peers), (2, 2));
+    eprintln!("refused by {}/{} peers after {} s", refusals.refused_by, refusals.peers, refusals.seconds);
+    let contract = gateway(&network, "north").await.contract("consortium", "shelf");
+    let refused = contract.submit(contract.proposal("Put").arg("revoked").build().unwrap()).await;
+    assert!(refused.is_err());
+    put(&network, "south", "still").await;
+    // A second one joins the first on the list.
+    let refusals = network.revoke_user("north", "late", &say).await.unwrap();
+    assert_eq!((refusals.refused_by, refusals.peers), (2, 2));
+    assert!(contract.submit(contract.proposal("Put").arg("revoked").build().unwrap()).await.is_err());
+    network.destroy(&say).await.unwrap();
+}
+
+pub(crate) async fn certificates_of_bft_consenters_are_renewed() {
+    let bench = Bench::new("bft-certificates");
+    let mut spec = shelf();
+    spec.set_orderers("bft:4".parse().unwrap()).unwrap();
+    let network = all_is_renewed_under_load(&bench, spec).await;
+    network.destroy(&say).await.unwrap();
+}
