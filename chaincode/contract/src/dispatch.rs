@@ -1,12 +1,16 @@
 //! From a function's name to its handler.
 
+use std::marker::PhantomData;
+use std::sync::Arc;
+
 use caretrail_model::calls::*;
 use caretrail_model::code::Code;
 use caretrail_model::for_each_call;
 use caretrail_model::limits::ARGUMENT_BYTES_MAX;
-use hlf_chaincode::{Failure, Router, RouterBuilder, RouterError, Transaction};
+use hlf_chaincode::{BoxFuture, Failure, Function, Router, RouterBuilder, RouterError, Transaction};
 
 use crate::admission::Admission;
+use crate::epochs::Epochs;
 use crate::failure::require;
 use crate::handlers::Handle;
 use crate::invocation::Invocation;
@@ -21,20 +25,34 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
             require(tx.args().iter().all(|arg| arg.len() <= ARGUMENT_BYTES_MAX), Code::ArgumentOutOfBounds)
         })
         .before(move |tx, _| admission.admit(tx));
+    let epochs = Arc::new(Epochs::default());
     macro_rules! register {
         ($call:ident) => {
-            router = register::<$call>(router);
+            router = register::<$call>(router, Arc::clone(&epochs));
         };
     }
     for_each_call!(register);
     router.build()
 }
 
-fn register<C: Handle>(router: RouterBuilder) -> RouterBuilder {
-    if C::WRITES { router.submit(C::NAME, answer::<C>) } else { router.evaluate(C::NAME, answer::<C>) }
+fn register<C: Handle>(router: RouterBuilder, epochs: Arc<Epochs>) -> RouterBuilder {
+    let answer = Answer::<C> { epochs, call: PhantomData };
+    if C::WRITES { router.submit(C::NAME, answer) } else { router.evaluate(C::NAME, answer) }
 }
 
-async fn answer<C: Handle>(tx: &Transaction, call: C) -> Result<C::Reply, Failure> {
-    let invocation = Invocation::open(tx)?;
-    call.handle(&invocation).await
+/// Answers one call.
+struct Answer<C> {
+    epochs: Arc<Epochs>,
+    call: PhantomData<fn(C)>,
+}
+
+impl<'t, C: Handle> Function<'t, C, C::Reply> for Answer<C> {
+    fn call(&self, tx: &'t Transaction, call: C) -> BoxFuture<'t, Result<C::Reply, Failure>> {
+        let epochs = Arc::clone(&self.epochs);
+        Box::pin(async move {
+            let invocation = Invocation::open(tx, &epochs, C::SINCE_EPOCH)?;
+            require(C::ROLES.contains(&invocation.role), Code::RoleNotAllowed)?;
+            call.handle(&invocation).await
+        })
+    }
 }

@@ -12,11 +12,18 @@ use crate::invocation::Invocation;
 
 mod access;
 mod audit;
+mod care;
 mod consents;
 mod consortium;
+mod custody;
+mod guardians;
+mod holders;
+mod paper;
 mod patients;
 mod practitioners;
+mod previews;
 mod records;
+mod replay;
 
 /// A call that this contract answers.
 pub(crate) trait Handle: Call {

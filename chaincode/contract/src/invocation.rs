@@ -5,11 +5,12 @@ use std::marker::PhantomData;
 use caretrail_model::audit::{Act, AuditEntry};
 use caretrail_model::code::Code;
 use caretrail_model::ids::{Actor, Digest, MspId, PatientId, TxId};
-use caretrail_model::policy::{ConsortiumPolicy, EPOCH};
+use caretrail_model::policy::{ConsortiumPolicy, EPOCHS, Terms};
 use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::{Failure, Origin, Transaction};
 
+use crate::epochs::Epochs;
 use crate::failure::{refuse, require};
 use crate::keys::{self, Key};
 use crate::stored::{PolicyInForce, Stored, decode, encode};
@@ -23,11 +24,13 @@ pub(crate) struct Invocation<'t> {
     pub(crate) role: Role,
     certificate_digest: Digest,
     timestamp: UnixMs,
+    epochs: &'t Epochs,
+    since_epoch: u32,
 }
 
 impl<'t> Invocation<'t> {
     /// Identifies the caller: MSP and certificate of the proposal's creator, never an argument.
-    pub(crate) fn open(tx: &'t Transaction) -> Result<Self, Failure> {
+    pub(crate) fn open(tx: &'t Transaction, epochs: &'t Epochs, since_epoch: u32) -> Result<Self, Failure> {
         require(tx.origin() == Origin::Client, Code::NotCalledDirectly)?;
         let invalid = || refuse(Code::IdentityInvalid);
         let identity = tx.client_identity().map_err(|error| invalid().caused_by(error))?;
@@ -50,6 +53,8 @@ impl<'t> Invocation<'t> {
             role,
             certificate_digest: Digest::from_bytes(identity.certificate_sha256()),
             timestamp,
+            epochs,
+            since_epoch,
         })
     }
 
@@ -71,7 +76,7 @@ impl<'t> Invocation<'t> {
 
     /// Starts the one read that the call makes, with the policy in force in it.
     pub(crate) fn reading(&self) -> Result<Reading<'_>, Failure> {
-        let mut reading = Reading { invocation: self, keys: Vec::new() };
+        let mut reading = Reading { invocation: self, keys: Vec::new(), newer: Vec::new() };
         reading.add(keys::policy()?);
         Ok(reading)
     }
@@ -100,10 +105,17 @@ impl<'t> Invocation<'t> {
             act,
         };
         let bytes = encode(&entry)?;
-        self.tx.set_event(entry.act.kind(), bytes.get(1..).unwrap_or_default())?;
         self.tx.put(keys::audit(patient, &self.tx_id)?.into_text(), bytes)?;
+        let kind = entry.act.kind();
+        let told = encode(&if policy.epoch > 1 { entry.told() } else { entry })?;
+        self.tx.set_event(kind, told.get(1..).unwrap_or_default())?;
         Ok(())
     }
+}
+
+/// What the second engine's policy says.
+pub(crate) fn terms(policy: &ConsortiumPolicy) -> Result<&Terms, Failure> {
+    policy.terms.as_ref().ok_or_else(|| refuse(Code::EpochTooOld))
 }
 
 /// The keys that one read fetches together.
@@ -111,20 +123,34 @@ impl<'t> Invocation<'t> {
 pub(crate) struct Reading<'i> {
     invocation: &'i Invocation<'i>,
     keys: Vec<String>,
+    /// Keys that only engines after the first read.
+    newer: Vec<String>,
 }
 
 /// Where a value of a [`Reading`] will be.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
-    index: usize,
+    place: Place,
     holds: PhantomData<fn() -> T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Always(usize),
+    Newer(usize),
 }
 
 impl Reading<'_> {
     /// Adds a key.
     pub(crate) fn add<T: Stored>(&mut self, key: Key<T>) -> Slot<T> {
         self.keys.push(key.into_text());
-        Slot { index: self.keys.len() - 1, holds: PhantomData }
+        Slot { place: Place::Always(self.keys.len() - 1), holds: PhantomData }
+    }
+
+    /// Adds a key that is read from epoch 2 on only; before, it counts as absent.
+    pub(crate) fn add_newer<T: Stored>(&mut self, key: Key<T>) -> Slot<T> {
+        self.newer.push(key.into_text());
+        Slot { place: Place::Newer(self.newer.len() - 1), holds: PhantomData }
     }
 
     /// Reads them all. Refuses when no policy is in force, and when the caller's hospital is no member of it.
@@ -133,18 +159,31 @@ impl Reading<'_> {
         let (in_force, facts) = self.fetch_unconstituted().await?;
         let policy = in_force.ok_or_else(|| refuse(Code::NoPolicy))?.policy;
         require(policy.is_member(invocation.msp_id()), Code::NotAMember)?;
+        require(policy.epoch >= invocation.since_epoch, Code::EpochTooOld)?;
         Ok((policy, facts))
     }
 
     /// Reads them all, also where no policy is in force yet. Refuses when the one in force fixes another
     /// channel or chaincode name than the proposal's, or an engine that this build does not have.
-    pub(crate) async fn fetch_unconstituted(self) -> Result<(Option<PolicyInForce>, Facts), Failure> {
-        let values = self.invocation.tx.states(&self.keys).await?;
-        let mut facts = Facts { values, effective: self.invocation.timestamp };
-        let in_force: Option<PolicyInForce> = facts.take(Slot { index: 0, holds: PhantomData })?;
+    pub(crate) async fn fetch_unconstituted(mut self) -> Result<(Option<PolicyInForce>, Facts), Failure> {
+        let Invocation { tx, epochs, timestamp, .. } = self.invocation;
+        let always = self.keys.len();
+        let expects_newer = epochs.seen(tx.channel()) > 1;
+        if expects_newer {
+            self.keys.append(&mut self.newer);
+        }
+        let mut values = tx.states(&self.keys).await?;
+        let newer = values.split_off(always.min(values.len()));
+        let mut facts = Facts { values, newer, effective: *timestamp };
+        let in_force: Option<PolicyInForce> =
+            facts.take(Slot { place: Place::Always(0), holds: PhantomData })?;
         if let Some(PolicyInForce { policy, .. }) = &in_force {
             require(self.invocation.is_named_by(policy), Code::ForeignChaincode)?;
-            require(policy.epoch == EPOCH, Code::EngineUnknown)?;
+            require(EPOCHS.contains(&policy.epoch), Code::EngineUnknown)?;
+            epochs.note(tx.channel(), policy.epoch);
+            if policy.epoch > 1 && !self.newer.is_empty() {
+                facts.newer = tx.states(&self.newer).await?;
+            }
         }
         Ok((in_force, facts))
     }
@@ -154,13 +193,18 @@ impl Reading<'_> {
 #[derive(Debug)]
 pub(crate) struct Facts {
     values: Vec<Option<Vec<u8>>>,
+    newer: Vec<Option<Vec<u8>>>,
     effective: UnixMs,
 }
 
 impl Facts {
     /// Takes a value out; `None` when the key is absent.
     pub(crate) fn take<T: Stored>(&mut self, slot: Slot<T>) -> Result<Option<T>, Failure> {
-        let Some(bytes) = self.values.get_mut(slot.index).and_then(Option::take) else { return Ok(None) };
+        let held = match slot.place {
+            Place::Always(index) => self.values.get_mut(index),
+            Place::Newer(index) => self.newer.get_mut(index),
+        };
+        let Some(bytes) = held.and_then(Option::take) else { return Ok(None) };
         let value: T = decode(&bytes)?;
         self.effective = self.effective.max(value.at());
         Ok(Some(value))

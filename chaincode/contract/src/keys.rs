@@ -7,10 +7,15 @@ use std::marker::PhantomData;
 
 use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{CarriedStatement, Disclosure};
+use caretrail_model::care::{BrokenGlass, Relationship};
 use caretrail_model::consent::LiveConsents;
-use caretrail_model::ids::{Actor, Digest, MspId, PatientId, RecordId, RequestId, StatementId, TxId};
-use caretrail_model::patient::Patient;
-use caretrail_model::record::{Record, RecordVersion};
+use caretrail_model::guardian::Guardians;
+use caretrail_model::ids::{
+    Actor, Digest, KeyId, MspId, PatientId, RecordId, RequestId, StatementId, Subject, TxId,
+};
+use caretrail_model::paper::Paper;
+use caretrail_model::patient::{Patient, Recovery, Signer, StopSwitch};
+use caretrail_model::record::{Correction, Record, RecordVersion};
 use caretrail_model::standing::Standing;
 use hlf_chaincode::{KeyError, composite_key};
 
@@ -75,6 +80,87 @@ pub(crate) fn patient(patient: &PatientId) -> Result<Key<Patient>, KeyError> {
     key("p", &[&patient.to_string()])
 }
 
+/// `pn/P/seq`: the patient of one sequence number, kept for ever.
+pub(crate) fn patient_of_sequence(patient: &PatientId, sequence: u64) -> Result<Key<Patient>, KeyError> {
+    key("pn", &[&patient.to_string(), &padded(sequence)])
+}
+
+/// `k/P`: the newest recovery of a patient's key.
+pub(crate) fn recovery(patient: &PatientId) -> Result<Key<Recovery>, KeyError> {
+    key("k", &[&patient.to_string()])
+}
+
+/// `kn/P/K`: a key that speaks or spoke for a patient, kept for ever.
+pub(crate) fn signer(patient: &PatientId, signer: &KeyId) -> Result<Key<Signer>, KeyError> {
+    key("kn", &[&patient.to_string(), &signer.to_string()])
+}
+
+/// `w/P`: a patient's guardians.
+pub(crate) fn guardians(patient: &PatientId) -> Result<Key<Guardians>, KeyError> {
+    key("w", &[&patient.to_string()])
+}
+
+/// `wn/P/seq`: the guardians of one sequence number, kept for ever.
+pub(crate) fn guardians_of_sequence(patient: &PatientId, sequence: u64) -> Result<Key<Guardians>, KeyError> {
+    key("wn", &[&patient.to_string(), &padded(sequence)])
+}
+
+/// `h/P`: a patient's stop switch.
+pub(crate) fn stop(patient: &PatientId) -> Result<Key<StopSwitch>, KeyError> {
+    key("h", &[&patient.to_string()])
+}
+
+/// `hn/P/seq`: the stop switch of one sequence number, kept for ever.
+pub(crate) fn stop_of_sequence(patient: &PatientId, sequence: u64) -> Result<Key<StopSwitch>, KeyError> {
+    key("hn", &[&patient.to_string(), &padded(sequence)])
+}
+
+/// `g/P/T`: an act on paper.
+pub(crate) fn paper(patient: &PatientId, id: &StatementId) -> Result<Key<Paper>, KeyError> {
+    key("g", &[&patient.to_string(), &id.to_string()])
+}
+
+/// Whom a care relationship is of: one clinician, or `*` for all of a hospital.
+fn treating(subject: Option<&Subject>) -> String {
+    subject.map_or_else(|| "*".to_owned(), Subject::to_string)
+}
+
+/// `l/P/MSP/S` or `l/P/MSP/*`: a care relationship.
+pub(crate) fn relationship(
+    patient: &PatientId,
+    msp_id: &MspId,
+    subject: Option<&Subject>,
+) -> Result<Key<Relationship>, KeyError> {
+    key("l", &[&patient.to_string(), msp_id.as_str(), &treating(subject)])
+}
+
+/// `ln/P/MSP/S/seq`: the care relationship of one sequence number, kept for ever.
+pub(crate) fn relationship_of_sequence(
+    patient: &PatientId,
+    msp_id: &MspId,
+    subject: Option<&Subject>,
+    sequence: u64,
+) -> Result<Key<Relationship>, KeyError> {
+    key("ln", &[&patient.to_string(), msp_id.as_str(), &treating(subject), &padded(sequence)])
+}
+
+/// Namespace of broken glass, by patient.
+pub(crate) const BREAK_GLASS: &str = "b";
+
+/// `b/P/MSP/S`: glass that an actor broke for a patient.
+pub(crate) fn break_glass(patient: &PatientId, actor: &Actor) -> Result<Key<BrokenGlass>, KeyError> {
+    key(BREAK_GLASS, &[&patient.to_string(), actor.msp_id.as_str(), &actor.subject.to_string()])
+}
+
+/// `bn/P/MSP/S/seq`: the broken glass of one sequence number, kept for ever.
+pub(crate) fn break_glass_of_sequence(
+    patient: &PatientId,
+    actor: &Actor,
+    sequence: u64,
+) -> Result<Key<BrokenGlass>, KeyError> {
+    key("bn", &[&patient.to_string(), actor.msp_id.as_str(), &actor.subject.to_string(), &padded(sequence)])
+}
+
 /// `y/P`: a patient's live consents.
 pub(crate) fn consents(patient: &PatientId) -> Result<Key<LiveConsents>, KeyError> {
     key("y", &[&patient.to_string()])
@@ -96,6 +182,16 @@ pub(crate) fn statement(patient: &PatientId, id: &StatementId) -> Result<Key<Car
 /// `r/R`: custody and status of a record.
 pub(crate) fn record(record: &RecordId) -> Result<Key<Record>, KeyError> {
     key("r", &[&record.to_string()])
+}
+
+/// `rn/R/seq`: custody and status of one sequence number, kept for ever.
+pub(crate) fn record_of_sequence(record: &RecordId, sequence: u64) -> Result<Key<Record>, KeyError> {
+    key("rn", &[&record.to_string(), &padded(sequence)])
+}
+
+/// `e/R/n`: a correction request.
+pub(crate) fn correction(record: &RecordId, number: u64) -> Result<Key<Correction>, KeyError> {
+    key("e", &[&record.to_string(), &padded(number)])
 }
 
 /// `v/R/n`: a version of a record.

@@ -6,10 +6,13 @@
 
 mod admission;
 mod dispatch;
+mod epochs;
+mod facts;
 mod failure;
 mod handlers;
 mod invocation;
 mod keys;
+mod live;
 mod pages;
 pub mod policy;
 mod statements;

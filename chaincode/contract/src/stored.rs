@@ -3,12 +3,15 @@
 
 use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{CarriedStatement, Disclosure};
+use caretrail_model::care::{BrokenGlass, Relationship};
 use caretrail_model::code::Code;
 use caretrail_model::consent::LiveConsents;
+use caretrail_model::guardian::Guardians;
 use caretrail_model::ids::{Actor, PatientId, TxId};
-use caretrail_model::patient::Patient;
+use caretrail_model::paper::Paper;
+use caretrail_model::patient::{Patient, Recovery, Signer, StopSwitch};
 use caretrail_model::policy::ConsortiumPolicy;
-use caretrail_model::record::{Record, RecordVersion};
+use caretrail_model::record::{Correction, Record, RecordVersion};
 use caretrail_model::standing::Standing;
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
@@ -96,17 +99,25 @@ macro_rules! stored {
 stored!(
     Approval,
     AuditEntry,
+    BrokenGlass,
     CarriedStatement,
+    Correction,
     Disclosure,
+    Guardians,
     Listed,
     LiveConsents,
+    Paper,
     Patient,
     PolicyInForce,
     ProposedText,
     Record,
     RecordVersion,
+    Recovery,
+    Relationship,
     Requested,
+    Signer,
     Standing,
+    StopSwitch,
 );
 
 #[cfg(test)]

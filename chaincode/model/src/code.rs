@@ -122,6 +122,68 @@ codes! {
     DisclosedToOtherKey = 409 "DISCLOSED_TO_OTHER_KEY", "ask with the key of the first release, or request access again";
     /// It was disclosed already, to the same key.
     AlreadyDisclosed = 409 "ALREADY_DISCLOSED", "read the first disclosure";
+    /// The consortium's policy does not know this call yet.
+    EpochTooOld = 412 "EPOCH_TOO_OLD", "have the members put a policy of a newer epoch in force first";
+    /// A key speaks for the patient: nothing is done on paper any more.
+    KeyBound = 409 "KEY_BOUND", "let the patient sign a statement: nothing is done on paper once a key is bound";
+    /// No key speaks for the patient.
+    KeyUnbound = 409 "KEY_UNBOUND", "bind the patient's key first, or act on paper";
+    /// The key speaks for the patient already, as the patient's or a guardian's.
+    KeyInUse = 409 "KEY_IN_USE", "name a key that does not speak for this patient yet";
+    /// There is no such recovery, or it ended.
+    RecoveryUnknown = 404 "RECOVERY_UNKNOWN", "open a recovery at the patient's home hospital first";
+    /// Another recovery waits.
+    RecoveryPending = 409 "RECOVERY_PENDING", "wait until the open recovery is completed or cancelled";
+    /// The recovery is not confirmed, or its time is not over.
+    RecoveryNotDue = 412 "RECOVERY_NOT_DUE", "have a second hospital confirm it, and wait until it is due";
+    /// A second hospital has to do this.
+    SecondHospital = 403 "SECOND_HOSPITAL", "let another member hospital than the first do this";
+    /// There is no such act on paper, or it is done.
+    PaperUnknown = 404 "PAPER_UNKNOWN", "propose it at the patient's home hospital first";
+    /// The id does not follow from actor, patient and nonce.
+    GrantIdForeign = 400 "GRANT_ID_FOREIGN", "derive the id from the caller, the patient and the nonce";
+    /// The id was used before.
+    GrantIdUsed = 409 "GRANT_ID_USED", "derive a new id from a new nonce";
+    /// The guardian's term is not sound.
+    GuardianTermInvalid = 400 "GUARDIAN_TERM_INVALID", "end the term with a calendar quarter (UTC), later than now and within the policy's limit";
+    /// The patient has as many guardians as the contract keeps.
+    GuardiansFull = 409 "GUARDIANS_FULL", "end another guardian's term first";
+    /// There is no such guardian.
+    GuardianUnknown = 404 "GUARDIAN_UNKNOWN", "list the patient's guardians: this one's term is over or never began";
+    /// The stop, or the denial, was made by somebody else.
+    NotTheAuthor = 403 "NOT_THE_AUTHOR", "let the patient, or the guardian who made it, end it";
+    /// The relationship lasts longer than the policy allows, or ended before it began.
+    RelationshipPeriod = 400 "RELATIONSHIP_PERIOD", "end the relationship later than now and within the policy's limit";
+    /// There is no such relationship, or it ended.
+    RelationshipUnknown = 404 "RELATIONSHIP_UNKNOWN", "open the care relationship first";
+    /// The tags are not eight in order, or another custodian's.
+    TagsInvalid = 400 "TAGS_INVALID", "give exactly eight tags in ascending order, made with this hospital's own tag key";
+    /// The record was withdrawn.
+    RecordWithdrawn = 409 "RECORD_WITHDRAWN", "add a new record: a withdrawn one stays as it is";
+    /// Custody is not offered to this hospital.
+    CustodyNotOffered = 409 "CUSTODY_NOT_OFFERED", "let the custodian offer custody to this hospital first";
+    /// A record that this one is derived from is not there, or another patient's.
+    DerivedFromUnknown = 400 "DERIVED_FROM_UNKNOWN", "name records of the same patient";
+    /// The correction request's number is not the next.
+    CorrectionNumber = 409 "CORRECTION_NUMBER", "number the request one more than the record's newest";
+    /// There is no such correction request.
+    CorrectionUnknown = 404 "CORRECTION_UNKNOWN", "check the record and the request's number";
+    /// The correction request was answered.
+    CorrectionAnswered = 409 "CORRECTION_ANSWERED", "read the answer: a request is answered once";
+    /// The grant that is passed on is not the caller's, or may not be passed on.
+    DelegationUnknown = 403 "DELEGATION_UNKNOWN", "pass on a live grant that names you and lets you delegate";
+    /// The grant is wider than the one that it is passed on from.
+    DelegationWider = 400 "DELEGATION_WIDER", "narrow actions, purposes, records and period to those of the grant passed on";
+    /// The patient refuses emergency access.
+    EmergencyRefused = 403 "EMERGENCY_REFUSED", "the patient refuses emergency access: ask for consent";
+    /// An earlier one was not reviewed.
+    ReviewPending = 409 "REVIEW_PENDING", "have an auditor of another hospital review the earlier emergency access first";
+    /// The glass was not broken.
+    BreakGlassUnknown = 404 "BREAK_GLASS_UNKNOWN", "check patient and clinician";
+    /// It was reviewed.
+    ReviewedAlready = 409 "REVIEWED_ALREADY", "read the review: each emergency access is reviewed once";
+    /// What decided is not kept as immutable state.
+    ReplayUnavailable = 404 "REPLAY_UNAVAILABLE", "replay decisions that were made under epoch 2 or later";
     /// A state value cannot be read.
     StateUnreadable = 500 "STATE_UNREADABLE", "look at the chaincode's log: this build does not know the value's format";
     /// The ledger did not answer.

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::guardian::ByGuardian;
 use crate::ids::{Actor, MspId, RecordId, StatementId, Subject};
-use crate::limits::RECORDS_PER_PROVISION_MAX;
+use crate::limits::{EXCEPTIONS_MAX, RECORDS_PER_PROVISION_MAX};
 use crate::order::strictly_ascending;
 use crate::purpose::Purpose;
 use crate::role::Role;
+use crate::tag::{TagSet, sets_are_well_formed};
 use crate::time::{DurationMs, Period, UnixMs};
 
 /// What is done with a record.
@@ -18,6 +20,8 @@ pub enum Action {
     Read,
     /// Adding a version or a record.
     Write,
+    /// Passing a narrower permit on, once.
+    Delegate,
 }
 
 /// Permit or deny.
@@ -89,16 +93,70 @@ pub enum Scope {
         /// Their ids.
         records: Vec<RecordId>,
     },
+    /// Records that carry one of the tags.
+    Tags {
+        /// The tags, one set a custodian, strictly ascending, 1 to 16.
+        sets: Vec<TagSet>,
+    },
 }
 
 impl Scope {
-    /// Whether it holds the record `id`, kept by `custodian`.
+    /// Whether it holds the record `id`, kept by `custodian`, without looking at tags: a scope of tags holds none.
     pub fn holds(&self, id: &RecordId, custodian: &MspId) -> bool {
         match self {
             Self::All {} => true,
             Self::Custodian { msp_id } => msp_id == custodian,
             Self::Records { records } => records.contains(id),
+            Self::Tags { .. } => false,
         }
+    }
+
+    fn validate(&self) -> Result<(), ProvisionError> {
+        match self {
+            Self::All {} | Self::Custodian { .. } => Ok(()),
+            Self::Records { records } => {
+                let sound = !records.is_empty()
+                    && records.len() <= RECORDS_PER_PROVISION_MAX
+                    && strictly_ascending(records.iter());
+                if sound { Ok(()) } else { Err(ProvisionError::List("records")) }
+            }
+            Self::Tags { sets } => {
+                if sets_are_well_formed(sets) {
+                    Ok(())
+                } else {
+                    Err(ProvisionError::List("sets"))
+                }
+            }
+        }
+    }
+}
+
+/// What a provision does not apply to, of what it would: carved out of this provision alone, never turned
+/// into the opposite. A dimension that is absent is as wide as the provision's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// Only for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grantee: Option<Grantee>,
+    /// Only for these actions, strictly ascending; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// Only for these purposes and their children, strictly ascending; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purposes: Vec<Purpose>,
+    /// Only for these records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// Only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+}
+
+impl Exception {
+    /// Whether it leaves nothing of the provision.
+    fn is_of_everything(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -118,6 +176,9 @@ pub struct Provision {
     pub scope: Scope,
     /// When.
     pub period: Period,
+    /// What it does not apply to, at most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
 }
 
 /// A provision that cannot be put in force.
@@ -132,6 +193,9 @@ pub enum ProvisionError {
     /// A list is empty, too long or out of order.
     #[error("`{0}` must be in ascending order, each once, at least one and within the limit")]
     List(&'static str),
+    /// An exception leaves nothing, or holds at no instant.
+    #[error("each exception must name at least one dimension, and a period that holds some instant")]
+    Exception,
 }
 
 impl Provision {
@@ -152,14 +216,29 @@ impl Provision {
         if self.purposes.is_empty() || !strictly_ascending(self.purposes.iter()) {
             return Err(ProvisionError::List("purposes"));
         }
-        if let Scope::Records { records } = &self.scope
-            && (records.is_empty()
-                || records.len() > RECORDS_PER_PROVISION_MAX
-                || !strictly_ascending(records.iter()))
-        {
-            return Err(ProvisionError::List("records"));
+        self.scope.validate()?;
+        if self.exceptions.len() > EXCEPTIONS_MAX {
+            return Err(ProvisionError::List("exceptions"));
         }
-        Ok(())
+        self.exceptions.iter().try_for_each(|exception| {
+            if exception.is_of_everything() || exception.period.as_ref().is_some_and(Period::is_empty) {
+                return Err(ProvisionError::Exception);
+            }
+            if !strictly_ascending(exception.actions.iter()) {
+                return Err(ProvisionError::List("actions"));
+            }
+            if !strictly_ascending(exception.purposes.iter()) {
+                return Err(ProvisionError::List("purposes"));
+            }
+            exception.scope.as_ref().map_or(Ok(()), Scope::validate)
+        })
+    }
+
+    /// Whether it says only what the first semantic engine understands.
+    pub fn is_of_epoch_1(&self) -> bool {
+        self.exceptions.is_empty()
+            && !self.actions.contains(&Action::Delegate)
+            && !matches!(self.scope, Scope::Tags { .. })
     }
 }
 
@@ -171,6 +250,32 @@ pub struct LiveConsent {
     pub id: StatementId,
     /// What it says.
     pub provision: Provision,
+    /// The guardian who signed it: a permit ends with the guardian's term, a denial does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<ByGuardian>,
+    /// The grant that it was passed on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<Delegated>,
+    /// Whether it was put in force on paper; a permit on paper ends when the patient binds a key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paper: bool,
+}
+
+impl LiveConsent {
+    /// A provision that the patient's own key signed.
+    pub const fn signed(id: StatementId, provision: Provision) -> Self {
+        Self { id, provision, guardian: None, delegated: None, paper: false }
+    }
+}
+
+/// Where a delegated grant comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delegated {
+    /// The patient's own grant; the delegated one ends with it.
+    pub parent: StatementId,
+    /// Who passed it on.
+    pub by: Actor,
 }
 
 /// A patient's live consents, one document.
@@ -187,12 +292,5 @@ pub struct LiveConsents {
 
 impl LiveConsents {
     /// The consents of a patient who never granted one.
-    pub const NONE: Self = Self {
-        sequence: 0,
-        consents: Vec::new(),
-        at: match UnixMs::new(0) {
-            Some(epoch) => epoch,
-            None => unreachable!(),
-        },
-    };
+    pub const NONE: Self = Self { sequence: 0, consents: Vec::new(), at: UnixMs::EPOCH };
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::Effect;
-use crate::ids::{RecordId, StatementId};
+use crate::ids::{MspId, RecordId, StatementId};
 use crate::time::UnixMs;
 
 /// The rule that decided, in order of precedence: the first that applies decides.
@@ -21,6 +21,16 @@ pub enum Rule {
     NoStanding,
     /// Deny: the actor's standing does not hold this purpose.
     PurposeNotHeld,
+    /// Deny: the consortium's policy wants a care relationship, and none is open.
+    NoRelationship,
+    /// Deny: the patient refuses emergency access.
+    EmergencyRefused,
+    /// Deny: the record's custodian withdrew it.
+    RecordWithdrawn,
+    /// Permit: the actor broke the glass.
+    BreakGlass,
+    /// Deny: the patient stopped every permit.
+    Stopped,
     /// Deny: a provision of the patient denies it.
     ConsentDenies,
     /// Permit: a provision of the patient permits it, and none denies it.
@@ -31,11 +41,16 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in order of precedence.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::NotAMember,
         Self::RoleNotAllowed,
         Self::NoStanding,
         Self::PurposeNotHeld,
+        Self::NoRelationship,
+        Self::EmergencyRefused,
+        Self::RecordWithdrawn,
+        Self::BreakGlass,
+        Self::Stopped,
         Self::ConsentDenies,
         Self::ConsentPermits,
         Self::NothingPermits,
@@ -44,13 +59,26 @@ impl Rule {
     /// Permit or deny.
     pub const fn effect(self) -> Effect {
         match self {
-            Self::ConsentPermits => Effect::Permit,
+            Self::ConsentPermits | Self::BreakGlass => Effect::Permit,
             Self::NotAMember
             | Self::RoleNotAllowed
             | Self::NoStanding
             | Self::PurposeNotHeld
+            | Self::NoRelationship
+            | Self::EmergencyRefused
+            | Self::RecordWithdrawn
+            | Self::Stopped
             | Self::ConsentDenies
             | Self::NothingPermits => Effect::Deny,
+        }
+    }
+
+    /// What the one who asked is told: a denial that would say whether a record is there, or what the patient
+    /// decided, reads like one of a record that is not there.
+    pub const fn told(self) -> Self {
+        match self {
+            Self::RecordWithdrawn | Self::Stopped | Self::ConsentDenies => Self::NothingPermits,
+            other => other,
         }
     }
 
@@ -61,6 +89,11 @@ impl Rule {
             Self::RoleNotAllowed => "role_not_allowed",
             Self::NoStanding => "no_standing",
             Self::PurposeNotHeld => "purpose_not_held",
+            Self::NoRelationship => "no_relationship",
+            Self::EmergencyRefused => "emergency_refused",
+            Self::RecordWithdrawn => "record_withdrawn",
+            Self::BreakGlass => "break_glass",
+            Self::Stopped => "stopped",
             Self::ConsentDenies => "consent_denies",
             Self::ConsentPermits => "consent_permits",
             Self::NothingPermits => "nothing_permits",
@@ -87,24 +120,83 @@ pub struct Decision {
     /// The consent that decided, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<StatementId>,
-    /// For a permit: the record's newest version, and the hospital that releases it.
+    /// For a permit that was passed on: the patient's own grant that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<StatementId>,
+    /// For a permit: the record's newest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// For a permit: the hospital that releases it, where that is not the patient's home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custodian: Option<MspId>,
+    /// For a permit: whether it rests on paper, not on a signature of the patient's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paper: bool,
     /// For a permit: first instant at which it can no longer be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<UnixMs>,
 }
 
-/// The sequence numbers of the facts that a decision read, so that it can be decided again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+impl Decision {
+    /// A denial by `rule`.
+    pub const fn deny(record: RecordId, rule: Rule) -> Self {
+        Self {
+            record,
+            effect: Effect::Deny,
+            rule,
+            consent: None,
+            parent: None,
+            version: None,
+            custodian: None,
+            paper: false,
+            valid_until: None,
+        }
+    }
+
+    /// What the one who asked is told of it; see [`Rule::told`].
+    #[must_use]
+    pub fn told(&self) -> Self {
+        match self.effect {
+            Effect::Permit => self.clone(),
+            Effect::Deny => Self::deny(self.record, self.rule.told()),
+        }
+    }
+}
+
+/// The sequence numbers of the facts that a decision read, so that it can be decided again. 0 where there was
+/// none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     /// Of the consortium's policy.
     pub policy: u64,
     /// Of the patient.
     pub patient: u64,
-    /// Of the patient's live consents; 0 when none was ever granted.
+    /// Of the patient's live consents.
     pub consents: u64,
-    /// Of the actor's standing; 0 when there is none.
+    /// Of the actor's standing.
     pub standing: u64,
+    /// Of the patient's stop switch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stop: u64,
+    /// Of the patient's guardians.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub guardians: u64,
+    /// Of the actor's own care relationship.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub relationship: u64,
+    /// Of the care relationship of the actor's whole hospital.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hospital_relationship: u64,
+    /// Of the glass that the actor broke.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub break_glass: u64,
+    /// Of each record, in the order decided; `null` where there was none. Not told to the one who asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<Option<u64>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

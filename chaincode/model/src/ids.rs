@@ -125,6 +125,12 @@ id128!(
     Nonce,
     "a nonce"
 );
+id128!(
+    /// A label of a record, blinded: first 16 bytes of HMAC-SHA-256 under the custodian's tag key of the
+    /// patient and epoch, so that nobody without that key can tell what it says.
+    Tag,
+    "a tag"
+);
 digest256!(
     /// A SHA-256 digest.
     Digest,
@@ -155,6 +161,38 @@ impl RecordId {
                 maker.msp_id.as_str().as_bytes(),
                 maker.subject.as_bytes(),
                 patient.as_bytes(),
+                nonce.as_bytes(),
+            ],
+        )))
+    }
+}
+
+impl RecordId {
+    /// The id of the record that a patient adds with the key `key`; no hospital has an empty MSP id.
+    pub fn derive_own(key: &KeyId, patient: &PatientId, nonce: &Nonce) -> Self {
+        Self(first_half(framed_sha256(
+            Domain::RecordId,
+            &[&[], key.as_bytes(), patient.as_bytes(), nonce.as_bytes()],
+        )))
+    }
+}
+
+impl PatientId {
+    /// The id of a patient whom `home` registers without a key.
+    pub fn derive_on_paper(home: &MspId, nonce: &Nonce) -> Self {
+        Self::derive(home, &[], nonce)
+    }
+}
+
+impl StatementId {
+    /// The id of what an enrolled actor puts in force for `patient`: on paper, or by delegation.
+    pub fn derive_for(actor: &Actor, patient: &PatientId, nonce: &Nonce) -> Self {
+        Self(first_half(framed_sha256(
+            Domain::StatementId,
+            &[
+                patient.as_bytes(),
+                actor.msp_id.as_str().as_bytes(),
+                actor.subject.as_bytes(),
                 nonce.as_bytes(),
             ],
         )))

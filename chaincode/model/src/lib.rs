@@ -12,8 +12,8 @@
 //! | [`role`], [`purpose`] | who somebody is, and what for |
 //! | [`policy`] | the consortium's policy in force |
 //! | [`standing`] | a hospital's authorisation of one of its practitioners |
-//! | [`patient`], [`record`], [`consent`] | the subjects of the ledger |
-//! | [`statement`] | what a patient signs, and its verification |
+//! | [`patient`], [`guardian`], [`paper`], [`record`], [`tag`], [`consent`], [`care`] | the subjects of the ledger |
+//! | [`statement`], [`webauthn`] | what a patient signs, and its verification |
 //! | [`decision`], [`audit`] | what was decided, and the entry that says so |
 //! | [`calls`] | every call of the contract: name, arguments, reply |
 //! | [`code`] | the stable error codes |
@@ -21,14 +21,17 @@
 
 pub mod audit;
 pub mod calls;
+pub mod care;
 pub mod code;
 pub mod consent;
 pub mod decision;
+pub mod guardian;
 pub mod hash;
 pub mod ids;
 pub mod json;
 pub mod limits;
 mod order;
+pub mod paper;
 pub mod patient;
 pub mod policy;
 pub mod purpose;
@@ -36,4 +39,6 @@ pub mod record;
 pub mod role;
 pub mod standing;
 pub mod statement;
+pub mod tag;
 pub mod time;
+pub mod webauthn;

@@ -12,6 +12,30 @@ pub const CONSENTS_BYTES_MAX: usize = 48 * 1024;
 pub const RECORDS_PER_REQUEST_MAX: usize = 100;
 /// Records that one provision names.
 pub const RECORDS_PER_PROVISION_MAX: usize = 100;
+/// Custodians whose tags one scope names.
+pub const TAG_SETS_MAX: usize = 16;
+/// Tags of one custodian in one scope.
+pub const TAGS_PER_SET_MAX: usize = 32;
+/// Tags of one record: always this many, padded with random ones.
+pub const TAGS_PER_RECORD: usize = 8;
+/// Exceptions of one provision.
+pub const EXCEPTIONS_MAX: usize = 8;
+/// Guardians of one patient.
+pub const GUARDIANS_MAX: usize = 8;
+/// Records that one version is derived from.
+pub const DERIVED_FROM_MAX: usize = 8;
+/// Records of one batch of registrations.
+pub const RECORDS_PER_BATCH_MAX: usize = 100;
+/// Relying parties whose WebAuthn assertions count.
+pub const RELYING_PARTIES_MAX: usize = 16;
+/// Bytes of a relying party's id, a domain name.
+pub const RELYING_PARTY_BYTES_MAX: usize = 253;
+/// Bytes of a WebAuthn assertion's client data.
+pub const CLIENT_DATA_BYTES_MAX: usize = 2048;
+/// Bytes of a WebAuthn assertion's authenticator data.
+pub const AUTHENTICATOR_DATA_BYTES_MAX: usize = 1024;
+/// Practitioners that one page of a query decides for.
+pub const HOLDERS_PER_PAGE_MAX: u32 = 100;
 /// Fewest members of a consortium.
 pub const MEMBERS_MIN: usize = 2;
 /// Members of the consortium.

@@ -6,14 +6,21 @@ use serde::{Deserialize, Serialize};
 use crate::consent::Action;
 use crate::hash::{Domain, framed_sha256};
 use crate::ids::{ChaincodeName, ChannelName, Digest, MspId};
-use crate::limits::{MEMBERS_MAX, MEMBERS_MIN, RULES_MAX, URL_BYTES_MAX};
+use crate::limits::{
+    MEMBERS_MAX, MEMBERS_MIN, PROVISIONS_MAX, RECORDS_PER_BATCH_MAX, RECORDS_PER_REQUEST_MAX,
+    RELYING_PARTIES_MAX, RULES_MAX, URL_BYTES_MAX,
+};
 use crate::order::strictly_ascending;
 use crate::purpose::Purpose;
 use crate::role::Role;
 use crate::time::DurationMs;
+use crate::webauthn::RelyingParty;
 
-/// The semantic engine that builds of this version know.
-pub const EPOCH: u32 = 1;
+/// The newest semantic engine that builds of this version know.
+pub const EPOCH: u32 = 2;
+/// Every semantic engine that builds of this version know: a consortium switches from one to the next by its
+/// policy, so that its members upgrade their builds one by one.
+pub const EPOCHS: [u32; 2] = [1, EPOCH];
 
 /// The consortium's policy, one sequence of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +40,9 @@ pub struct ConsortiumPolicy {
     pub rules: Vec<RoleRule>,
     /// Every duration that the contract applies.
     pub durations: Durations,
+    /// Durations and limits of what the second semantic engine knows: named from epoch 2 on, and not before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 /// A member hospital.
@@ -65,6 +75,9 @@ pub struct RoleRule {
     pub actions: Vec<Action>,
     /// Purposes, strictly ascending; each covers its children.
     pub purposes: Vec<Purpose>,
+    /// Whether an open care relationship is wanted as well, for every purpose but `BTG`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_relationship: bool,
 }
 
 /// Every duration that the contract applies.
@@ -79,6 +92,76 @@ pub struct Durations {
     pub consent_ms_max: DurationMs,
     /// How long a practitioner's authorisation may last: 1 s to 10 years of 366 days.
     pub standing_ms_max: DurationMs,
+}
+
+/// Durations and limits of what the second semantic engine knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// How long a permit on paper may last: 1 s to 90 days.
+    pub paper_ms_max: DurationMs,
+    /// How long a confirmed recovery waits for the old key to cancel it: 1 s to 30 days.
+    pub recovery_ms: DurationMs,
+    /// How long a guardian's term may last: 1 s to 366 days.
+    pub guardian_ms_max: DurationMs,
+    /// How long a care relationship may last: 1 s to 10 years of 366 days.
+    pub relationship_ms_max: DurationMs,
+    /// How long broken glass stays open: 1 s to 24 h.
+    pub break_glass_ms: DurationMs,
+    /// Live provisions of one patient: 1 to 64.
+    pub provisions_max: u32,
+    /// Records of one access request: 1 to 100.
+    pub request_records_max: u32,
+    /// Records of one batch of registrations: 1 to 100.
+    pub batch_records_max: u32,
+    /// Relying parties whose WebAuthn assertions count as signatures, strictly ascending, at most 16.
+    pub relying_parties: Vec<RelyingParty>,
+    /// Whether an assertion must say that the authenticator verified its user.
+    pub user_verification: bool,
+}
+
+impl Terms {
+    /// The longest durations and largest limits that the contract takes, and no relying party.
+    pub const WIDEST: Self = Self {
+        paper_ms_max: DurationMs::from_days(90),
+        recovery_ms: DurationMs::from_days(3),
+        guardian_ms_max: DurationMs::from_days(366),
+        relationship_ms_max: DurationMs::from_days(3660),
+        break_glass_ms: DurationMs::from_secs(24 * 3600),
+        provisions_max: 64,
+        request_records_max: 100,
+        batch_records_max: 100,
+        relying_parties: Vec::new(),
+        user_verification: true,
+    };
+
+    fn validate(&self) -> Result<(), PolicyError> {
+        for (field, value, max) in [
+            ("terms.paper_ms_max", self.paper_ms_max, DurationMs::from_days(90)),
+            ("terms.recovery_ms", self.recovery_ms, DurationMs::from_days(30)),
+            ("terms.guardian_ms_max", self.guardian_ms_max, DurationMs::from_days(366)),
+            ("terms.relationship_ms_max", self.relationship_ms_max, DurationMs::from_days(3660)),
+            ("terms.break_glass_ms", self.break_glass_ms, DurationMs::from_secs(24 * 3600)),
+        ] {
+            check_duration(field, value, max)?;
+        }
+        for (field, value, max) in [
+            ("terms.provisions_max", self.provisions_max, PROVISIONS_MAX),
+            ("terms.request_records_max", self.request_records_max, RECORDS_PER_REQUEST_MAX),
+            ("terms.batch_records_max", self.batch_records_max, RECORDS_PER_BATCH_MAX),
+        ] {
+            if value == 0 || usize::try_from(value).map_or(true, |value| value > max) {
+                return Err(PolicyError { field, problem: "is zero or larger than the contract allows" });
+            }
+        }
+        if self.relying_parties.len() > RELYING_PARTIES_MAX
+            || !strictly_ascending(self.relying_parties.iter())
+        {
+            let problem = "must be in ascending order, each once, at most 16";
+            return Err(PolicyError { field: "terms.relying_parties", problem });
+        }
+        Ok(())
+    }
 }
 
 /// A policy that cannot be put in force.
@@ -101,8 +184,8 @@ impl ConsortiumPolicy {
         if self.sequence == 0 {
             return refuse("sequence", "starts at 1");
         }
-        if self.epoch != EPOCH {
-            return refuse("epoch", "names an engine that this build does not have: expected 1");
+        if !EPOCHS.contains(&self.epoch) {
+            return refuse("epoch", "names an engine that this build does not have: expected 1 or 2");
         }
         // One hospital alone could otherwise put a first policy in force that names nobody else.
         if !(MEMBERS_MIN..=MEMBERS_MAX).contains(&self.members.len()) {
@@ -124,6 +207,9 @@ impl ConsortiumPolicy {
             if !strictly_ascending(rule.actions.iter()) || !strictly_ascending(rule.purposes.iter()) {
                 return refuse("rules", "must list actions and purposes in ascending order, each once");
             }
+            if self.epoch == 1 && (rule.needs_relationship || rule.actions.contains(&Action::Delegate)) {
+                return refuse("rules", "say something that the first semantic engine does not know");
+            }
         }
         let Durations { permit_ms, statement_ms_max, consent_ms_max, standing_ms_max } = self.durations;
         for (field, value, max) in [
@@ -132,11 +218,13 @@ impl ConsortiumPolicy {
             ("durations.consent_ms_max", consent_ms_max, DurationMs::from_days(36_525)),
             ("durations.standing_ms_max", standing_ms_max, DurationMs::from_days(3660)),
         ] {
-            if value < DurationMs::from_secs(1) || value > max {
-                return refuse(field, "is shorter than one second or longer than the contract allows");
-            }
+            check_duration(field, value, max)?;
         }
-        Ok(())
+        match (&self.terms, self.epoch) {
+            (None, 1) => Ok(()),
+            (Some(terms), 2) => terms.validate(),
+            _ => refuse("terms", "must be named from epoch 2 on, and not before"),
+        }
     }
 
     /// The digest that names this policy while it is proposed: framed SHA-256 of its JSON text.
@@ -156,12 +244,25 @@ impl ConsortiumPolicy {
 
     /// Whether an actor of `role` may ask for `action` and `purpose` at all.
     pub fn allows(&self, role: Role, action: Action, purpose: Purpose) -> bool {
-        self.rules.iter().any(|rule| {
+        self.rule(role, action, purpose).is_some()
+    }
+
+    /// The rule that lets an actor of `role` ask for `action` and `purpose`.
+    pub fn rule(&self, role: Role, action: Action, purpose: Purpose) -> Option<&RoleRule> {
+        self.rules.iter().find(|rule| {
             rule.role == role
                 && rule.actions.contains(&action)
                 && rule.purposes.iter().any(|allowed| allowed.covers(purpose))
         })
     }
+}
+
+fn check_duration(field: &'static str, value: DurationMs, max: DurationMs) -> Result<(), PolicyError> {
+    if value < DurationMs::from_secs(1) || value > max {
+        let problem = "is shorter than one second or longer than the contract allows";
+        return Err(PolicyError { field, problem });
+    }
+    Ok(())
 }
 
 fn is_daemon_url(url: &str) -> bool {
@@ -196,6 +297,7 @@ mod tests {
                 role: Role::Clinician,
                 actions: vec![Action::Read, Action::Write],
                 purposes: vec![Purpose::Treat, Purpose::Hresch],
+                needs_relationship: false,
             }],
             durations: Durations {
                 permit_ms: DurationMs::from_secs(300),
@@ -203,6 +305,7 @@ mod tests {
                 consent_ms_max: DurationMs::from_days(3660),
                 standing_ms_max: DurationMs::from_days(366),
             },
+            terms: Some(Terms::WIDEST),
         }
     }
 
@@ -218,9 +321,26 @@ mod tests {
     #[test]
     fn each_bound_is_named() {
         type Spoil = fn(&mut ConsortiumPolicy);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 17] = [
             ("sequence", |p| p.sequence = 0),
-            ("epoch", |p| p.epoch = 2),
+            ("epoch", |p| p.epoch = 3),
+            ("terms", |p| p.terms = None),
+            ("terms", |p| p.epoch = 1),
+            ("rules", |p| {
+                (p.epoch, p.terms) = (1, None);
+                p.rules[0].needs_relationship = true;
+            }),
+            ("terms.paper_ms_max", |p| {
+                p.terms.as_mut().unwrap().paper_ms_max = DurationMs::from_days(91);
+            }),
+            ("terms.recovery_ms", |p| {
+                p.terms.as_mut().unwrap().recovery_ms = DurationMs::new(999).unwrap();
+            }),
+            ("terms.provisions_max", |p| p.terms.as_mut().unwrap().provisions_max = 65),
+            ("terms.request_records_max", |p| p.terms.as_mut().unwrap().request_records_max = 0),
+            ("terms.relying_parties", |p| {
+                p.terms.as_mut().unwrap().relying_parties = vec!["a.example".parse().unwrap(); 2];
+            }),
             ("members", |p| p.members.truncate(1)),
             ("members", |p| p.members.reverse()),
             ("members.daemon.url", |p| p.members[0].daemon.url = "http://localhost:1".into()),

@@ -9,10 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::consent::Provision;
-use crate::ids::{ChaincodeName, ChannelName, KeyId, MspId, Nonce, PatientId, StatementId};
+use crate::ids::{ChaincodeName, ChannelName, Digest, KeyId, MspId, Nonce, PatientId, RecordId, StatementId};
 use crate::json::from_one_shape;
 use crate::limits::STATEMENT_BYTES_MAX;
-use crate::time::UnixMs;
+use crate::record::Commitments;
+use crate::tag::{TagSet, sets_are_well_formed};
+use crate::time::{Period, UnixMs};
+use crate::webauthn::{Accepted, AssertionError, signed_bytes};
 
 /// The format that a statement names first.
 pub const FORMAT: &str = "caretrail-statement/1";
@@ -38,15 +41,62 @@ pub struct Statement {
     pub operation: Operation,
 }
 
-/// What a statement decides: its `operation` and `body`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident($body:ident) = $text:literal;)*) => {
+        /// What a statement decides: its `operation` and `body`.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $($(#[$doc])* $name($body),)*
+        }
+
+        impl Operation {
+            /// Its name in the text.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $text,)* }
+            }
+
+            /// Reads the body of the operation of this name; nothing when it is none.
+            pub fn from_body(name: &str, body: &str) -> Option<Self> {
+                match name {
+                    $($text => from_one_shape(body).ok().map(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            fn to_body(&self) -> Result<Box<RawValue>, serde_json::Error> {
+                match self { $(Self::$name(body) => serde_json::value::to_raw_value(body),)* }
+            }
+        }
+    };
+}
+
+operations! {
     /// Binds the patient's first key.
-    RegisterPatient(Registration),
+    RegisterPatient(Registration) = "register_patient";
     /// Puts a provision in force.
-    GrantConsent(Grant),
+    GrantConsent(Grant) = "grant_consent";
     /// Ends one.
-    EndConsent(Ending),
+    EndConsent(Ending) = "end_consent";
+    /// Stops every permit, or lifts the stop.
+    StopAll(Stop) = "stop_all";
+    /// Refuses emergency access, or allows it again.
+    RefuseEmergency(EmergencyChoice) = "refuse_emergency";
+    /// Binds the first key of a patient who was registered on paper; signed by that key.
+    BindKey(NewKey) = "bind_key";
+    /// Replaces the key; signed by the one in force.
+    RotateKey(NewKey) = "rotate_key";
+    /// Asks for a lost key to be replaced; signed by the new one.
+    RecoverKey(NewKey) = "recover_key";
+    /// Refuses a recovery; signed by the key in force.
+    CancelRecovery(Cancellation) = "cancel_recovery";
+    /// Appoints a guardian, or renews the term.
+    AddGuardian(GuardianTerm) = "add_guardian";
+    /// Ends a guardian's term; signed by the patient or that guardian.
+    EndGuardian(GuardianEnd) = "end_guardian";
+    /// Adds a record of the patient's own.
+    RegisterRecord(OwnRecord) = "register_record";
+    /// Asks for a correction of a clinician's record.
+    RequestCorrection(CorrectionRequest) = "request_correction";
 }
 
 /// The JSON text: the body stays raw until its operation is known, so that every level refuses
@@ -75,13 +125,7 @@ impl Statement {
         if text.format != FORMAT {
             return None;
         }
-        let body = text.body.get();
-        let operation = match text.operation.as_str() {
-            "register_patient" => Operation::RegisterPatient(from_one_shape(body).ok()?),
-            "grant_consent" => Operation::GrantConsent(from_one_shape(body).ok()?),
-            "end_consent" => Operation::EndConsent(from_one_shape(body).ok()?),
-            _ => return None,
-        };
+        let operation = Operation::from_body(&text.operation, text.body.get())?;
         Some(Self {
             channel: text.channel,
             chaincode: text.chaincode,
@@ -94,12 +138,11 @@ impl Statement {
         })
     }
 
-    fn to_json(&self) -> Result<String, serde_json::Error> {
-        let (operation, body) = match &self.operation {
-            Operation::RegisterPatient(body) => ("register_patient", serde_json::value::to_raw_value(body)?),
-            Operation::GrantConsent(body) => ("grant_consent", serde_json::value::to_raw_value(body)?),
-            Operation::EndConsent(body) => ("end_consent", serde_json::value::to_raw_value(body)?),
-        };
+    /// The text to sign, in the one order that this crate writes; whoever signs it signs these exact bytes.
+    ///
+    /// # Errors
+    /// When the statement cannot be written as JSON.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Text {
             format: FORMAT.to_owned(),
             channel: self.channel.clone(),
@@ -109,8 +152,8 @@ impl Statement {
             nonce: self.nonce,
             key: self.key,
             submit_by: self.submit_by,
-            operation: operation.to_owned(),
-            body,
+            operation: self.operation.name().to_owned(),
+            body: self.operation.to_body()?,
         })
     }
 }
@@ -146,6 +189,84 @@ pub struct Ending {
     pub consent: StatementId,
 }
 
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(deny_unknown_fields)]
+            pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+        )*
+    };
+}
+
+bodies! {
+    /// Body of a stop.
+    Stop {
+        /// Whether everything is stopped.
+        stopped: bool,
+    }
+    /// Body of a choice about emergency access.
+    EmergencyChoice {
+        /// Whether it is refused.
+        refused: bool,
+    }
+    /// Body of a binding, a rotation or a recovery.
+    NewKey {
+        /// The new key.
+        public_key: PublicKey,
+    }
+    /// Body of a cancellation.
+    Cancellation {
+        /// The recovery that is refused: the statement of its new key.
+        recovery: StatementId,
+    }
+    /// Body of an appointment.
+    GuardianTerm {
+        /// The guardian's key.
+        public_key: PublicKey,
+        /// When the guardian decides; it ends with a calendar quarter (UTC).
+        term: Period,
+        /// Records that the guardian's permits never hold for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        protected: Vec<TagSet>,
+    }
+    /// Body of the end of a guardian's term.
+    GuardianEnd {
+        /// The guardian's key.
+        guardian: KeyId,
+    }
+    /// Body of a record that the patient adds.
+    OwnRecord {
+        /// The record, derived from the signing key, the patient and the nonce.
+        record: RecordId,
+        /// What its id is derived with.
+        record_nonce: Nonce,
+        /// The hospital that keeps it, and carries this.
+        custodian: MspId,
+        /// What version 1 is held to.
+        commitments: Commitments,
+    }
+    /// Body of a correction request.
+    CorrectionRequest {
+        /// The record.
+        record: RecordId,
+        /// The version that is to be corrected.
+        version: u64,
+        /// SHA-256 of what is to be corrected.
+        request_digest: Digest,
+    }
+}
+
+impl GuardianTerm {
+    /// Whether the term holds an instant, ends with a quarter, and its protected tags are within bounds.
+    pub fn is_well_formed(&self) -> bool {
+        !self.term.is_empty()
+            && self.term.until.is_quarter_start()
+            && (self.protected.is_empty() || sets_are_well_formed(&self.protected))
+    }
+}
+
 /// A statement's exact text with the proof of its author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -163,6 +284,15 @@ pub enum Proof {
     /// ECDSA P-256 over SHA-256 of the text (RFC 7518 ES256), low S.
     Es256 {
         /// r ‖ s, 64 bytes, unpadded base64url.
+        signature: String,
+    },
+    /// A WebAuthn assertion with ES256, whose challenge is the SHA-256 of the text; see [`webauthn`](crate::webauthn).
+    Webauthn {
+        /// The authenticator data, unpadded base64url.
+        authenticator_data: String,
+        /// The client data's exact JSON, unpadded base64url.
+        client_data: String,
+        /// r ‖ s, 64 bytes, unpadded base64url, low S: converted from the authenticator's DER by whoever carries it.
         signature: String,
     },
 }
@@ -185,6 +315,9 @@ pub enum StatementError {
     /// The signature is not by the named key, or not over this text.
     #[error("the signature was not made by the patient's key over this text")]
     WrongSignature,
+    /// The WebAuthn assertion does not count.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
 }
 
 impl SignedStatement {
@@ -203,22 +336,32 @@ impl SignedStatement {
         Ok(statement)
     }
 
-    /// Checks the proof over the exact text with `key`, and returns what the text says.
+    /// Checks an ES256 proof over the exact text with `key`, and returns what the text says. No WebAuthn
+    /// assertion counts here: [`verify_with`](Self::verify_with) says which do.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse); a key that the statement does not name; a wrong signature.
     pub fn verify(&self, key: &PublicKey) -> Result<Statement, StatementError> {
+        self.verify_with(key, &Accepted::default())
+    }
+
+    /// Checks the proof over the exact text with `key`, and returns what the text says.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify); an assertion that is not `accepted`.
+    pub fn verify_with(&self, key: &PublicKey, accepted: &Accepted<'_>) -> Result<Statement, StatementError> {
         let statement = self.parse()?;
         if statement.key != key.id() {
             return Err(StatementError::WrongSignature);
         }
-        let Proof::Es256 { signature } = &self.proof;
-        let bytes = URL_SAFE_NO_PAD.decode(signature).map_err(|_| StatementError::MalformedSignature)?;
-        let signature = Signature::from_slice(&bytes).map_err(|_| StatementError::MalformedSignature)?;
-        if signature.normalize_s() != signature {
-            return Err(StatementError::MalformedSignature);
+        match &self.proof {
+            Proof::Es256 { signature } => verify_es256(key, self.statement.as_bytes(), signature)?,
+            Proof::Webauthn { authenticator_data, client_data, signature } => {
+                let signed =
+                    signed_bytes(self.statement.as_bytes(), authenticator_data, client_data, accepted)?;
+                verify_es256(key, &signed, signature)?;
+            }
         }
-        key.0.verify(self.statement.as_bytes(), &signature).map_err(|_| StatementError::WrongSignature)?;
         Ok(statement)
     }
 
@@ -227,13 +370,26 @@ impl SignedStatement {
     /// # Errors
     /// When the statement cannot be written as JSON.
     pub fn sign(statement: &Statement, key: &SigningKey) -> Result<Self, serde_json::Error> {
-        let text = statement.to_json()?;
+        Ok(Self::sign_text(statement.to_json()?, key))
+    }
+
+    /// Signs a text as it is.
+    pub fn sign_text(text: String, key: &SigningKey) -> Self {
         let signature: Signature = key.sign(text.as_bytes());
-        Ok(Self {
+        Self {
             statement: text,
             proof: Proof::Es256 { signature: URL_SAFE_NO_PAD.encode(signature.normalize_s().to_bytes()) },
-        })
+        }
     }
+}
+
+fn verify_es256(key: &PublicKey, message: &[u8], signature: &str) -> Result<(), StatementError> {
+    let bytes = URL_SAFE_NO_PAD.decode(signature).map_err(|_| StatementError::MalformedSignature)?;
+    let signature = Signature::from_slice(&bytes).map_err(|_| StatementError::MalformedSignature)?;
+    if signature.normalize_s() != signature {
+        return Err(StatementError::MalformedSignature);
+    }
+    key.0.verify(message, &signature).map_err(|_| StatementError::WrongSignature)
 }
 
 /// A patient's P-256 public key: uncompressed SEC1, 65 bytes, unpadded base64url.
@@ -349,7 +505,7 @@ mod tests {
         let other = PublicKey::from(*key().verifying_key());
         assert_eq!(signed.verify(&other), Err(StatementError::WrongSignature));
 
-        let Proof::Es256 { signature } = &signed.proof;
+        let Proof::Es256 { signature } = &signed.proof else { panic!("another proof") };
         let low = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
         let high = Signature::from_scalars(*low.r(), -*low.s()).unwrap();
         let forged = SignedStatement {

@@ -50,6 +50,30 @@ impl<'de> Deserialize<'de> for UnixMs {
     }
 }
 
+impl UnixMs {
+    /// The first instant there is.
+    pub const EPOCH: Self = Self(0);
+
+    /// Whether it is the first instant of a calendar quarter in UTC: 1 January, April, July or October.
+    ///
+    /// Terms end there, so that an end says nothing about a date of birth.
+    pub const fn is_quarter_start(self) -> bool {
+        const DAY_MS: u64 = 24 * 3600 * 1000;
+        if !self.0.is_multiple_of(DAY_MS) {
+            return false;
+        }
+        // Days to civil date, in years that begin on 1 March, so that the leap day is a year's last.
+        let days = self.0 / DAY_MS + 719_468;
+        let of_era = days % 146_097;
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let month = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * month + 2) / 5;
+        // Months count from March: April is 1, July 4, October 7, January 10.
+        day == 0 && month % 3 == 1
+    }
+}
+
 /// A duration in milliseconds, below 2⁵³.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
@@ -118,6 +142,20 @@ mod tests {
         }
         let last = UnixMs::new(END - 1).unwrap();
         assert_eq!(last.plus(DurationMs::from_secs(1)), last);
+    }
+
+    #[test]
+    fn quarters_begin_four_times_a_year() {
+        let day = DurationMs::from_days(1).get();
+        let starts: Vec<u64> =
+            (0..366 * 8).filter(|n| UnixMs::new(n * day).unwrap().is_quarter_start()).collect();
+        // 1970 to 1977, with the leap years 1972 and 1976.
+        assert_eq!(&starts[..9], [0, 90, 181, 273, 365, 455, 546, 638, 730]);
+        assert_eq!(starts.len(), 33);
+        let april_2026 = UnixMs::new(1_775_001_600_000).unwrap();
+        assert!(april_2026.is_quarter_start());
+        assert!(!UnixMs::new(april_2026.get() + 1).unwrap().is_quarter_start());
+        assert!(!april_2026.plus(DurationMs::from_days(1)).is_quarter_start());
     }
 
     #[test]

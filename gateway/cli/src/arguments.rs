@@ -1,11 +1,17 @@
 //! Arguments that several commands take, and how their texts are read.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use caretrail_model::consent::Grantee;
-use caretrail_model::ids::{MspId, Subject};
+use anyhow::Context as _;
+use caretrail_model::consent::{Action, Grantee};
+use caretrail_model::hash::sha256;
+use caretrail_model::ids::{Actor, Digest, MspId, Subject};
 use caretrail_model::role::Role;
+use caretrail_model::statement::PublicKey;
 use caretrail_model::time::{DurationMs, UnixMs};
+
+use crate::app::App;
 
 /// A length of time in words, such as `30d`, `1h 30m` or `5s`.
 pub(crate) fn duration(text: &str) -> Result<DurationMs, String> {
@@ -45,6 +51,48 @@ pub(crate) fn grantee(text: &str) -> Result<Grantee, String> {
     Ok(Grantee::Person { msp_id, subject })
 }
 
+/// What is done with a record: `read`, `write` or `delegate`.
+pub(crate) fn action(text: &str) -> Result<Action, String> {
+    match text {
+        "read" => Ok(Action::Read),
+        "write" => Ok(Action::Write),
+        "delegate" => Ok(Action::Delegate),
+        _ => Err("expected `read`, `write` or `delegate`".to_owned()),
+    }
+}
+
+/// A P-256 public key, as `caretrail patient key` prints it.
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
+}
+
+/// Who acts: `MSP/SUBJECT`, or `ORGANISATION/NAME` of an identity in the state folder.
+pub(crate) fn actor(app: &App, text: &str) -> anyhow::Result<Actor> {
+    match text.parse() {
+        Ok(actor) => Ok(actor),
+        Err(_) => app.actor_of(text),
+    }
+}
+
+/// SHA-256 of a file that stays here.
+pub(crate) fn digest_of_file(file: &Path) -> anyhow::Result<Digest> {
+    let content = std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+    Ok(sha256(&content))
+}
+
+/// The end of a calendar quarter (UTC): the next one after `from`, or one further ahead.
+pub(crate) fn quarter_end(from: UnixMs, quarters: u8) -> anyhow::Result<UnixMs> {
+    let day = DurationMs::from_days(1);
+    let mut at = UnixMs::new(from.get() - from.get() % day.get()).context("the instant is too far ahead")?;
+    for _ in 0..quarters {
+        at = at.plus(day);
+        while !at.is_quarter_start() {
+            at = at.plus(day);
+        }
+    }
+    Ok(at)
+}
+
 /// This machine's clock.
 pub(crate) fn now() -> anyhow::Result<UnixMs> {
     unix_ms(SystemTime::now()).ok_or_else(|| anyhow::anyhow!("this machine's clock stands before 1970"))
@@ -80,6 +128,10 @@ mod tests {
         assert_eq!(instant("2026-01-01T00:00:00Z").unwrap(), instant("1767225600000").unwrap());
         assert_eq!(shown(instant("1767225600123").unwrap()), "2026-01-01T00:00:00.123Z");
         assert!(instant("tomorrow").is_err());
+        let new_year = instant("2026-01-01T00:00:00Z").unwrap();
+        assert_eq!(shown(quarter_end(new_year, 1).unwrap()), "2026-04-01T00:00:00.000Z");
+        let late = instant("2026-03-31T23:59:59Z").unwrap();
+        assert_eq!(shown(quarter_end(late, 4).unwrap()), "2027-01-01T00:00:00.000Z");
     }
 
     #[test]

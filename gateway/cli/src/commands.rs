@@ -8,10 +8,14 @@ use crate::options::Global;
 
 mod access;
 mod audit;
+mod care;
 mod consent;
 mod demo;
+mod emergency;
+mod guardian;
 mod identity;
 mod network;
+mod paper;
 mod patient;
 mod policy;
 mod practitioner;
@@ -59,6 +63,18 @@ pub(crate) enum Command {
     /// What patients permit and deny, by signed statement.
     #[command(subcommand)]
     Consent(consent::Verb),
+    /// Who decides for a patient who cannot.
+    #[command(subcommand)]
+    Guardian(guardian::Verb),
+    /// What is done for a patient who has no key.
+    #[command(subcommand)]
+    Paper(paper::Verb),
+    /// That a patient is being treated at a hospital.
+    #[command(subcommand)]
+    Care(care::Verb),
+    /// Emergency access, flagged and reviewed.
+    #[command(subcommand)]
+    Emergency(emergency::Verb),
     /// Decisions about access, committed on the channel.
     #[command(subcommand)]
     Access(access::Verb),
@@ -84,6 +100,10 @@ pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
         Command::Patient(verb) => patient::run(verb, &app).await,
         Command::Record(verb) => record::run(verb, &app).await,
         Command::Consent(verb) => consent::run(verb, &app).await,
+        Command::Guardian(verb) => guardian::run(verb, &app).await,
+        Command::Paper(verb) => paper::run(verb, &app).await,
+        Command::Care(verb) => care::run(verb, &app).await,
+        Command::Emergency(verb) => emergency::run(verb, &app).await,
         Command::Access(verb) => access::run(verb, &app).await,
         Command::Audit(verb) => audit::run(verb, &app).await,
         Command::Tx(verb) => tx::run(verb, &app).await,

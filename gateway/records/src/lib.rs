@@ -11,7 +11,7 @@
 //! | [`vault`] | where sealed blobs are kept |
 //! | [`hospital`], [`storage_key`] | hospital numbers and encrypted secrets, which never leave the hospital |
 //! | [`index`] | where in the chain each transaction lies |
-//! | [`patient_key`] | a patient's key and the statements that it signs |
+//! | [`patient_key`], [`statements`] | a patient's key, the statements that it signs, and those that are signed elsewhere |
 //! | [`release`] | what hospitals say to each other to release a version |
 //! | [`certificate`] | what an enrolment certificate says |
 
@@ -26,6 +26,7 @@ pub mod records;
 pub mod release;
 pub mod seal;
 pub mod secret;
+pub mod statements;
 pub mod storage_key;
 pub mod vault;
 pub mod workflows;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use caretrail_model::ids::{MspId, Nonce, PatientId, StatementId};
+use caretrail_model::ids::{KeyId, MspId, Nonce, PatientId, StatementId};
 use caretrail_model::statement::{
-    Ending, Grant, Operation, PublicKey, Registration, SignedStatement, Statement,
+    Ending, Grant, Operation, PublicKey, Registration, SignedStatement, Statement, StatementError,
 };
 use caretrail_model::time::UnixMs;
 use p256::SecretKey;
@@ -44,6 +44,22 @@ pub enum SignStatementError {
     /// It cannot be written as JSON.
     #[error("the statement cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+/// A text that was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignTextError {
+    /// It is no statement.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// It was prepared for another key.
+    #[error(
+        "the statement was prepared for key {key}: sign it with that key, or prepare it anew for this one"
+    )]
+    OtherKey {
+        /// The key that it names.
+        key: KeyId,
+    },
 }
 
 /// A statement, signed, with the id that its patient has by it.
@@ -132,7 +148,23 @@ impl PatientKey {
         self.sign(ledger, patient, submit_by, Operation::EndConsent(Ending { consent }))
     }
 
-    fn sign(
+    /// Signs the exact text of a statement that was prepared for this key.
+    ///
+    /// # Errors
+    /// When the text is no statement, or names another key.
+    pub fn sign_text(&self, text: &str) -> Result<SignedStatement, SignTextError> {
+        let statement = crate::statements::read(text)?;
+        if statement.key != self.public_key.id() {
+            return Err(SignTextError::OtherKey { key: statement.key });
+        }
+        Ok(SignedStatement::sign_text(text.to_owned(), &self.key))
+    }
+
+    /// Signs any operation.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn sign(
         &self,
         ledger: &LedgerName,
         patient: PatientId,
@@ -220,5 +252,13 @@ mod tests {
             .map(|signed| signed.verify(key.public_key()).unwrap().id)
             .collect();
         assert_ne!(ends[0], ends[1]);
+
+        let ending = Operation::EndConsent(Ending { consent });
+        let key_id = key.public_key().id();
+        let text =
+            crate::statements::prepare(&ledger(), registered.patient, key_id, submit_by, ending).unwrap();
+        assert!(key.sign_text(&text).unwrap().verify(key.public_key()).is_ok());
+        let other = PatientKey::generate(&folder.path().join("other.key")).unwrap();
+        assert!(matches!(other.sign_text(&text), Err(SignTextError::OtherKey { key }) if key == key_id));
     }
 }

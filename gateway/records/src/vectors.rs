@@ -3,6 +3,7 @@
 use caretrail_model::hash::{Domain, framed, sha256};
 use caretrail_model::ids::{Actor, Digest, KeyId, MspId, Nonce, PatientId, RecordId, StatementId, TxId};
 use caretrail_model::statement::{Operation, Proof, PublicKey, SignedStatement};
+use caretrail_model::webauthn::Accepted;
 use p256::ecdsa::SigningKey;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -49,6 +50,40 @@ fn ids_follow_from_their_makers() {
     let vector = &vectors["statement_id"];
     let derived = StatementId::derive(&patient, &key, &parsed(&vector["nonce"]));
     assert_eq!(derived, parsed(&vector["id"]));
+}
+
+#[test]
+fn ids_of_what_nobody_signs_follow_from_their_makers_too() {
+    let vectors: serde_json::Value = vectors!("ids.json");
+    let patient: PatientId = parsed(&vectors["patient_id"]["id"]);
+    let key: KeyId = parsed(&vectors["key_id"]["id"]);
+    let vector = &vectors["paper_patient_id"];
+    let derived = PatientId::derive_on_paper(&parsed(&vector["home"]), &parsed(&vector["nonce"]));
+    assert_eq!(derived, parsed(&vector["id"]));
+    let vector = &vectors["own_record_id"];
+    assert_eq!(RecordId::derive_own(&key, &patient, &parsed(&vector["nonce"])), parsed(&vector["id"]));
+    let vector = &vectors["grant_id"];
+    let actor: Actor = parsed::<String>(&vector["actor"]).parse().unwrap();
+    let derived = StatementId::derive_for(&actor, &patient, &parsed(&vector["nonce"]));
+    assert_eq!(derived, parsed(&vector["id"]));
+}
+
+#[test]
+fn a_passkey_signs_the_digest_of_a_statement() {
+    let vector: serde_json::Value = vectors!("webauthn.json");
+    let key: PublicKey = parsed(&vector["public_key"]);
+    let signed = SignedStatement { statement: parsed(&vector["statement"]), proof: parsed(&vector["proof"]) };
+    let relying_parties = [parsed(&vector["relying_party"])];
+    let accepted = Accepted {
+        relying_parties: &relying_parties,
+        user_verification: parsed(&vector["user_verification"]),
+    };
+    assert!(signed.verify_with(&key, &accepted).is_ok());
+    assert!(signed.verify(&key).is_err(), "no relying party is accepted unless it is named");
+    let Proof::Webauthn { signature, .. } = &signed.proof else { panic!("another proof") };
+    let der = hex::decode(parsed::<String>(&vector["authenticator_der"])).unwrap();
+    let converted = p256::ecdsa::Signature::from_der(&der).unwrap().normalize_s();
+    assert_eq!(*signature, serde_json::to_value(Base64Url(converted.to_bytes().to_vec())).unwrap());
 }
 
 #[test]

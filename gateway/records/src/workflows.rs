@@ -5,9 +5,11 @@ mod access_log;
 mod documents;
 mod patients;
 mod pending;
+mod statements;
 
 pub use access::{ReleaseError, Released};
 pub use access_log::{AccessLogError, LoggedEntry};
 pub use documents::{DocumentWorkflowError, OpenedVersion};
-pub use patients::RegisterPatientError;
+pub use patients::{OnPaper, RegisterPatientError};
 pub use pending::{SettleError, Settled};
+pub use statements::CarryError;

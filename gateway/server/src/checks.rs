@@ -10,26 +10,29 @@
 //! | 6 | it decided something else than reading | `NOT_TO_READ` |
 //! | 7 | it did not decide about this record | `RECORD_NOT_DECIDED` |
 //! | 8 | it denied | `ACCESS_DENIED` |
-//! | 9 | the permit names no consent, version or end | `PERMIT_INCOMPLETE` |
+//! | 9 | the permit names no version or end, or no consent where it rests on one | `PERMIT_INCOMPLETE` |
 //! | 10 | the permit's time is over | `PERMIT_EXPIRED` |
 //!
-//! And of the patient's consent that the permit rests on:
+//! And of the patient's consent that the permit rests on, unless it rests on paper or on broken glass, which the
+//! contract alone decides:
 //!
 //! | # | refused when | code |
 //! |---|---|---|
-//! | 11 | the patient's key did not sign it | `CONSENT_SIGNATURE` |
+//! | 11 | no key of the patient or a guardian signed it | `CONSENT_SIGNATURE` |
 //! | 12 | it is for another channel, chaincode, patient, or another statement | `CONSENT_FOREIGN` |
 //! | 13 | it grants nothing, or not this | `CONSENT_NOT_COVERING` |
 //! | 14 | its period does not hold now | `CONSENT_ENDED` |
 
 use caretrail_model::audit::{Act, AuditEntry};
-use caretrail_model::consent::{Action, Effect};
+use caretrail_model::consent::{Action, Effect, Scope};
+use caretrail_model::decision::Rule;
 use caretrail_model::ids::{Actor, MspId, RecordId, StatementId};
-use caretrail_model::patient::Patient;
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
-use caretrail_model::statement::{Operation, SignedStatement};
+use caretrail_model::statement::{Operation, PublicKey, SignedStatement};
+use caretrail_model::tag::{RecordTags, Tagged};
 use caretrail_model::time::UnixMs;
+use caretrail_model::webauthn::Accepted;
 use caretrail_records::LedgerName;
 use caretrail_records::release::VerifiedRequest;
 
@@ -61,13 +64,13 @@ pub enum Refusal {
     #[error("access was denied")]
     AccessDenied,
     /// Row 9.
-    #[error("the permit names no consent, version or end")]
+    #[error("the permit names no version or end, or no consent where it rests on one")]
     PermitIncomplete,
     /// Row 10.
     #[error("the permit's time is over")]
     PermitExpired,
     /// Row 11.
-    #[error("the consent is not signed by the patient's key")]
+    #[error("the consent is not signed by a key of the patient")]
     ConsentSignature,
     /// Row 12.
     #[error("the consent is for another ledger or patient, or another statement")]
@@ -93,10 +96,23 @@ pub struct Permit {
     pub record: RecordId,
     /// The version that was decided.
     pub version: u64,
-    /// The consent that permits.
-    pub consent: StatementId,
+    /// What it rests on.
+    pub basis: Basis,
     /// First instant at which it can no longer be used.
     pub valid_until: UnixMs,
+}
+
+/// What a permit rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// A consent that names the recipient.
+    Consent(StatementId),
+    /// A consent that was passed on to the recipient.
+    PassedOn(StatementId),
+    /// An act on paper.
+    Paper,
+    /// Broken glass.
+    BreakGlass,
 }
 
 /// Checks rows 1 to 10: whether what the ledger holds of the decision permits what is asked.
@@ -136,8 +152,13 @@ pub fn check_decision(
     if decision.effect != Effect::Permit || decision.rule.effect() != Effect::Permit {
         return Err(Refusal::AccessDenied);
     }
-    let (Some(consent), Some(version), Some(valid_until)) =
-        (decision.consent, decision.version, decision.valid_until)
+    let basis = match (decision.rule, decision.paper, decision.parent, decision.consent) {
+        (Rule::BreakGlass, ..) => Some(Basis::BreakGlass),
+        (_, true, ..) => Some(Basis::Paper),
+        (_, false, Some(parent), _) => Some(Basis::PassedOn(parent)),
+        (_, false, None, consent) => consent.map(Basis::Consent),
+    };
+    let (Some(basis), Some(version), Some(valid_until)) = (basis, decision.version, decision.valid_until)
     else {
         return Err(Refusal::PermitIncomplete);
     };
@@ -150,29 +171,49 @@ pub fn check_decision(
         purpose: decided.purpose,
         record: decision.record,
         version,
-        consent,
+        basis,
         valid_until,
     })
 }
 
-/// Checks rows 11 to 14: whether the patient's own key signed a consent that covers the permit.
+/// A carried statement, with what verifies it.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The statement.
+    pub signed: &'a SignedStatement,
+    /// The key that the ledger holds under the id that the statement names.
+    pub public_key: &'a PublicKey,
+    /// WebAuthn assertions that count as signatures.
+    pub accepted: Accepted<'a>,
+    /// Labels of the record.
+    pub tags: Option<&'a RecordTags>,
+}
+
+/// Checks rows 11 to 14: whether a key of the patient signed a consent that covers the permit.
 ///
 /// # Errors
 /// The first row that applies.
 pub fn check_consent(
     permit: &Permit,
     request: &VerifiedRequest,
-    signed: &SignedStatement,
-    patient: &Patient,
+    evidence: &Evidence<'_>,
     ledger: &LedgerName,
     custodian: &MspId,
     now: UnixMs,
 ) -> Result<(), Refusal> {
-    let statement = signed.verify(&patient.public_key).map_err(|_| Refusal::ConsentSignature)?;
+    let (consent, passed_on) = match permit.basis {
+        Basis::Consent(consent) => (consent, false),
+        Basis::PassedOn(parent) => (parent, true),
+        Basis::Paper | Basis::BreakGlass => return Ok(()),
+    };
+    let statement = evidence
+        .signed
+        .verify_with(evidence.public_key, &evidence.accepted)
+        .map_err(|_| Refusal::ConsentSignature)?;
     if statement.channel != ledger.channel
         || statement.chaincode != ledger.chaincode
         || statement.patient != request.ask.patient
-        || statement.id != permit.consent
+        || statement.id != consent
     {
         return Err(Refusal::ConsentForeign);
     }
@@ -180,11 +221,20 @@ pub fn check_consent(
         return Err(Refusal::ConsentNotCovering);
     };
     let provision = &grant.provision;
+    let names = if passed_on {
+        provision.actions.contains(&Action::Delegate)
+    } else {
+        provision.grantee.names(&permit.recipient, permit.role)
+    };
+    let in_scope = match &provision.scope {
+        Scope::Tags { sets } => Tagged::of(evidence.tags, sets) == Tagged::Yes,
+        plain => plain.holds(&permit.record, custodian),
+    };
     let covers = provision.effect == Effect::Permit
-        && provision.grantee.names(&permit.recipient, permit.role)
+        && names
         && provision.actions.contains(&Action::Read)
         && provision.purposes.iter().any(|purpose| purpose.covers(permit.purpose))
-        && provision.scope.holds(&permit.record, custodian);
+        && in_scope;
     if !covers {
         return Err(Refusal::ConsentNotCovering);
     }
@@ -242,10 +292,10 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use caretrail_model::audit::AccessDecided;
-    use caretrail_model::consent::{Grantee, Provision, Scope};
-    use caretrail_model::decision::{Decision, Facts, Rule};
+    use caretrail_model::consent::{Grantee, Provision};
+    use caretrail_model::decision::{Decision, Facts};
     use caretrail_model::ids::{Digest, Nonce, PatientId, RequestId, Subject, TxId};
-    use caretrail_model::statement::{Ending, Grant, PublicKey, Statement};
+    use caretrail_model::statement::{Ending, Grant, Statement};
     use caretrail_model::time::Period;
     use caretrail_records::certificate::EnrolmentCertificate;
     use caretrail_records::release::{KemKey, ReleaseAsk};
@@ -298,14 +348,14 @@ mod tests {
                 purposes: vec![Purpose::Treat],
                 scope: Scope::Records { records: vec![RECORD] },
                 period: Period { from: at(NOW), until: at(NOW + 1_000) },
+                exceptions: vec![],
             };
             let decision = Decision {
-                record: RECORD,
                 effect: Effect::Permit,
-                rule: Rule::ConsentPermits,
                 consent: Some(consent),
                 version: Some(1),
                 valid_until: Some(at(NOW + 1_000)),
+                ..Decision::deny(RECORD, Rule::ConsentPermits)
             };
             Self {
                 request: VerifiedRequest {
@@ -332,7 +382,7 @@ mod tests {
                         action: Action::Read,
                         purpose: Purpose::Treat,
                         decisions: vec![decision],
-                        facts: Facts { policy: 1, patient: 1, consents: 1, standing: 1 },
+                        facts: Facts { policy: 1, patient: 1, consents: 1, standing: 1, ..Facts::default() },
                     }),
                 },
                 statement: Statement {
@@ -354,10 +404,14 @@ mod tests {
             let permit = check_decision(&self.request, &self.hospitals, &self.entry, at(self.now))?;
             let signed = SignedStatement::sign(&self.statement, &self.signer).unwrap();
             let public_key = PublicKey::from(*key(7).verifying_key());
-            let patient =
-                Patient { sequence: 1, home: msp("NorthMSP"), key: public_key.id(), public_key, at: at(1) };
+            let evidence = Evidence {
+                signed: &signed,
+                public_key: &public_key,
+                accepted: Accepted::default(),
+                tags: None,
+            };
             let custodian = msp("NorthMSP");
-            check_consent(&permit, &self.request, &signed, &patient, &ledger(), &custodian, at(self.now))
+            check_consent(&permit, &self.request, &evidence, &ledger(), &custodian, at(self.now))
         }
 
         fn decided(&mut self) -> &mut AccessDecided {
@@ -389,7 +443,7 @@ mod tests {
     #[test]
     fn each_row_refuses_in_its_place() {
         type Spoil = fn(&mut World);
-        let cases: [(&str, Refusal, Spoil); 30] = [
+        let cases: [(&str, Refusal, Spoil); 32] = [
             ("another transaction", Refusal::DecisionForeign, |w| w.entry.tx_id = TxId::from_bytes([0; 32])),
             ("another patient", Refusal::DecisionForeign, |w| {
                 w.entry.patient = PatientId::from_bytes([0; 16]);
@@ -456,6 +510,12 @@ mod tests {
             ("another scope", Refusal::ConsentNotCovering, |w| {
                 w.provision().scope = Scope::Custodian { msp_id: msp("SouthMSP") };
             }),
+            ("tags that the record does not carry", Refusal::ConsentNotCovering, |w| {
+                w.provision().scope = Scope::Tags { sets: vec![] };
+            }),
+            ("passed on, but not to be", Refusal::ConsentNotCovering, |w| {
+                w.decision().parent = Some(w.statement.id);
+            }),
             ("the consent's end", Refusal::ConsentEnded, |w| w.provision().period.until = at(NOW)),
         ];
         assert_eq!(World::new().check(), Ok(()));
@@ -464,6 +524,29 @@ mod tests {
             spoil(&mut world);
             assert_eq!(world.check(), Err(refusal), "{case}");
         }
+    }
+
+    #[test]
+    fn paper_and_broken_glass_rest_on_no_signature() {
+        let mut world = World::new();
+        world.signer = key(9);
+        world.decision().paper = true;
+        assert_eq!(world.check(), Ok(()));
+        world.decision().paper = false;
+        world.decision().rule = Rule::BreakGlass;
+        world.decision().consent = None;
+        assert_eq!(world.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_was_passed_on_rests_on_the_patients_own_grant() {
+        let mut world = World::new();
+        world.provision().grantee = Grantee::Hospital { msp_id: msp("EastMSP") };
+        world.provision().actions = vec![Action::Read, Action::Delegate];
+        let parent = world.statement.id;
+        world.decision().parent = Some(parent);
+        world.decision().consent = Some(StatementId::from_bytes([0; 16]));
+        assert_eq!(world.check(), Ok(()));
     }
 
     #[test]

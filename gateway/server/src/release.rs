@@ -10,12 +10,14 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::{
-    Disclosure, GetDecision, GetDisclosure, GetPatient, GetStanding, GetStatement, RecordDisclosure,
+    Disclosure, GetDecision, GetDisclosure, GetPatient, GetPolicy, GetRecord, GetSigner, GetStanding,
+    GetStatement, RecordDisclosure,
 };
 use caretrail_model::code::Code;
 use caretrail_model::ids::{Actor, MspId};
 use caretrail_model::record::RecordVersion;
 use caretrail_model::time::UnixMs;
+use caretrail_model::webauthn::Accepted;
 use caretrail_records::hospital::Release;
 use caretrail_records::release::{
     RELEASES_PATH, ReleaseBinding, ReleaseReply, ReleaseRequest, VerifiedRequest, blob_path, wrap,
@@ -27,7 +29,7 @@ use tracing::{Instrument as _, Span, field};
 
 use crate::answer::Refused;
 use crate::blob::{blob, blocking};
-use crate::checks::{Permit, Refusal, check_consent, check_decision};
+use crate::checks::{Basis, Evidence, Permit, Refusal, check_consent, check_decision};
 use crate::config::Limits;
 use crate::health;
 use crate::membership::Membership;
@@ -250,20 +252,37 @@ async fn held_version(daemon: &Daemon, permit: &Permit) -> Result<(RecordVersion
     Ok((held, secret))
 }
 
-/// Verifies by itself that the patient's own key signed what the permit rests on.
+/// Verifies by itself that a key of the patient signed what the permit rests on.
 async fn consent(daemon: &Daemon, request: &VerifiedRequest, permit: &Permit) -> Result<(), Refused> {
-    let patient = daemon.records.evaluate(&GetPatient { patient: request.ask.patient }).await?;
-    let call = GetStatement { patient: request.ask.patient, statement: permit.consent };
-    let carried = daemon.records.evaluate(&call).await?;
-    check_consent(
-        permit,
-        request,
-        &carried.signed,
-        &patient,
-        daemon.records.ledger(),
-        daemon.msp_id(),
-        now(),
-    )?;
+    let (Basis::Consent(statement) | Basis::PassedOn(statement)) = permit.basis else { return Ok(()) };
+    let (records, patient) = (&daemon.records, request.ask.patient);
+    let policy = records.evaluate(&GetPolicy {}).await?;
+    let carried = records.evaluate(&GetStatement { patient, statement }).await?;
+    let signed = carried.signed.parse().map_err(|_| Refusal::ConsentSignature)?;
+    // Keys are kept one by one from epoch 2 on.
+    let public_key = if policy.epoch > 1 {
+        match records.evaluate(&GetSigner { patient, key: signed.key }).await {
+            Ok(signer) => signer.public_key,
+            Err(error) if error.code() == Some(Code::KeyUnbound) => {
+                return Err(Refusal::ConsentSignature.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        let held = records.evaluate(&GetPatient { patient }).await?;
+        held.public_key.ok_or(Refusal::ConsentSignature)?
+    };
+    let record = records.evaluate(&GetRecord { record: permit.record }).await?.record;
+    let evidence = Evidence {
+        signed: &carried.signed,
+        public_key: &public_key,
+        accepted: policy.terms.as_ref().map_or_else(Accepted::default, |terms| Accepted {
+            relying_parties: &terms.relying_parties,
+            user_verification: terms.user_verification,
+        }),
+        tags: record.tags.as_ref(),
+    };
+    check_consent(permit, request, &evidence, records.ledger(), daemon.msp_id(), now())?;
     Ok(())
 }
 

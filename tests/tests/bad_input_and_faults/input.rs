@@ -61,6 +61,7 @@ pub(crate) async fn a_consent_that_ends_before_it_starts_is_refused(ward: &mut W
         purposes: vec![Purpose::Treat],
         scope: Scope::All {},
         period: Period { from: now, until: UnixMs::new(now.get() - 1).unwrap() },
+        exceptions: vec![],
     };
     let grant = Grant { provision, supersedes: None };
     let submit_by = now.plus(DurationMs::from_secs(60));

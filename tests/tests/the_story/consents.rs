@@ -76,6 +76,7 @@ fn grant(now: UnixMs) -> Grant {
         purposes: vec![Purpose::Treat],
         scope: Scope::All {},
         period: Period { from: now, until: now.plus(DurationMs::from_days(1)) },
+        exceptions: vec![],
     };
     Grant { provision, supersedes: None }
 }

@@ -5,22 +5,24 @@ use caretrail_model::calls::{
     AccessDecision, Disclosure, GetDecision, GetDisclosure, RecordDisclosure, RequestAccess,
 };
 use caretrail_model::code::Code;
-use caretrail_model::consent::{Action, Effect, LiveConsents};
-use caretrail_model::decision::{Decision, Facts as FactNumbers};
+use caretrail_model::consent::{Action, Effect};
+use caretrail_model::decision::Decision;
+use caretrail_model::ids::{Actor, PatientId, RecordId};
 use caretrail_model::limits::{RECORD_VERSIONS_MAX, RECORDS_PER_REQUEST_MAX};
-use caretrail_model::patient::Patient;
 use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
-use caretrail_model::standing::Standing;
+use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
 
 use super::Handle;
+use crate::facts::{AccessFacts, AccessSlots};
 use crate::failure::{refuse, require};
-use crate::invocation::Invocation;
+use crate::invocation::{Facts, Invocation, Slot};
 use crate::keys;
-use crate::policy::{LedgerFacts, Request, decide};
-use crate::stored::Requested;
+use crate::policy::{Request, decide};
+use crate::stored::{Requested, Stored};
 
 impl Handle for RequestAccess {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<AccessDecision, Failure> {
@@ -31,48 +33,34 @@ impl Handle for RequestAccess {
         )?;
         let mut reading = invocation.reading()?;
         let earlier = reading.add(keys::request(&invocation.actor, &self.request)?);
-        let standing = reading.add(keys::standing(&invocation.actor)?);
-        let patient = reading.add(keys::patient(&self.patient)?);
-        let consents = reading.add(keys::consents(&self.patient)?);
-        let mut slots = Vec::with_capacity(self.records.len());
+        let slots = AccessSlots::add(&mut reading, &invocation.actor, &self.patient)?;
+        let mut records = Vec::with_capacity(self.records.len());
         for record in &self.records {
-            slots.push(reading.add(keys::record(record)?));
+            records.push(reading.add(keys::record(record)?));
         }
         let (policy, mut facts) = reading.fetch().await?;
         if let Some(earlier) = facts.take(earlier)? {
             return first_decision(&self, earlier, invocation).await;
         }
-        let standing = facts.take(standing)?;
-        let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
-        let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
-        let mut records = Vec::with_capacity(slots.len());
-        for slot in slots {
-            records.push(facts.take(slot)?);
-        }
+        let max = policy.terms.as_ref().map_or(100, |terms| terms.request_records_max);
+        require(usize::try_from(max).is_ok_and(|max| self.records.len() <= max), Code::ArgumentOutOfBounds)?;
+        let known = slots.take(&mut facts)?;
+        let records = take_all(records, &mut facts)?;
         let at = facts.effective();
 
-        let decisions: Vec<Decision> = self
-            .records
-            .iter()
-            .zip(&records)
-            .map(|(id, record)| {
-                let request = Request {
-                    actor: &invocation.actor,
-                    role: invocation.role,
-                    patient: &self.patient,
-                    record: id,
-                    action: self.action,
-                    purpose: self.purpose,
-                };
-                let facts = LedgerFacts {
-                    policy: &policy,
-                    standing: standing.as_ref(),
-                    consents: &consents,
-                    record: record.as_ref(),
-                };
-                decide(&request, &facts, at)
-            })
-            .collect();
+        let request = Asked {
+            actor: &invocation.actor,
+            role: invocation.role,
+            patient: &self.patient,
+            action: self.action,
+            purpose: self.purpose,
+        };
+        let decisions = request.decide_all(&self.records, &records, &known, &policy, at);
+        // What was decided about records that the caller may not know of can be had by replay, from the numbers.
+        let told: Vec<Decision> = match policy.epoch {
+            1 => decisions,
+            _ => decisions.iter().map(Decision::told).collect(),
+        };
 
         let requested = Requested { patient: self.patient, decision: invocation.tx_id, at };
         invocation.put(keys::request(&invocation.actor, &self.request)?, &requested)?;
@@ -80,12 +68,45 @@ impl Handle for RequestAccess {
             request: self.request,
             action: self.action,
             purpose: self.purpose,
-            decisions: decisions.clone(),
-            facts: numbers(&policy, &patient, &consents, standing.as_ref()),
+            decisions: told.clone(),
+            facts: known.numbers(&policy, records.iter().map(Option::as_ref)),
         });
         invocation.audit(&policy, &self.patient, at, act)?;
-        Ok(AccessDecision { epoch: policy.epoch, decision: invocation.tx_id, at, decisions })
+        Ok(AccessDecision { epoch: policy.epoch, decision: invocation.tx_id, at, decisions: told })
     }
+}
+
+/// A request about several records of one patient.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) actor: &'a Actor,
+    pub(super) role: Role,
+    pub(super) patient: &'a PatientId,
+    pub(super) action: Action,
+    pub(super) purpose: Purpose,
+}
+
+impl Asked<'_> {
+    /// One decision a record, in their order.
+    pub(super) fn decide_all(
+        &self,
+        ids: &[RecordId],
+        records: &[Option<Record>],
+        known: &AccessFacts,
+        policy: &ConsortiumPolicy,
+        at: UnixMs,
+    ) -> Vec<Decision> {
+        let decide_one = |(id, record): (&RecordId, &Option<Record>)| {
+            let Self { actor, role, patient, action, purpose } = *self;
+            let request = Request { actor, role, patient, record: id, action, purpose };
+            decide(&request, &known.of(policy, record.as_ref()), at)
+        };
+        ids.iter().zip(records).map(decide_one).collect()
+    }
+}
+
+pub(super) fn take_all<T: Stored>(slots: Vec<Slot<T>>, facts: &mut Facts) -> Result<Vec<Option<T>>, Failure> {
+    slots.into_iter().map(|slot| facts.take(slot)).collect()
 }
 
 impl Handle for GetDecision {
@@ -101,27 +122,22 @@ impl Handle for GetDecision {
         if !of_own_hospital {
             invocation.for_roles(&[Role::Service, Role::Auditor])?;
         }
-        Ok(entry)
+        Ok(if entry.epoch > 1 { entry.told() } else { entry })
     }
 }
 
 impl Handle for RecordDisclosure {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<Disclosure, Failure> {
-        invocation.for_roles(&[Role::Service])?;
         require(self.version <= RECORD_VERSIONS_MAX, Code::ArgumentOutOfBounds)?;
         let mut reading = invocation.reading()?;
         let entry = reading.add(keys::audit(&self.patient, &self.decision)?);
         let disclosed = reading.add(keys::disclosure(&self.patient, &self.decision, &self.record)?);
-        let standing = reading.add(keys::standing(&self.recipient)?);
-        let patient = reading.add(keys::patient(&self.patient)?);
-        let consents = reading.add(keys::consents(&self.patient)?);
+        let slots = AccessSlots::add(&mut reading, &self.recipient, &self.patient)?;
         let record = reading.add(keys::record(&self.record)?);
         let (policy, mut facts) = reading.fetch().await?;
         let entry = facts.take(entry)?.ok_or_else(|| refuse(Code::DecisionUnknown))?;
         let disclosed = facts.take(disclosed)?;
-        let standing = facts.take(standing)?;
-        let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
-        let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let known = slots.take(&mut facts)?;
         let record = facts.take(record)?;
         let at = facts.effective();
 
@@ -154,12 +170,7 @@ impl Handle for RecordDisclosure {
             action: decided.action,
             purpose: decided.purpose,
         };
-        let ledger = LedgerFacts {
-            policy: &policy,
-            standing: standing.as_ref(),
-            consents: &consents,
-            record: record.as_ref(),
-        };
+        let ledger = known.of(&policy, record.as_ref());
         require(decide(&request, &ledger, at).effect == Effect::Permit, Code::PermitEnded)?;
 
         let disclosure = Disclosure {
@@ -173,7 +184,7 @@ impl Handle for RecordDisclosure {
                 recipient: self.recipient,
                 purpose: decided.purpose,
                 kem_key_digest: self.kem_key_digest,
-                facts: numbers(&policy, &patient, &consents, standing.as_ref()),
+                facts: known.numbers(&policy, [record.as_ref()]),
             },
         };
         let key = keys::disclosure(&self.patient, &self.decision, &self.record)?;
@@ -222,18 +233,4 @@ async fn first_decision(
         at: entry.at,
         decisions: decided.decisions,
     })
-}
-
-fn numbers(
-    policy: &ConsortiumPolicy,
-    patient: &Patient,
-    consents: &LiveConsents,
-    standing: Option<&Standing>,
-) -> FactNumbers {
-    FactNumbers {
-        policy: policy.sequence,
-        patient: patient.sequence,
-        consents: consents.sequence,
-        standing: standing.map_or(0, |standing| standing.sequence),
-    }
 }

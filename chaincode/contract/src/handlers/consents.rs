@@ -1,25 +1,25 @@
-//! Consents, granted and ended by the patient's signed statement, whoever carries it.
+//! Consents, granted and ended by signed statement, whoever carries it; and permits that are passed on.
 
 use caretrail_model::audit::Act;
 use caretrail_model::calls::{
-    CarriedStatement, ConsentEnded, ConsentGranted, ConsentList, EndConsent, GetStatement, GrantConsent,
-    ListConsents,
+    CarriedStatement, ConsentEnded, ConsentGranted, ConsentList, DelegateConsent, EndConsent, EndDelegation,
+    GetStatement, GrantConsent, ListConsents, StopAll,
 };
 use caretrail_model::code::Code;
-use caretrail_model::consent::{LiveConsent, LiveConsents};
+use caretrail_model::consent::{
+    Action, Delegated, Effect, Grantee, LiveConsent, LiveConsents, Provision, Scope,
+};
 use caretrail_model::ids::StatementId;
-use caretrail_model::limits::{CONSENTS_BYTES_MAX, PROVISIONS_MAX};
-use caretrail_model::policy::ConsortiumPolicy;
-use caretrail_model::role::Role;
-use caretrail_model::statement::{Operation, SignedStatement, Statement};
-use caretrail_model::time::UnixMs;
+use caretrail_model::patient::StopSwitch;
+use caretrail_model::statement::Operation;
 use hlf_chaincode::Failure;
 
 use super::Handle;
 use crate::failure::{refuse, require};
 use crate::invocation::Invocation;
-use crate::stored::encode;
-use crate::{keys, statements};
+use crate::policy::writing::has_standing;
+use crate::statements::StatementSlots;
+use crate::{keys, live, statements};
 
 impl Handle for GrantConsent {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<ConsentGranted, Failure> {
@@ -27,25 +27,29 @@ impl Handle for GrantConsent {
         let Operation::GrantConsent(grant) = &statement.operation else {
             return Err(refuse(Code::StatementForeign));
         };
-        let (policy, mut live, at) = read_carried(&self.signed, &statement, invocation).await?;
-        grant
-            .provision
-            .validate(policy.durations.consent_ms_max)
-            .map_err(|error| refuse(Code::ConsentInvalid).caused_by(error))?;
-        require(
-            at < grant.provision.period.until && policy.is_member(grant.provision.grantee.msp_id()),
-            Code::ConsentInvalid,
-        )?;
-        if let Some(superseded) = &grant.supersedes {
-            remove(&mut live, superseded)?;
-        }
-        // What has ended by itself makes room.
-        live.consents.retain(|consent| at < consent.provision.period.until);
-        live.consents.push(LiveConsent { id: statement.id, provision: grant.provision.clone() });
-        require(live.consents.len() <= PROVISIONS_MAX, Code::ConsentsFull)?;
+        let mut reading = invocation.reading()?;
+        let slots = StatementSlots::add(&mut reading, &statement)?;
+        let consents = reading.add(keys::consents(&statement.patient)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let known = slots.take(&mut facts)?;
+        let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let at = facts.effective();
+        let author = known.accept(&self.signed, &statement.key, &policy, at)?;
+        live::check(&grant.provision, &policy, at)?;
 
+        if let Some(superseded) = &grant.supersedes {
+            let guardian = author.guardian();
+            live::end(&mut consents, superseded, guardian.as_ref().map(|by| &by.key))?;
+        }
+        let consent = LiveConsent {
+            guardian: author.guardian(),
+            ..LiveConsent::signed(statement.id, grant.provision.clone())
+        };
+        live::add(&mut consents, consent, &policy, at)?;
+        live::keep(invocation, &statement.patient, consents, at)?;
         let act = Act::ConsentGranted { consent: statement.id, supersedes: grant.supersedes };
-        change(invocation, &policy, &statement, self.signed, live, at, act)?;
+        statements::keep(invocation, &statement, self.signed, at)?;
+        invocation.audit(&policy, &statement.patient, at, act)?;
         Ok(ConsentGranted { consent: statement.id })
     }
 }
@@ -56,18 +60,70 @@ impl Handle for EndConsent {
         let Operation::EndConsent(ending) = &statement.operation else {
             return Err(refuse(Code::StatementForeign));
         };
-        let (policy, mut live, at) = read_carried(&self.signed, &statement, invocation).await?;
-        remove(&mut live, &ending.consent)?;
+        let mut reading = invocation.reading()?;
+        let slots = StatementSlots::add(&mut reading, &statement)?;
+        let consents = reading.add(keys::consents(&statement.patient)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let known = slots.take(&mut facts)?;
+        let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let at = facts.effective();
+        let author = known.accept(&self.signed, &statement.key, &policy, at)?;
+        let guardian = author.guardian();
+        live::end(&mut consents, &ending.consent, guardian.as_ref().map(|by| &by.key))?;
 
+        live::keep(invocation, &statement.patient, consents, at)?;
         let act = Act::ConsentEnded { consent: ending.consent, statement: statement.id };
-        change(invocation, &policy, &statement, self.signed, live, at, act)?;
-        Ok(ConsentEnded { consent: ending.consent })
+        let consent = ending.consent;
+        statements::keep(invocation, &statement, self.signed, at)?;
+        invocation.audit(&policy, &statement.patient, at, act)?;
+        Ok(ConsentEnded { consent })
     }
+}
+
+impl Handle for StopAll {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<StopSwitch, Failure> {
+        let statement = statements::parse(&self.signed)?;
+        let Operation::StopAll(asked) = &statement.operation else {
+            return Err(refuse(Code::StatementForeign));
+        };
+        let stopped = asked.stopped;
+        let mut reading = invocation.reading()?;
+        let slots = StatementSlots::add(&mut reading, &statement)?;
+        let stop = reading.add(keys::stop(&statement.patient)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let known = slots.take(&mut facts)?;
+        let stop = facts.take(stop)?;
+        let at = facts.effective();
+        let author = known.accept(&self.signed, &statement.key, &policy, at)?;
+        // A guardian stops, and lifts no stop but an own one.
+        let own = stop.as_ref().is_none_or(|stop| stop.by == Some(statement.key));
+        require(author.is_patient() || stopped || own, Code::NotTheAuthor)?;
+
+        let stop = StopSwitch {
+            sequence: stop.map_or(0, |stop| stop.sequence) + 1,
+            stopped,
+            by: Some(statement.key),
+            at,
+        };
+        keep_stop(invocation, &statement.patient, &stop)?;
+        statements::keep(invocation, &statement, self.signed, at)?;
+        invocation.audit(&policy, &statement.patient, at, Act::StopSwitched { stopped })?;
+        Ok(stop)
+    }
+}
+
+/// Writes a stop switch, and the copy of its sequence number that decisions can be replayed from.
+pub(super) fn keep_stop(
+    invocation: &Invocation<'_>,
+    patient: &caretrail_model::ids::PatientId,
+    stop: &StopSwitch,
+) -> Result<(), Failure> {
+    invocation.put(keys::stop(patient)?, stop)?;
+    invocation.put(keys::stop_of_sequence(patient, stop.sequence)?, stop)
 }
 
 impl Handle for ListConsents {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<ConsentList, Failure> {
-        invocation.for_roles(&[Role::Service, Role::Admin, Role::Auditor])?;
         let mut reading = invocation.reading()?;
         let patient = reading.add(keys::patient(&self.patient)?);
         let live = reading.add(keys::consents(&self.patient)?);
@@ -81,7 +137,6 @@ impl Handle for ListConsents {
 
 impl Handle for GetStatement {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<CarriedStatement, Failure> {
-        invocation.for_roles(&[Role::Service, Role::Auditor])?;
         let mut reading = invocation.reading()?;
         let carried = reading.add(keys::statement(&self.patient, &self.statement)?);
         let (_, mut facts) = reading.fetch().await?;
@@ -89,47 +144,93 @@ impl Handle for GetStatement {
     }
 }
 
-/// Reads what a statement about consents rests on, and accepts it.
-async fn read_carried(
-    signed: &SignedStatement,
-    statement: &Statement,
-    invocation: &Invocation<'_>,
-) -> Result<(ConsortiumPolicy, LiveConsents, UnixMs), Failure> {
-    let mut reading = invocation.reading()?;
-    let patient = reading.add(keys::patient(&statement.patient)?);
-    let live = reading.add(keys::consents(&statement.patient)?);
-    let carried = reading.add(keys::statement(&statement.patient, &statement.id)?);
-    let (policy, mut facts) = reading.fetch().await?;
-    let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
-    let live = facts.take(live)?.unwrap_or(LiveConsents::NONE);
-    let carried_before = facts.take(carried)?.is_some();
-    let at = facts.effective();
-    statements::accept(signed, &patient.public_key, &policy, carried_before, at)?;
-    Ok((policy, live, at))
+impl Handle for DelegateConsent {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<ConsentGranted, Failure> {
+        let derived = StatementId::derive_for(&invocation.actor, &self.patient, &self.nonce);
+        require(self.id == derived, Code::GrantIdForeign)?;
+        let mut reading = invocation.reading()?;
+        let standing = reading.add(keys::standing(&invocation.actor)?);
+        let patient = reading.add(keys::patient(&self.patient)?);
+        let consents = reading.add(keys::consents(&self.patient)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let standing = facts.take(standing)?;
+        facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
+        let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let at = facts.effective();
+        require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
+        live::check(&self.provision, &policy, at)?;
+        require(consents.consents.iter().all(|live| live.id != self.id), Code::GrantIdUsed)?;
+
+        // A grant that is not the caller's to pass on answers like one that is not there.
+        let person =
+            Grantee::Person { msp_id: invocation.msp_id().clone(), subject: invocation.actor.subject };
+        let parent = consents
+            .consents
+            .iter()
+            .find(|live| live.id == self.parent)
+            .filter(|live| {
+                let provision = &live.provision;
+                live.delegated.is_none()
+                    && provision.effect == Effect::Permit
+                    && provision.grantee == person
+                    && provision.actions.contains(&Action::Delegate)
+                    && provision.period.contains(at)
+            })
+            .ok_or_else(|| refuse(Code::DelegationUnknown))?;
+        require(is_narrower(&self.provision, &parent.provision), Code::DelegationWider)?;
+
+        let delegated = Delegated { parent: self.parent, by: invocation.actor.clone() };
+        let consent =
+            LiveConsent { delegated: Some(delegated), ..LiveConsent::signed(self.id, self.provision) };
+        live::add(&mut consents, consent, &policy, at)?;
+        live::keep(invocation, &self.patient, consents, at)?;
+        let act = Act::ConsentDelegated { consent: self.id, parent: self.parent };
+        invocation.audit(&policy, &self.patient, at, act)?;
+        Ok(ConsentGranted { consent: self.id })
+    }
 }
 
-fn remove(live: &mut LiveConsents, consent: &StatementId) -> Result<(), Failure> {
-    let before = live.consents.len();
-    live.consents.retain(|live| &live.id != consent);
-    require(live.consents.len() < before, Code::ConsentUnknown)
+impl Handle for EndDelegation {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<ConsentEnded, Failure> {
+        let mut reading = invocation.reading()?;
+        let consents = reading.add(keys::consents(&self.patient)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
+        let at = facts.effective();
+        let own = live::find(&consents, &self.consent)
+            .is_ok_and(|live| live.delegated.as_ref().is_some_and(|from| from.by == invocation.actor));
+        require(own, Code::ConsentUnknown)?;
+        live::end(&mut consents, &self.consent, None)?;
+
+        live::keep(invocation, &self.patient, consents, at)?;
+        let act = Act::DelegationEnded { consent: self.consent };
+        invocation.audit(&policy, &self.patient, at, act)?;
+        Ok(ConsentEnded { consent: self.consent })
+    }
 }
 
-fn change(
-    invocation: &Invocation<'_>,
-    policy: &ConsortiumPolicy,
-    statement: &Statement,
-    signed: SignedStatement,
-    live: LiveConsents,
-    at: UnixMs,
-    act: Act,
-) -> Result<(), Failure> {
-    let live = LiveConsents { sequence: live.sequence + 1, at, ..live };
-    require(encode(&live)?.len() <= CONSENTS_BYTES_MAX, Code::ConsentsFull)?;
-    invocation.put(keys::consents(&statement.patient)?, &live)?;
-    invocation.put(keys::consents_of_sequence(&statement.patient, live.sequence)?, &live)?;
-    invocation.put(
-        keys::statement(&statement.patient, &statement.id)?,
-        &statements::carried(signed, invocation, at),
-    )?;
-    invocation.audit(policy, &statement.patient, at, act)
+/// Whether a grant is a permit within another in every dimension but whom it names, and passes nothing on.
+fn is_narrower(narrow: &Provision, wide: &Provision) -> bool {
+    let scope = match (&narrow.scope, &wide.scope) {
+        (_, Scope::All {}) => true,
+        (Scope::Custodian { msp_id }, Scope::Custodian { msp_id: whole }) => msp_id == whole,
+        (Scope::Records { records }, Scope::Records { records: whole }) => {
+            records.iter().all(|record| whole.contains(record))
+        }
+        (Scope::Tags { sets }, Scope::Tags { sets: whole }) => sets.iter().all(|set| {
+            whole.iter().any(|whole| {
+                whole.custodian == set.custodian
+                    && whole.epoch == set.epoch
+                    && set.tags.iter().all(|tag| whole.tags.contains(tag))
+            })
+        }),
+        _ => false,
+    };
+    narrow.effect == Effect::Permit
+        && scope
+        && !narrow.actions.contains(&Action::Delegate)
+        && narrow.actions.iter().all(|action| wide.actions.contains(action))
+        && narrow.purposes.iter().all(|asked| wide.purposes.iter().any(|held| held.covers(*asked)))
+        && wide.period.from <= narrow.period.from
+        && narrow.period.until <= wide.period.until
 }

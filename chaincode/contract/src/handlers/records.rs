@@ -2,85 +2,141 @@
 
 use caretrail_model::audit::Act;
 use caretrail_model::calls::{
-    AmendRecord, GetRecord, ListRecords, RecordAdded, RecordHistory, RecordList, RecordVerified,
-    RecordVersions, RecordView, RegisterRecord, VerifyRecord,
+    AmendRecord, GetRecord, ListRecords, NewRecord, RecordAdded, RecordHistory, RecordList, RecordVerified,
+    RecordVersions, RecordView, RecordsAdded, RegisterOwnRecord, RegisterRecord, RegisterRecords,
+    VerifyRecord,
 };
 use caretrail_model::code::Code;
 use caretrail_model::ids::{PatientId, RecordId};
-use caretrail_model::limits::RECORD_VERSIONS_MAX;
-use caretrail_model::record::{Commitments, Record, RecordVersion};
-use caretrail_model::role::Role;
+use caretrail_model::limits::{DERIVED_FROM_MAX, RECORD_VERSIONS_MAX, RECORDS_PER_BATCH_MAX};
+use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::record::{Record, RecordVersion};
 use caretrail_model::standing::Standing;
+use caretrail_model::statement::Operation;
+use caretrail_model::tag::RecordTags;
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::{Failure, split_composite_key};
 
 use super::Handle;
+use crate::facts::AccessSlots;
 use crate::failure::{refuse, require};
-use crate::invocation::Invocation;
+use crate::invocation::{Facts, Invocation, Reading, Slot, terms};
+use crate::policy::writing::{has_standing, may_add};
+use crate::statements::StatementSlots;
 use crate::stored::Listed;
-use crate::{keys, pages};
-
-/// Who reads a custodian's own records and their history.
-const READERS: [Role; 3] = [Role::Clinician, Role::Auditor, Role::Service];
+use crate::{keys, pages, policy, statements};
 
 impl Handle for RegisterRecord {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordAdded, Failure> {
-        invocation.for_roles(&[Role::Clinician])?;
-        require(self.commitments.is_within_limits(), Code::ArgumentOutOfBounds)?;
-        require(
-            self.record == RecordId::derive(&invocation.actor, &self.patient, &self.nonce),
-            Code::RecordIdForeign,
-        )?;
-        let mut reading = invocation.reading()?;
-        let standing = reading.add(keys::standing(&invocation.actor)?);
-        let patient = reading.add(keys::patient(&self.patient)?);
-        let record = reading.add(keys::record(&self.record)?);
-        let (policy, mut facts) = reading.fetch().await?;
-        let standing = facts.take(standing)?;
-        let patient = facts.take(patient)?;
-        let exists = facts.take(record)?.is_some();
-        let at = facts.effective();
-        require_authorized(invocation, standing.as_ref(), at)?;
-        let patient = patient.ok_or_else(|| refuse(Code::PatientUnknown))?;
-        require(&patient.home == invocation.msp_id(), Code::HospitalNotAllowed)?;
-        require(!exists, Code::RecordExists)?;
-
-        add_version(invocation, &self.patient, &self.record, 1, self.commitments, at)?;
-        invocation.put(keys::listed(&self.patient, &self.record)?, &Listed { at })?;
+        let new = NewRecord {
+            record: self.record,
+            nonce: self.nonce,
+            commitments: self.commitments,
+            tags: self.tags,
+        };
+        let Adding { policy, at } =
+            adding(invocation, &self.patient, std::slice::from_ref(&new), &self.derived_from).await?;
+        add(invocation, &policy, &self.patient, new, self.derived_from, at)?;
         invocation.audit(&policy, &self.patient, at, Act::RecordRegistered { record: self.record })?;
         Ok(RecordAdded { record: self.record, version: 1 })
     }
 }
 
+impl Handle for RegisterRecords {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordsAdded, Failure> {
+        require(
+            (1..=RECORDS_PER_BATCH_MAX).contains(&self.records.len())
+                && self.records.is_sorted_by(|a, b| a.record < b.record),
+            Code::ArgumentOutOfBounds,
+        )?;
+        let Adding { policy, at } = adding(invocation, &self.patient, &self.records, &[]).await?;
+        let max = usize::try_from(terms(&policy)?.batch_records_max).unwrap_or(RECORDS_PER_BATCH_MAX);
+        require(self.records.len() <= max, Code::ArgumentOutOfBounds)?;
+        let records: Vec<RecordId> = self.records.iter().map(|new| new.record).collect();
+        for new in self.records {
+            add(invocation, &policy, &self.patient, new, Vec::new(), at)?;
+        }
+        let act = Act::RecordsRegistered { records: records.clone() };
+        invocation.audit(&policy, &self.patient, at, act)?;
+        Ok(RecordsAdded { records })
+    }
+}
+
 impl Handle for AmendRecord {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordAdded, Failure> {
-        invocation.for_roles(&[Role::Clinician])?;
         require(
-            self.commitments.is_within_limits() && self.version <= RECORD_VERSIONS_MAX,
+            self.commitments.is_within_limits()
+                && self.version <= RECORD_VERSIONS_MAX
+                && are_sources(&self.derived_from),
             Code::ArgumentOutOfBounds,
         )?;
         let mut reading = invocation.reading()?;
-        let standing = reading.add(keys::standing(&invocation.actor)?);
-        let record = reading.add(keys::record(&self.record)?);
+        let slots = KeptSlots::add(&mut reading, invocation, &self.record)?;
+        let sources = source_slots(&mut reading, &self.derived_from)?;
         let (policy, mut facts) = reading.fetch().await?;
-        let standing = facts.take(standing)?;
-        let record = facts.take(record)?;
+        let (standing, record) = slots.take(&mut facts)?;
+        let sources = take_sources(sources, &mut facts)?;
         let at = facts.effective();
-        require_authorized(invocation, standing.as_ref(), at)?;
+        let newer = self.tags.is_some() || !self.derived_from.is_empty();
+        require(policy.epoch > 1 || !newer, Code::EpochTooOld)?;
+        require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
         let record = of_custodian(record, invocation)?;
         require(record.patient == self.patient, Code::RecordUnknown)?;
+        require(!record.withdrawn, Code::RecordWithdrawn)?;
         require(self.version == record.version + 1, Code::VersionConflict)?;
+        require_tags(self.tags.as_ref(), invocation)?;
+        require_sources(&sources, &self.patient)?;
 
-        add_version(invocation, &self.patient, &self.record, self.version, self.commitments, at)?;
+        let record = Record { version: self.version, tags: self.tags.or(record.tags.clone()), ..record };
+        change(invocation, &policy, &self.record, record, at)?;
+        let version = RecordVersion {
+            version: self.version,
+            commitments: self.commitments,
+            author: invocation.actor.clone(),
+            derived_from: self.derived_from,
+            at,
+        };
+        invocation.put(keys::version(&self.record, self.version)?, &version)?;
         let act = Act::RecordAmended { record: self.record, version: self.version };
         invocation.audit(&policy, &self.patient, at, act)?;
         Ok(RecordAdded { record: self.record, version: self.version })
     }
 }
 
+impl Handle for RegisterOwnRecord {
+    async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordAdded, Failure> {
+        let statement = statements::parse(&self.signed)?;
+        let Operation::RegisterRecord(own) = &statement.operation else {
+            return Err(refuse(Code::StatementForeign));
+        };
+        let record = own.record;
+        let derived = RecordId::derive_own(&statement.key, &statement.patient, &own.record_nonce);
+        require(record == derived, Code::RecordIdForeign)?;
+        require(own.commitments.is_within_limits(), Code::ArgumentOutOfBounds)?;
+        require(&own.custodian == invocation.msp_id(), Code::HospitalNotAllowed)?;
+        let mut reading = invocation.reading()?;
+        let slots = StatementSlots::add(&mut reading, &statement)?;
+        let held = reading.add(keys::record(&record)?);
+        let (policy, mut facts) = reading.fetch().await?;
+        let known = slots.take(&mut facts)?;
+        let exists = facts.take(held)?.is_some();
+        let at = facts.effective();
+        known.accept_own(&self.signed, &statement.key, &policy, at)?;
+        require(!exists, Code::RecordExists)?;
+
+        let new =
+            NewRecord { record, nonce: own.record_nonce, commitments: own.commitments.clone(), tags: None };
+        let head = Record { own: Some(statement.key), ..first(invocation, &statement.patient, &new, at) };
+        add_first(invocation, &policy, &statement.patient, new, head, Vec::new(), at)?;
+        let act = Act::OwnRecordRegistered { record, statement: statement.id };
+        statements::keep(invocation, &statement, self.signed, at)?;
+        invocation.audit(&policy, &statement.patient, at, act)?;
+        Ok(RecordAdded { record, version: 1 })
+    }
+}
+
 impl Handle for GetRecord {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordView, Failure> {
-        invocation.for_roles(&READERS)?;
         let record = fetch_own(&self.record, invocation).await?;
         let mut versions = fetch_versions(&self.record, record.version..=record.version, invocation).await?;
         let newest = versions.pop().ok_or_else(|| refuse(Code::StateUnreadable))?;
@@ -90,7 +146,6 @@ impl Handle for GetRecord {
 
 impl Handle for RecordHistory {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordVersions, Failure> {
-        invocation.for_roles(&READERS)?;
         let entries = pages::entries(self.page_entries);
         let record = fetch_own(&self.record, invocation).await?;
         let newest = match self.bookmark.as_str() {
@@ -111,7 +166,6 @@ impl Handle for RecordHistory {
 
 impl Handle for ListRecords {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<RecordList, Failure> {
-        invocation.for_roles(&READERS)?;
         let mut reading = invocation.reading()?;
         let patient = reading.add(keys::patient(&self.patient)?);
         let (_, mut facts) = reading.fetch().await?;
@@ -150,32 +204,207 @@ impl Handle for VerifyRecord {
     }
 }
 
-fn require_authorized(
-    invocation: &Invocation<'_>,
-    standing: Option<&Standing>,
+/// What adding records takes.
+struct Adding {
+    policy: ConsortiumPolicy,
     at: UnixMs,
-) -> Result<(), Failure> {
-    let authorized =
-        standing.is_some_and(|standing| standing.role == invocation.role && standing.holds_at(at));
-    require(authorized, Code::NotAuthorized)
 }
 
-fn add_version(
+/// Whether the caller may add these records of a patient.
+///
+/// At the patient's home one read is enough; what another hospital's right follows from is read once the home is
+/// known, so that the home's registrations do not depend on consents.
+async fn adding(
+    invocation: &Invocation<'_>,
+    patient_id: &PatientId,
+    records: &[NewRecord],
+    derived_from: &[RecordId],
+) -> Result<Adding, Failure> {
+    require(
+        records.iter().all(|new| new.commitments.is_within_limits()) && are_sources(derived_from),
+        Code::ArgumentOutOfBounds,
+    )?;
+    for new in records {
+        let derived = RecordId::derive(&invocation.actor, patient_id, &new.nonce);
+        require(new.record == derived, Code::RecordIdForeign)?;
+    }
+    let mut reading = invocation.reading()?;
+    let standing = reading.add(keys::standing(&invocation.actor)?);
+    let patient = reading.add(keys::patient(patient_id)?);
+    let mut held = Vec::with_capacity(records.len());
+    for new in records {
+        held.push(reading.add(keys::record(&new.record)?));
+    }
+    let sources = source_slots(&mut reading, derived_from)?;
+    let (policy, mut facts) = reading.fetch().await?;
+    let standing = facts.take(standing)?;
+    let patient = facts.take(patient)?;
+    let mut exists = false;
+    for slot in held {
+        exists |= facts.take(slot)?.is_some();
+    }
+    let sources = take_sources(sources, &mut facts)?;
+    let at = facts.effective();
+    let newer = !derived_from.is_empty() || records.iter().any(|new| new.tags.is_some());
+    require(policy.epoch > 1 || !newer, Code::EpochTooOld)?;
+    require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
+    let patient = patient.ok_or_else(|| refuse(Code::PatientUnknown))?;
+    let at = if &patient.home == invocation.msp_id() {
+        at
+    } else {
+        require(policy.epoch > 1, Code::HospitalNotAllowed)?;
+        may_add_elsewhere(invocation, patient_id, records, at).await?
+    };
+    require(!exists, Code::RecordExists)?;
+    for new in records {
+        require_tags(new.tags.as_ref(), invocation)?;
+    }
+    require_sources(&sources, patient_id)?;
+    Ok(Adding { policy, at })
+}
+
+/// Whether another hospital than the home may add the records; gives the effective time with what that rests on.
+async fn may_add_elsewhere(
     invocation: &Invocation<'_>,
     patient: &PatientId,
-    record: &RecordId,
-    version: u64,
-    commitments: Commitments,
+    records: &[NewRecord],
+    at: UnixMs,
+) -> Result<UnixMs, Failure> {
+    let mut reading = invocation.reading()?;
+    let slots = AccessSlots::add(&mut reading, &invocation.actor, patient)?;
+    let (policy, mut facts) = reading.fetch().await?;
+    let known = slots.take(&mut facts)?;
+    let at = facts.effective().max(at);
+    let facts = known.of(&policy, None);
+    for new in records {
+        let new = policy::writing::NewRecord {
+            actor: &invocation.actor,
+            role: invocation.role,
+            patient,
+            record: &new.record,
+            tags: new.tags.as_ref(),
+        };
+        require(may_add(&new, &facts, at), Code::HospitalNotAllowed)?;
+    }
+    Ok(at)
+}
+
+/// The head of a record's first version.
+fn first(invocation: &Invocation<'_>, patient: &PatientId, new: &NewRecord, at: UnixMs) -> Record {
+    Record {
+        patient: *patient,
+        custodian: invocation.msp_id().clone(),
+        version: 1,
+        sequence: None,
+        tags: new.tags.clone(),
+        withdrawn: false,
+        offered_to: None,
+        own: None,
+        at,
+    }
+}
+
+fn add(
+    invocation: &Invocation<'_>,
+    policy: &ConsortiumPolicy,
+    patient: &PatientId,
+    new: NewRecord,
+    derived_from: Vec<RecordId>,
     at: UnixMs,
 ) -> Result<(), Failure> {
-    let head = Record { patient: *patient, custodian: invocation.msp_id().clone(), version, at };
-    let body = RecordVersion { version, commitments, author: invocation.actor.clone(), at };
-    invocation.put(keys::record(record)?, &head)?;
-    invocation.put(keys::version(record, version)?, &body)
+    let head = first(invocation, patient, &new, at);
+    add_first(invocation, policy, patient, new, head, derived_from, at)
+}
+
+fn add_first(
+    invocation: &Invocation<'_>,
+    policy: &ConsortiumPolicy,
+    patient: &PatientId,
+    new: NewRecord,
+    head: Record,
+    derived_from: Vec<RecordId>,
+    at: UnixMs,
+) -> Result<(), Failure> {
+    change(invocation, policy, &new.record, head, at)?;
+    let version = RecordVersion {
+        version: 1,
+        commitments: new.commitments,
+        author: invocation.actor.clone(),
+        derived_from,
+        at,
+    };
+    invocation.put(keys::version(&new.record, 1)?, &version)?;
+    invocation.put(keys::listed(patient, &new.record)?, &Listed { at })
+}
+
+/// Writes a record's head, and the copy of its sequence number that decisions can be replayed from.
+pub(super) fn change(
+    invocation: &Invocation<'_>,
+    policy: &ConsortiumPolicy,
+    id: &RecordId,
+    record: Record,
+    at: UnixMs,
+) -> Result<u64, Failure> {
+    if policy.epoch == 1 {
+        invocation.put(keys::record(id)?, &Record { at, ..record })?;
+        return Ok(0);
+    }
+    let sequence = record.sequence.unwrap_or(0) + 1;
+    let record = Record { sequence: Some(sequence), at, ..record };
+    invocation.put(keys::record(id)?, &record)?;
+    invocation.put(keys::record_of_sequence(id, sequence)?, &record)?;
+    Ok(sequence)
+}
+
+/// Where the caller's standing and a record will be.
+pub(super) struct KeptSlots {
+    standing: Slot<Standing>,
+    record: Slot<Record>,
+}
+
+impl KeptSlots {
+    pub(super) fn add(
+        reading: &mut Reading<'_>,
+        invocation: &Invocation<'_>,
+        record: &RecordId,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            standing: reading.add(keys::standing(&invocation.actor)?),
+            record: reading.add(keys::record(record)?),
+        })
+    }
+
+    pub(super) fn take(self, facts: &mut Facts) -> Result<(Option<Standing>, Option<Record>), Failure> {
+        Ok((facts.take(self.standing)?, facts.take(self.record)?))
+    }
+}
+
+/// Tags are the own hospital's: nobody else could have made them.
+pub(super) fn require_tags(tags: Option<&RecordTags>, invocation: &Invocation<'_>) -> Result<(), Failure> {
+    let own = tags.is_none_or(|tags| tags.is_well_formed() && &tags.custodian == invocation.msp_id());
+    require(own, Code::TagsInvalid)
+}
+
+fn are_sources(derived_from: &[RecordId]) -> bool {
+    derived_from.len() <= DERIVED_FROM_MAX && derived_from.is_sorted_by(|a, b| a < b)
+}
+
+fn source_slots(reading: &mut Reading<'_>, derived_from: &[RecordId]) -> Result<Vec<Slot<Record>>, Failure> {
+    derived_from.iter().map(|source| Ok(reading.add(keys::record(source)?))).collect()
+}
+
+fn take_sources(slots: Vec<Slot<Record>>, facts: &mut Facts) -> Result<Vec<Option<Record>>, Failure> {
+    slots.into_iter().map(|slot| facts.take(slot)).collect()
+}
+
+fn require_sources(sources: &[Option<Record>], patient: &PatientId) -> Result<(), Failure> {
+    let of_patient =
+        |source: &Option<Record>| source.as_ref().is_some_and(|source| &source.patient == patient);
+    require(sources.iter().all(of_patient), Code::DerivedFromUnknown)
 }
 
 /// A record that another hospital keeps answers like one that is not there.
-fn of_custodian(record: Option<Record>, invocation: &Invocation<'_>) -> Result<Record, Failure> {
+pub(super) fn of_custodian(record: Option<Record>, invocation: &Invocation<'_>) -> Result<Record, Failure> {
     record
         .filter(|record| &record.custodian == invocation.msp_id())
         .ok_or_else(|| refuse(Code::RecordUnknown))

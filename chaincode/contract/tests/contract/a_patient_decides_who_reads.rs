@@ -211,6 +211,8 @@ async fn versions_are_added_in_turn_and_all_of_them_stay() {
         record: ward.record,
         version,
         commitments: commitments(),
+        tags: None,
+        derived_from: vec![],
     };
     assert_eq!(ward.world.refused(&ward.author, &amend(1)).await, Code::VersionConflict);
     assert_eq!(ward.world.refused(&ward.author, &amend(3)).await, Code::VersionConflict);

@@ -262,7 +262,7 @@ async fn arguments_are_read_as_strictly_as_statements() {
         &ward.patient,
         Operation::GrantConsent(Grant { provision: ward.world.provision(&ward.reader), supersedes: None }),
     ));
-    let Proof::Es256 { signature } = &signed.proof;
+    let Proof::Es256 { signature } = &signed.proof else { panic!("another proof") };
     let grant = serde_json::to_string(&GrantConsent { signed: signed.clone() }).unwrap();
     let access = format!(
         "{{\"request\":\"{0}\",\"patient\":\"{0}\",\"records\":[\"{0}\"],\"action\":\"read\",\"purpose\":\"TREAT\"}}",
@@ -322,9 +322,9 @@ async fn a_policys_text_is_read_as_strictly() {
     let world = World::empty().await;
     let text = serde_json::to_string(&policy()).unwrap();
     for (from, to) in [
-        ("\"epoch\":1", "\"epoch\":1,\"epoch\":1"),
-        ("\"epoch\":1", "\"epoch\":1.0"),
-        ("\"epoch\":1", "\"epoch\":4294967297"),
+        ("\"epoch\":2", "\"epoch\":2,\"epoch\":2"),
+        ("\"epoch\":2", "\"epoch\":2.0"),
+        ("\"epoch\":2", "\"epoch\":4294967298"),
         ("\"sequence\":1", "\"sequence\":1,\"x\":1"),
         ("\"daemon\":{", "\"daemon\":{\"url\":\"https://localhost:1\","),
         ("\"daemon\":{", "\"daemon\":{\"x\":1,"),

@@ -7,8 +7,17 @@
     reason = "a test fails where it stands"
 )]
 
+mod a_guardian_decides_for_a_while;
+mod a_key_is_the_patients_own;
 mod a_patient_decides_who_reads;
-mod decision_oracle;
+mod attacks;
+mod care_and_emergencies;
+mod consents_of_ihe_pcf;
+mod epochs;
+mod first_engine_oracle;
 mod hostile_json;
+mod nobody_learns_what_is_not_theirs;
 mod nobody_speaks_for_a_patient_or_a_hospital;
+mod records_change_hands;
+mod who_may_call;
 mod world;

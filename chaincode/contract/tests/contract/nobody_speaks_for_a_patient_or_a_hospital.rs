@@ -133,8 +133,10 @@ async fn only_an_authorised_clinician_of_the_home_registers_under_an_own_id() {
     assert_eq!(world.refused(&nobody, &registering(&nobody, &patient)).await, Code::NotAuthorized);
     let foreign = world.clinician("SouthMSP").await;
     assert_eq!(world.refused(&foreign, &registering(&foreign, &patient)).await, Code::HospitalNotAllowed);
+    let auditor = staff("NorthMSP", Role::Auditor);
+    assert_eq!(world.refused(&auditor, &registering(&auditor, &patient)).await, Code::RoleNotAllowed);
     let service = staff("NorthMSP", Role::Service);
-    assert_eq!(world.refused(&service, &registering(&service, &patient)).await, Code::RoleNotAllowed);
+    assert_eq!(world.refused(&service, &registering(&service, &patient)).await, Code::NotAuthorized);
 
     let clinician = world.clinician("NorthMSP").await;
     let seen_by_another = registering(&foreign, &patient);

@@ -7,8 +7,11 @@ use caretrail_contract::{Admission, contract};
 use caretrail_model::calls::*;
 use caretrail_model::code::Code;
 use caretrail_model::consent::{Action, Effect, Grantee, Provision, Scope};
-use caretrail_model::ids::{Actor, Digest, Nonce, PatientId, RecordId, RequestId, StatementId, Subject};
-use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule};
+use caretrail_model::decision::Rule;
+use caretrail_model::ids::{
+    Actor, Digest, Nonce, PatientId, RecordId, RequestId, StatementId, Subject, TxId,
+};
+use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule, Terms};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Commitments;
 use caretrail_model::role::Role;
@@ -73,8 +76,19 @@ impl World {
         world
     }
 
+    /// A channel with this policy in force.
+    pub(crate) async fn under(policy: &ConsortiumPolicy) -> Self {
+        let world = Self::empty().await;
+        world.put_in_force(policy).await;
+        world
+    }
+
     pub(crate) async fn constitute(&self) {
-        let text = serde_json::to_string(&policy()).unwrap();
+        self.put_in_force(&policy()).await;
+    }
+
+    pub(crate) async fn put_in_force(&self, policy: &ConsortiumPolicy) {
+        let text = serde_json::to_string(policy).unwrap();
         let proposed = self.done(&admin("NorthMSP"), &ProposePolicy { policy: text }).await;
         for msp in ["NorthMSP", "SouthMSP"] {
             self.done(&admin(msp), &ApprovePolicy { digest: proposed.digest }).await;
@@ -130,13 +144,50 @@ impl World {
     }
 
     pub(crate) async fn authorize(&self, clinician: &Staff) {
+        self.authorize_for(clinician, Role::Clinician, &[Purpose::Treat], DurationMs::from_days(1)).await;
+    }
+
+    pub(crate) async fn authorize_for(
+        &self,
+        staff: &Staff,
+        role: Role,
+        purposes: &[Purpose],
+        lasting: DurationMs,
+    ) {
         let call = AuthorizePractitioner {
-            subject: clinician.actor.subject,
-            role: Role::Clinician,
-            purposes: vec![Purpose::Treat],
-            until: self.now().plus(DurationMs::from_days(1)),
+            subject: staff.actor.subject,
+            role,
+            purposes: purposes.to_vec(),
+            until: self.now().plus(lasting),
         };
-        self.done(&admin(clinician.actor.msp_id.as_str()), &call).await;
+        self.done(&admin(staff.actor.msp_id.as_str()), &call).await;
+    }
+
+    /// A statement of this operation, signed by the patient.
+    pub(crate) fn signed(&self, person: &Person, operation: Operation) -> SignedStatement {
+        person.sign(self.statement(person, operation))
+    }
+
+    /// A statement for this patient, signed by another key.
+    pub(crate) fn signed_by(
+        &self,
+        key: &SigningKey,
+        patient: PatientId,
+        operation: Operation,
+    ) -> SignedStatement {
+        let signer =
+            Person { key: key.clone(), id: patient, nonce: Nonce::from_bytes([0; 16]), home: "NorthMSP" };
+        self.signed(&signer, operation)
+    }
+
+    /// What deciding a request about one record gives.
+    pub(crate) async fn decided(
+        &self,
+        staff: &Staff,
+        request: &RequestAccess,
+    ) -> (Rule, Option<StatementId>) {
+        let reply = self.done(staff, request).await;
+        (reply.decisions[0].rule, reply.decisions[0].consent)
     }
 
     /// Registers a patient at a hospital.
@@ -182,6 +233,7 @@ impl World {
             purposes: vec![Purpose::Treat],
             scope: Scope::All {},
             period: Period { from: self.now(), until: self.now().plus(DurationMs::from_secs(3600)) },
+            exceptions: vec![],
         }
     }
 
@@ -217,6 +269,8 @@ pub(crate) fn registering(author: &Staff, person: &Person) -> RegisterRecord {
         record: RecordId::derive(&author.actor, &person.id, &nonce),
         nonce,
         commitments: commitments(),
+        tags: None,
+        derived_from: vec![],
     }
 }
 
@@ -249,11 +303,7 @@ pub(crate) fn refusal(outcome: &Outcome) -> Code {
 }
 
 pub(crate) fn person(home: &'static str) -> Person {
-    let key = loop {
-        if let Ok(key) = SigningKey::from_slice(&random::<32>()) {
-            break key;
-        }
-    };
+    let key = fresh_key();
     let nonce = Nonce::from_bytes(random());
     let id = PatientId::derive(
         &home.parse().unwrap(),
@@ -295,6 +345,7 @@ pub(crate) fn policy() -> ConsortiumPolicy {
             role: Role::Clinician,
             actions: vec![Action::Read],
             purposes: vec![Purpose::Treat],
+            needs_relationship: false,
         }],
         durations: Durations {
             permit_ms: DurationMs::from_secs(300),
@@ -302,6 +353,103 @@ pub(crate) fn policy() -> ConsortiumPolicy {
             consent_ms_max: DurationMs::from_days(366),
             standing_ms_max: DurationMs::from_days(366),
         },
+        terms: Some(Terms::WIDEST),
+    }
+}
+
+/// A policy under which clinicians may ask for much, and everything waits for seconds.
+pub(crate) fn wide_policy() -> ConsortiumPolicy {
+    ConsortiumPolicy {
+        rules: vec![RoleRule {
+            role: Role::Clinician,
+            actions: vec![Action::Read, Action::Write, Action::Delegate],
+            purposes: vec![Purpose::Treat, Purpose::Btg, Purpose::Hresch],
+            needs_relationship: false,
+        }],
+        terms: Some(Terms {
+            recovery_ms: DurationMs::from_secs(72),
+            break_glass_ms: DurationMs::from_secs(60),
+            relying_parties: vec!["patients.example".parse().unwrap()],
+            ..Terms::WIDEST
+        }),
+        ..policy()
+    }
+}
+
+/// Two hospitals under the wide policy, a patient at home in the north with one record there.
+pub(crate) struct Ward {
+    pub(crate) world: World,
+    /// Service of the patient's home, which keeps the record.
+    pub(crate) north: Staff,
+    /// Service of the other hospital.
+    pub(crate) south: Staff,
+    pub(crate) author: Staff,
+    pub(crate) reader: Staff,
+    pub(crate) patient: Person,
+    pub(crate) record: RecordId,
+}
+
+impl Ward {
+    pub(crate) async fn open() -> Self {
+        Self::under(&wide_policy()).await
+    }
+
+    pub(crate) async fn under(policy: &ConsortiumPolicy) -> Self {
+        let world = World::under(policy).await;
+        let (author, reader) = (staff("NorthMSP", Role::Clinician), staff("SouthMSP", Role::Clinician));
+        for clinician in [&author, &reader] {
+            let purposes = [Purpose::Treat, Purpose::Btg, Purpose::Hresch];
+            world.authorize_for(clinician, Role::Clinician, &purposes, DurationMs::from_days(300)).await;
+        }
+        let patient = world.patient("NorthMSP").await;
+        let record = world.record(&author, &patient).await;
+        let (north, south) = (staff("NorthMSP", Role::Service), staff("SouthMSP", Role::Service));
+        Self { world, north, south, author, reader, patient, record }
+    }
+
+    /// A permit of everything for the reader, adjusted.
+    pub(crate) fn provision(&self, adjust: impl FnOnce(&mut Provision)) -> Provision {
+        let mut provision = self.world.provision(&self.reader);
+        adjust(&mut provision);
+        provision
+    }
+
+    pub(crate) async fn grant(&self, adjust: impl FnOnce(&mut Provision)) -> StatementId {
+        self.world.grant(&self.patient, self.provision(adjust), &self.south).await
+    }
+
+    /// Which rule decides when the reader asks for the record.
+    pub(crate) async fn rule(&self) -> Rule {
+        self.rule_for(Purpose::Treat).await
+    }
+
+    pub(crate) async fn rule_for(&self, purpose: Purpose) -> Rule {
+        let request = RequestAccess { purpose, ..requesting(&self.patient, &[self.record]) };
+        self.world.decided(&self.reader, &request).await.0
+    }
+
+    pub(crate) fn signed(&self, operation: Operation) -> SignedStatement {
+        self.world.signed(&self.patient, operation)
+    }
+
+    pub(crate) fn disclosing(&self, decision: TxId) -> RecordDisclosure {
+        RecordDisclosure {
+            patient: self.patient.id,
+            decision,
+            record: self.record,
+            version: 1,
+            recipient: self.reader.actor.clone(),
+            kem_key_digest: Digest::from_bytes([1; 32]),
+        }
+    }
+}
+
+/// A fresh P-256 key.
+pub(crate) fn fresh_key() -> SigningKey {
+    loop {
+        if let Ok(key) = SigningKey::from_slice(&random::<32>()) {
+            return key;
+        }
     }
 }
 

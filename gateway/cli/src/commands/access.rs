@@ -5,6 +5,8 @@ use clap::Subcommand;
 use crate::app::App;
 use crate::failure::Exit;
 
+mod preview;
+mod replay;
 mod request;
 mod show;
 
@@ -14,11 +16,17 @@ pub(crate) enum Verb {
     Request(request::Request),
     /// Shows a committed decision.
     Show(show::Show),
+    /// Shows what a request would be answered, with every reason.
+    Preview(preview::Preview),
+    /// Decides a committed request again, with every reason.
+    Replay(replay::Replay),
 }
 
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
         Verb::Request(request) => request.run(app).await,
         Verb::Show(show) => show.run(app).await,
+        Verb::Preview(preview) => preview.run(app).await,
+        Verb::Replay(replay) => replay.run(app).await,
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
 }
 
 /// A practitioner of the own hospital, named by subject or by `ORGANISATION/NAME` in the state folder.
-fn subject(app: &App, text: &str, own: &MspId) -> anyhow::Result<Subject> {
+pub(super) fn subject(app: &App, text: &str, own: &MspId) -> anyhow::Result<Subject> {
     if let Ok(subject) = text.parse() {
         return Ok(subject);
     }

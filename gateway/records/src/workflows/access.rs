@@ -133,6 +133,28 @@ impl Records {
         self.submit(&RequestAccess { request, patient, records, action, purpose }).await
     }
 
+    /// The hospital that releases a record under a decision: its custodian, the patient's home when the decision
+    /// names no other.
+    ///
+    /// # Errors
+    /// When the contract refuses.
+    pub async fn releasing_hospital(&self, ask: &ReleaseAsk) -> Result<MspId, CallError> {
+        let call = GetDecision { patient: ask.patient, decision: ask.decision };
+        let entry = self.evaluate(&call).await?;
+        let named = match entry.act {
+            Act::AccessDecided(decided) => decided
+                .decisions
+                .into_iter()
+                .find(|decision| decision.record == ask.record)
+                .and_then(|decision| decision.custodian),
+            _ => None,
+        };
+        match named {
+            Some(custodian) => Ok(custodian),
+            None => self.custodian(ask.patient).await,
+        }
+    }
+
     /// The hospital that keeps a patient's records: the patient's home.
     ///
     /// # Errors

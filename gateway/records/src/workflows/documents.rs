@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use caretrail_model::calls::{AmendRecord, GetRecord, RecordAdded, RecordHistory, RegisterRecord};
+use caretrail_model::calls::{
+    AmendRecord, GetRecord, NewRecord, RecordAdded, RecordHistory, RecordsAdded, RegisterOwnRecord,
+    RegisterRecord, RegisterRecords,
+};
 use caretrail_model::ids::{Nonce, PatientId, RecordId};
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
 use caretrail_model::record::{Commitments, RecordVersion};
+use caretrail_model::statement::{Operation, OwnRecord};
+use caretrail_model::time::UnixMs;
 
 use crate::call_error::CallError;
 use crate::custody::{Custody, Stopped, blocking};
 use crate::document::Document;
 use crate::hospital::{HospitalError, StoredVersion};
+use crate::patient_key::{PatientKey, SignStatementError};
 use crate::records::{Committed, Records};
 use crate::seal::{OpenError, Opened, SealError, Sealed, open, seal};
 use crate::secret::{RandomnessError, random_16};
@@ -23,6 +29,9 @@ pub enum DocumentWorkflowError {
     /// There is no record id without randomness.
     #[error("no record id was made")]
     Randomness(#[from] RandomnessError),
+    /// The patient's own record was not signed.
+    #[error(transparent)]
+    Sign(#[from] SignStatementError),
     /// The document was not sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -87,8 +96,75 @@ impl Records {
         let id = VersionId { record, version: 1 };
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
-        let call = RegisterRecord { patient, record, nonce, commitments };
+        let call =
+            RegisterRecord { patient, record, nonce, commitments, tags: None, derived_from: Vec::new() };
         self.submit_version(custody, id, patient, &sealed, &call).await
+    }
+
+    /// Seals documents as a patient's new records, up to 100, and commits them in one transaction.
+    ///
+    /// # Errors
+    /// As [`add_record`](Self::add_record); all of them are on the channel, or none.
+    pub async fn add_records(
+        &self,
+        custody: &Custody,
+        patient: PatientId,
+        documents: Vec<Document>,
+    ) -> Result<Committed<RecordsAdded>, DocumentWorkflowError> {
+        let mut sealed = Vec::with_capacity(documents.len());
+        for document in documents {
+            let nonce = Nonce::from_bytes(random_16()?);
+            let record = RecordId::derive(self.actor(), &patient, &nonce);
+            let id = VersionId { record, version: 1 };
+            sealed.push((id, nonce, seal_into_vault(custody, id, document).await?));
+        }
+        sealed.sort_by_key(|(id, ..)| id.record);
+        let new = |(id, nonce, sealed): &(VersionId, Nonce, Sealed)| NewRecord {
+            record: id.record,
+            nonce: *nonce,
+            commitments: sealed.commitments.clone(),
+            tags: None,
+        };
+        let call = RegisterRecords { patient, records: sealed.iter().map(new).collect() };
+        let store = &custody.store;
+        let note = |tx_id: &_| {
+            for (id, _, sealed) in &sealed {
+                let version = StoredVersion { id: *id, patient, commitments: sealed.commitments.clone() };
+                store.store_version(&version, &sealed.secret, Some(tx_id))?;
+            }
+            Ok(())
+        };
+        let outcome = self.submit_noted(&call, note).await;
+        for (id, _, sealed) in &sealed {
+            self.settle_submitted(custody, id, sealed, outcome.as_ref().err()).await?;
+        }
+        Ok(outcome?)
+    }
+
+    /// Seals a document as a record of the patient's own, which the patient's key signs and this hospital keeps.
+    ///
+    /// # Errors
+    /// As [`add_record`](Self::add_record).
+    pub async fn add_own_record(
+        &self,
+        custody: &Custody,
+        key: &PatientKey,
+        patient: PatientId,
+        document: Document,
+        submit_by: UnixMs,
+    ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        let record_nonce = Nonce::from_bytes(random_16()?);
+        let record = RecordId::derive_own(&key.public_key().id(), &patient, &record_nonce);
+        let id = VersionId { record, version: 1 };
+        let sealed = seal_into_vault(custody, id, document).await?;
+        let own = Operation::RegisterRecord(OwnRecord {
+            record,
+            record_nonce,
+            custodian: self.actor().msp_id.clone(),
+            commitments: sealed.commitments.clone(),
+        });
+        let signed = key.sign(self.ledger(), patient, submit_by, own)?;
+        self.submit_version(custody, id, patient, &sealed, &RegisterOwnRecord { signed }).await
     }
 
     /// Seals a document as a record's next version; the earlier ones stay.
@@ -106,7 +182,14 @@ impl Records {
         let id = VersionId { record, version: view.record.version + 1 };
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
-        let call = AmendRecord { patient, record, version: id.version, commitments };
+        let call = AmendRecord {
+            patient,
+            record,
+            version: id.version,
+            commitments,
+            tags: None,
+            derived_from: Vec::new(),
+        };
         self.submit_version(custody, id, patient, &sealed, &call).await
     }
 
@@ -182,23 +265,32 @@ impl Records {
         // A short write to a local file, on disk before the transaction is sent.
         let note = |tx_id: &_| store.store_version(&version, &sealed.secret, Some(tx_id)).map_err(Into::into);
         let outcome = self.submit_noted(call, note).await;
+        self.settle_submitted(custody, &id, sealed, outcome.as_ref().err()).await?;
+        Ok(outcome?)
+    }
+
+    /// Settles a version that was submitted, or forgets it when that certainly had no effect.
+    async fn settle_submitted(
+        &self,
+        custody: &Custody,
+        id: &VersionId,
+        sealed: &Sealed,
+        error: Option<&CallError>,
+    ) -> Result<(), DocumentWorkflowError> {
+        let store = &custody.store;
         let content_commitment = &sealed.commitments.content_commitment;
-        match outcome {
-            Ok(committed) => {
-                store.settle_version(&id, content_commitment)?;
-                Ok(committed)
+        match error {
+            None => store.settle_version(id, content_commitment)?,
+            Some(error) if error.had_no_effect() => {
+                // The secret first: a blob without its secret is only bytes, should the rest fail.
+                store.forget_version(id, content_commitment)?;
+                let vault = std::sync::Arc::clone(&custody.vault);
+                let blob_digest = sealed.commitments.blob_digest;
+                blocking(move || vault.remove(&blob_digest)).await??;
             }
-            Err(error) => {
-                if error.had_no_effect() {
-                    // The secret first: a blob without its secret is only bytes, should the rest fail.
-                    store.forget_version(&id, content_commitment)?;
-                    let vault = std::sync::Arc::clone(&custody.vault);
-                    let blob_digest = sealed.commitments.blob_digest;
-                    blocking(move || vault.remove(&blob_digest)).await??;
-                }
-                Err(error.into())
-            }
+            Some(_) => {}
         }
+        Ok(())
     }
 }
 

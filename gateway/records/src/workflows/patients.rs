@@ -1,13 +1,30 @@
 //! Registering a patient.
 
-use caretrail_model::calls::{GetPatient, PatientRegistered, RegisterPatient};
+use caretrail_model::calls::{
+    ActOnPaper, ConsentGranted, DelegateConsent, GetPatient, PatientRegistered, RegisterPaperPatient,
+    RegisterPatient,
+};
 use caretrail_model::code::Code;
+use caretrail_model::consent::Provision;
+use caretrail_model::ids::{Nonce, PatientId, StatementId};
+use caretrail_model::paper::{Paper, PaperAct};
+use serde::Serialize;
 
 use crate::call_error::CallError;
 use crate::custody::Custody;
 use crate::hospital::HospitalError;
 use crate::patient_key::SignedRegistration;
 use crate::records::{Committed, Records};
+use crate::secret::{RandomnessError, random_16};
+
+/// An act on paper, with the id that a second hospital confirms it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OnPaper {
+    /// Its id.
+    pub id: StatementId,
+    /// What is on the channel of it.
+    pub paper: Paper,
+}
 
 /// A patient that was not registered.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +35,9 @@ pub enum RegisterPatientError {
     /// The contract or the network refused.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// An id is random.
+    #[error("no id was made")]
+    Randomness(#[from] RandomnessError),
 }
 
 impl Records {
@@ -56,6 +76,65 @@ impl Records {
                 Err(error.into())
             }
         }
+    }
+
+    /// Registers a patient without a key; the hospital number stays in the store.
+    ///
+    /// # Errors
+    /// As [`register_patient`](Self::register_patient).
+    pub async fn register_paper_patient(
+        &self,
+        custody: &Custody,
+        number: &str,
+    ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
+        let store = &custody.store;
+        self.settle_number(custody, number).await?;
+        let nonce = Nonce::from_bytes(random_16()?);
+        let patient = PatientId::derive_on_paper(&self.actor().msp_id, &nonce);
+        store.store_patient(number, &patient, None)?;
+        let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
+        match self.submit_noted(&RegisterPaperPatient { patient, nonce }, note).await {
+            Ok(committed) => {
+                store.settle_patient(&patient)?;
+                Ok(committed)
+            }
+            Err(error) => {
+                if error.had_no_effect() {
+                    store.forget_patient(&patient)?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Does something on paper for a patient without a key.
+    ///
+    /// # Errors
+    /// When there is no randomness, or the contract refuses.
+    pub async fn act_on_paper(
+        &self,
+        patient: PatientId,
+        act: PaperAct,
+    ) -> Result<Committed<OnPaper>, RegisterPatientError> {
+        let nonce = Nonce::from_bytes(random_16()?);
+        let id = StatementId::derive_for(self.actor(), &patient, &nonce);
+        let Committed { reply, tx_id, block } = self.submit(&ActOnPaper { patient, id, nonce, act }).await?;
+        Ok(Committed { reply: OnPaper { id, paper: reply }, tx_id, block })
+    }
+
+    /// Passes a permit on that names this actor.
+    ///
+    /// # Errors
+    /// When there is no randomness, or the contract refuses.
+    pub async fn delegate(
+        &self,
+        patient: PatientId,
+        parent: StatementId,
+        provision: Provision,
+    ) -> Result<Committed<ConsentGranted>, RegisterPatientError> {
+        let nonce = Nonce::from_bytes(random_16()?);
+        let id = StatementId::derive_for(self.actor(), &patient, &nonce);
+        Ok(self.submit(&DelegateConsent { patient, parent, id, nonce, provision }).await?)
     }
 
     /// Settles an earlier registration under this number whose outcome was not known.

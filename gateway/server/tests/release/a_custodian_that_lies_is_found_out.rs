@@ -134,7 +134,7 @@ async fn an_answer_that_differs_in_any_field_is_refused() {
         ("blob_path", ReleaseReply { blob_path: blob_path(&decision, &other_record), ..reply() }),
         ("version", ReleaseReply { version: 2, commitments: second.clone(), ..reply() }),
         ("disclosure", ReleaseReply { disclosure: decision, ..reply() }),
-        ("epoch", ReleaseReply { epoch: 2, ..reply() }),
+        ("epoch", ReleaseReply { epoch: 1, ..reply() }),
         (
             "content commitment",
             of_first(Commitments { content_commitment: second.content_commitment, ..first.clone() }),
@@ -189,7 +189,7 @@ async fn what_is_not_on_record_is_not_opened() {
             version: 1,
             custodian: msp("NorthMSP"),
             disclosure: decision,
-            epoch: 1,
+            epoch: 2,
             kem_key_digest: key.public().digest(),
             commitments: held.clone(),
             wrapped_secret: WrappedSecret { enc: Base64Url(Vec::new()), ciphertext: Base64Url(Vec::new()) },

@@ -10,7 +10,7 @@ use caretrail_model::calls::{ApprovePolicy, AuthorizePractitioner, GrantConsent,
 use caretrail_model::consent::{Action, Effect, Grantee, Provision, Scope};
 use caretrail_model::hash::sha256;
 use caretrail_model::ids::{MspId, PatientId, RecordId, RequestId, StatementId, TxId};
-use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule};
+use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule, Terms};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
 use caretrail_model::statement::Grant;
@@ -352,6 +352,7 @@ impl Consortium {
             purposes: vec![Purpose::Treat],
             scope: Scope::All {},
             period: Period { from: now(), until },
+            exceptions: vec![],
         };
         let grant = Grant { provision, supersedes: None };
         let signed = self.patient_key.grant(&ledger(), self.patient, grant, soon()).unwrap();
@@ -442,6 +443,7 @@ fn policy(
             role: Role::Clinician,
             actions: vec![Action::Read, Action::Write],
             purposes: vec![Purpose::Treat],
+            needs_relationship: false,
         }],
         durations: Durations {
             permit_ms: DurationMs::from_secs(300),
@@ -449,6 +451,7 @@ fn policy(
             consent_ms_max: DurationMs::from_days(366),
             standing_ms_max: DurationMs::from_days(366),
         },
+        terms: Some(Terms::WIDEST),
     }
 }
 

@@ -17,3 +17,4 @@ mod consortium;
 mod gateway;
 mod no_hospital_keeps_the_others_waiting;
 mod nothing_leaves_without_a_permit;
+mod whatever_a_permit_rests_on;

@@ -5,6 +5,7 @@ use caretrail_records::Records;
 use clap::Args;
 
 use crate::app::App;
+use crate::arguments;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
@@ -20,6 +21,9 @@ pub(crate) struct Request {
     /// What for.
     #[arg(long, value_name = "CODE", default_value = "TREAT")]
     purpose: Purpose,
+    /// To do what: `read`, `write` or `delegate`.
+    #[arg(long, value_name = "ACTION", value_parser = arguments::action, default_value = "read")]
+    action: Action,
     /// Id of the request: the same one again gets the first decision [default: a fresh one].
     #[arg(long, value_name = "ID")]
     request: Option<RequestId>,
@@ -34,7 +38,7 @@ impl Request {
         };
         let committed = session
             .records
-            .request_access(request, self.patient, self.records, Action::Read, self.purpose)
+            .request_access(request, self.patient, self.records, self.action, self.purpose)
             .await?;
         app.committed(&committed)?;
         let denied = committed.reply.decisions.iter().any(|decision| decision.effect == Effect::Deny);

@@ -116,6 +116,67 @@ impl Row {
                     ..of_record(&decision.record, decision.version)
                 })
                 .collect(),
+            Act::KeyBound { key } | Act::KeyRotated { key } => {
+                vec![Self { why: Some(format!("key {key}")), ..row() }]
+            }
+            Act::RecoveryOpened { recovery }
+            | Act::RecoveryConfirmed { recovery }
+            | Act::RecoveryCompleted { recovery, .. }
+            | Act::RecoveryCancelled { recovery } => {
+                vec![Self { why: Some(format!("recovery {recovery}")), ..row() }]
+            }
+            Act::StopSwitched { stopped } => {
+                vec![Self { why: Some(if *stopped { "stopped" } else { "lifted" }.to_owned()), ..row() }]
+            }
+            Act::EmergencySwitched { refused } => {
+                vec![Self { why: Some(if *refused { "refused" } else { "allowed" }.to_owned()), ..row() }]
+            }
+            Act::GuardianAdded { guardian } | Act::GuardianEnded { guardian } => {
+                vec![Self { why: Some(format!("guardian {guardian}")), ..row() }]
+            }
+            Act::PaperPatientRegistered {} => vec![row()],
+            Act::PaperProposed { id } | Act::PaperDone { id } => {
+                vec![Self { why: Some(format!("paper {id}")), ..row() }]
+            }
+            Act::RelationshipOpened { subject, .. } | Act::RelationshipClosed { subject } => {
+                let whom =
+                    subject.map_or_else(|| "every clinician".to_owned(), |subject| subject.to_string());
+                vec![Self { why: Some(format!("care by {whom}")), ..row() }]
+            }
+            Act::RecordsRegistered { records } => {
+                records.iter().map(|record| of_record(record, Some(1))).collect()
+            }
+            Act::OwnRecordRegistered { record, statement } => {
+                vec![Self { why: Some(format!("statement {statement}")), ..of_record(record, Some(1)) }]
+            }
+            Act::RecordWithdrawn { record } => vec![of_record(record, None)],
+            Act::CustodyOffered { record, to } => {
+                let to = to.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+                vec![Self { why: Some(format!("to {to}")), ..of_record(record, None) }]
+            }
+            Act::CustodyAccepted { record, from } => {
+                vec![Self { why: Some(format!("from {from}")), ..of_record(record, None) }]
+            }
+            Act::CorrectionRequested { record, number } => {
+                vec![Self { why: Some(format!("request {number}")), ..of_record(record, None) }]
+            }
+            Act::CorrectionAnswered { record, number, accepted } => {
+                let answer = if *accepted { "accepted" } else { "refused" };
+                vec![Self { why: Some(format!("request {number} {answer}")), ..of_record(record, None) }]
+            }
+            Act::ConsentDelegated { consent, parent } => {
+                vec![Self { why: Some(format!("consent {consent} from {parent}")), ..row() }]
+            }
+            Act::DelegationEnded { consent } => {
+                vec![Self { why: Some(format!("consent {consent}")), ..row() }]
+            }
+            Act::GlassBroken { reason_digest, .. } => {
+                vec![Self { why: Some(format!("reason {reason_digest}")), ..row() }]
+            }
+            Act::GlassReviewed { clinician, justified } => {
+                let finding = if *justified { "justified" } else { "not justified" };
+                vec![Self { why: Some(format!("{clinician} {finding}")), ..row() }]
+            }
             Act::Disclosed(disclosed) => vec![Self {
                 purpose: Some(disclosed.purpose.to_string()),
                 why: Some(format!("decision {}", disclosed.decision)),

@@ -35,6 +35,9 @@ pub(crate) struct Grant {
     /// For which purpose; may be given more than once.
     #[arg(long = "purpose", value_name = "CODE", default_value = "TREAT")]
     purposes: Vec<Purpose>,
+    /// To do what: `read`, `write`, `delegate`; may be given more than once.
+    #[arg(long = "action", value_name = "ACTION", value_parser = arguments::action, default_value = "read")]
+    actions: Vec<Action>,
     /// For which record; may be given more than once. All records when absent.
     #[arg(long = "record", value_name = "RECORD", conflicts_with = "custodian")]
     records: Vec<RecordId>,
@@ -67,6 +70,9 @@ impl Grant {
         let mut purposes = self.purposes;
         purposes.sort_unstable();
         purposes.dedup();
+        let mut actions = self.actions;
+        actions.sort_unstable();
+        actions.dedup();
         let mut records = self.records;
         records.sort_unstable();
         records.dedup();
@@ -78,10 +84,11 @@ impl Grant {
         let provision = Provision {
             effect: if self.deny { Effect::Deny } else { Effect::Permit },
             grantee: named(app, &self.to)?,
-            actions: vec![Action::Read],
+            actions,
             purposes,
             scope,
             period,
+            exceptions: Vec::new(),
         };
         let session = app.session().await?;
         let policy = session.records.evaluate(&caretrail_model::calls::GetPolicy {}).await?;
@@ -93,12 +100,12 @@ impl Grant {
     }
 }
 
-fn named(app: &App, text: &str) -> anyhow::Result<Grantee> {
-    match arguments::grantee(text) {
-        Ok(grantee) => Ok(grantee),
-        Err(problem) => match app.actor_of(text) {
-            Ok(actor) => Ok(Grantee::Person { msp_id: actor.msp_id, subject: actor.subject }),
-            Err(_) => Err(Invalid(format!("`{text}` names nobody: {problem}")).into()),
-        },
+/// Whom a text names. An identity in the state folder comes first: its organisation may be named like an MSP, and
+/// its user like a role.
+pub(crate) fn named(app: &App, text: &str) -> anyhow::Result<Grantee> {
+    match app.actor_of(text) {
+        Ok(actor) => Ok(Grantee::Person { msp_id: actor.msp_id, subject: actor.subject }),
+        Err(_) => arguments::grantee(text)
+            .map_err(|problem| Invalid(format!("`{text}` names nobody: {problem}")).into()),
     }
 }

@@ -163,7 +163,8 @@ impl Story {
             self.number
         ))?;
         let held = records.evaluate(&GetPatient { patient }).await?;
-        self.teller.ledger(&format!("patient at home in {}, key {}", held.home, held.key))?;
+        let key = held.key.context("the patient has no key")?;
+        self.teller.ledger(&format!("patient at home in {}, key {key}", held.home))?;
         Ok(patient)
     }
 
@@ -409,6 +410,7 @@ impl Story {
             purposes: vec![Purpose::Treat],
             scope: Scope::All {},
             period: Period { from: now, until: now.plus(DurationMs::from_days(1)) },
+            exceptions: Vec::new(),
         };
         let grant = Grant { provision, supersedes: None };
         let submit_by = now.plus(DurationMs::from_secs(3600));

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use caretrail_model::statement::PublicKey;
 use caretrail_records::patient_key::PatientKey;
 use clap::Args;
 use serde::Serialize;
@@ -21,12 +22,14 @@ pub(crate) struct Key {
 struct Made {
     file: PathBuf,
     key: String,
+    public_key: PublicKey,
 }
 
 impl Key {
     pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
         let key = PatientKey::generate(&self.file)?;
-        app.printer.data(&Made { key: key.public_key().id().to_string(), file: self.file })?;
+        let public_key = key.public_key().clone();
+        app.printer.data(&Made { key: public_key.id().to_string(), public_key, file: self.file })?;
         Ok(Exit::Done)
     }
 }

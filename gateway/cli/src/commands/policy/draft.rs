@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use caretrail_model::consent::Action;
 use caretrail_model::hash::sha256;
 use caretrail_model::ids::Digest;
-use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule};
+use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member, RoleRule, Terms};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
 use caretrail_model::time::DurationMs;
@@ -66,6 +66,7 @@ pub(crate) fn draft(network: &Network, options: &Draft) -> anyhow::Result<Consor
             role: Role::Clinician,
             actions: vec![Action::Read, Action::Write],
             purposes: vec![Purpose::Treat],
+            needs_relationship: false,
         }],
         durations: Durations {
             permit_ms: options.permit,
@@ -73,6 +74,7 @@ pub(crate) fn draft(network: &Network, options: &Draft) -> anyhow::Result<Consor
             consent_ms_max: DurationMs::from_days(3660),
             standing_ms_max: DurationMs::from_days(366),
         },
+        terms: Some(Terms { break_glass_ms: DurationMs::from_secs(4 * 3600), ..Terms::WIDEST }),
     };
     policy.validate()?;
     Ok(policy)

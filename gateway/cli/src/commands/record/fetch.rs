@@ -53,7 +53,13 @@ impl Fetch {
             return Err(Invalid(problem).into());
         }
         let session = app.session().await?;
-        let custodian = session.records.custodian(self.patient).await?;
+        let ask = ReleaseAsk { decision: self.decision, patient: self.patient, record: self.record };
+        let custodian = match session.records.releasing_hospital(&ask).await {
+            Ok(custodian) => custodian,
+            // What a decision permits that this identity cannot read, the custodian says.
+            Err(error) if error.code().is_some() => session.records.custodian(self.patient).await?,
+            Err(error) => return Err(error.into()),
+        };
         let client = release_client(app, &session, &custodian, self.trust.as_deref()).await?;
         let keys = session.data.join("releases");
         make_private(&keys)?;
@@ -61,7 +67,6 @@ impl Fetch {
             Some(file) => KemKey::load_or_create(file)?,
             None => KemKey::load_or_create(&keys.join(format!("{}-{}.key", self.decision, self.record)))?,
         };
-        let ask = ReleaseAsk { decision: self.decision, patient: self.patient, record: self.record };
         let folder = folder_of(Some(&self.output), &session.data)?;
         let released = session.records.release(&client, &custodian, &ask, &kem_key, &folder).await?;
         let fetched = Fetched {

@@ -1,0 +1,82 @@
+//! Changing a patient's live consents: one document, a copy of it for each change.
+
+use caretrail_model::code::Code;
+use caretrail_model::consent::{Effect, LiveConsent, LiveConsents, Provision};
+use caretrail_model::ids::{KeyId, PatientId, StatementId};
+use caretrail_model::limits::{CONSENTS_BYTES_MAX, PROVISIONS_MAX};
+use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::time::UnixMs;
+use hlf_chaincode::Failure;
+
+use crate::failure::{refuse, require};
+use crate::invocation::Invocation;
+use crate::keys;
+use crate::stored::encode;
+
+/// Checks a provision by itself, and against the policy.
+pub(crate) fn check(provision: &Provision, policy: &ConsortiumPolicy, at: UnixMs) -> Result<(), Failure> {
+    require(policy.epoch > 1 || provision.is_of_epoch_1(), Code::StatementMalformed)?;
+    provision
+        .validate(policy.durations.consent_ms_max)
+        .map_err(|error| refuse(Code::ConsentInvalid).caused_by(error))?;
+    require(at < provision.period.until && policy.is_member(provision.grantee.msp_id()), Code::ConsentInvalid)
+}
+
+/// Adds a consent, in place of what has ended by itself.
+pub(crate) fn add(
+    live: &mut LiveConsents,
+    consent: LiveConsent,
+    policy: &ConsortiumPolicy,
+    at: UnixMs,
+) -> Result<(), Failure> {
+    live.consents.retain(|consent| at < consent.provision.period.until);
+    live.consents.push(consent);
+    end_orphans(live);
+    let max = policy
+        .terms
+        .as_ref()
+        .and_then(|terms| usize::try_from(terms.provisions_max).ok())
+        .unwrap_or(PROVISIONS_MAX);
+    require(live.consents.len() <= max, Code::ConsentsFull)
+}
+
+/// The live consent of an id.
+pub(crate) fn find<'l>(live: &'l LiveConsents, consent: &StatementId) -> Result<&'l LiveConsent, Failure> {
+    live.consents.iter().find(|live| &live.id == consent).ok_or_else(|| refuse(Code::ConsentUnknown))
+}
+
+/// Ends a consent for the patient, or for the guardian whose key is given: a guardian ends any permit, and no
+/// denial but an own one. What was passed on from it ends with it.
+pub(crate) fn end(
+    live: &mut LiveConsents,
+    consent: &StatementId,
+    guardian: Option<&KeyId>,
+) -> Result<(), Failure> {
+    let ending = find(live, consent)?;
+    if let Some(key) = guardian {
+        let own = ending.guardian.as_ref().is_some_and(|by| &by.key == key);
+        require(own || ending.provision.effect == Effect::Permit, Code::NotTheAuthor)?;
+    }
+    live.consents.retain(|live| &live.id != consent);
+    end_orphans(live);
+    Ok(())
+}
+
+/// Writes the changed document, and the copy of its sequence number that decisions can be replayed from.
+pub(crate) fn keep(
+    invocation: &Invocation<'_>,
+    patient: &PatientId,
+    live: LiveConsents,
+    at: UnixMs,
+) -> Result<(), Failure> {
+    let live = LiveConsents { sequence: live.sequence + 1, at, ..live };
+    require(encode(&live)?.len() <= CONSENTS_BYTES_MAX, Code::ConsentsFull)?;
+    invocation.put(keys::consents(patient)?, &live)?;
+    invocation.put(keys::consents_of_sequence(patient, live.sequence)?, &live)
+}
+
+fn end_orphans(live: &mut LiveConsents) {
+    let ids: Vec<StatementId> = live.consents.iter().map(|consent| consent.id).collect();
+    live.consents
+        .retain(|consent| consent.delegated.as_ref().is_none_or(|delegated| ids.contains(&delegated.parent)));
+}
