@@ -28,13 +28,16 @@
 //!     serde_json::from_slice(&bytes).map_err(|e| Failure::new(500, "LOT_UNREADABLE").caused_by(e))
 //! }
 //!
-//! #[tokio::main]
+//! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let contract = Router::builder("lots", "1.0").submit("Register", register).evaluate("Read", read).build()?;
 //!     Service::new(Config::from_env()?, contract).bind().await?.serve(stop_signal()).await?;
 //!     Ok(())
 //! }
 //! ```
+//!
+//! One thread serves more than a peer asks for, at the least cost. A contract that computes for long, such as one that
+//! verifies signatures, takes tokio's default runtime instead, so that it keeps no other transaction waiting.
 //!
 //! | module or type | what it is for |
 //! |---|---|

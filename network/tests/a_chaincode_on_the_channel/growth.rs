@@ -22,6 +22,10 @@ use crate::shelf::{ask, edition, gateway_with, put, shelf, up};
 /// The organisations of the clients that write at the same time.
 pub(crate) const WRITERS: [&str; 6] = ["north", "south", "north", "south", "north", "south"];
 
+/// Once told to stop, a writer tries this often until one of its transactions is acknowledged: those of the beginning
+/// may all have been lost with a leader that left.
+const LAST_TRIES: usize = 20;
+
 /// How long a writer waits for a block, before it goes on with another transaction.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,13 +40,14 @@ pub(crate) struct Sent {
     unknown: Vec<(String, String)>,
 }
 
-/// Puts values until it is told to stop.
+/// Puts values until it is told to stop, and one at least.
 pub(crate) async fn write(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
     let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
     let contract = gateway_with(&network, organization, deadlines).await.contract("consortium", "shelf");
     let mut sent = Sent::default();
+    let mut tries = 0..LAST_TRIES;
     for number in 0_u32.. {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) && (!sent.acknowledged.is_empty() || tries.next().is_none()) {
             break;
         }
         let proposal = contract.proposal("Put").arg(format!("{organization} {number}"));

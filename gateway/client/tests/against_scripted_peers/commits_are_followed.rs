@@ -13,7 +13,7 @@ use crate::ledger::{End, Fate, Ledger, Transaction};
 use crate::scripted::counted_credentials;
 
 /// Waits for the stream alone.
-const PATIENT: Following = Following { ask_after: Duration::from_secs(60), waiting_max: 1000 };
+const UNHURRIED: Following = Following { ask_after: Duration::from_secs(60), waiting_max: 1000 };
 
 async fn following(ledger: &Ledger, following: Following) -> (Contract, Arc<AtomicUsize>) {
     let (credentials, signatures) = counted_credentials();
@@ -44,7 +44,7 @@ fn waiting(contract: &Contract) -> usize {
 #[tokio::test]
 async fn three_signatures_become_two_and_no_verdict_is_asked_for() {
     let ledger = Ledger::start();
-    let (contract, signatures) = following(&ledger, PATIENT).await;
+    let (contract, signatures) = following(&ledger, UNHURRIED).await;
     submit_at_once(&contract, 1).await;
     submit_at_once(&contract, 99).await;
     let state = ledger.state();
@@ -60,7 +60,7 @@ async fn three_signatures_become_two_and_no_verdict_is_asked_for() {
 #[tokio::test]
 async fn a_verdict_other_than_valid_comes_over_the_stream_too() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     ledger.change(|state| state.codes.push_back(TxValidationCode::MvccReadConflict));
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
     let TransactionError::Invalid { code: TxValidationCode::MvccReadConflict, block_number: 1, .. } = error
@@ -75,7 +75,7 @@ async fn a_refused_stream_leaves_asking() {
     for refusal in [Told::Forbidden, Told::NotFound, Told::ServiceUnavailable, Told::BadRequest] {
         let ledger = Ledger::start();
         ledger.change(|state| state.deliver_refusal = Some(refusal));
-        let (contract, _) = following(&ledger, PATIENT).await;
+        let (contract, _) = following(&ledger, UNHURRIED).await;
         submit_at_once(&contract, 10).await;
         assert_eq!(ledger.state().count("commit status"), 10, "{refusal:?}");
     }
@@ -85,7 +85,7 @@ async fn a_refused_stream_leaves_asking() {
 async fn a_stream_that_never_begins_leaves_asking() {
     let ledger = Ledger::start();
     ledger.change(|state| state.stalled_call = Some("filtered blocks"));
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     submit_at_once(&contract, 10).await;
     assert_eq!(ledger.state().count("commit status"), 10);
 }
@@ -94,7 +94,7 @@ async fn a_stream_that_never_begins_leaves_asking() {
 async fn a_stream_that_ends_is_resumed_and_no_waiter_is_lost() {
     for end in [End::Break, End::HalfClose, End::Told(Told::ServiceUnavailable), End::Told(Told::Success)] {
         let ledger = Ledger::start();
-        let (contract, _) = following(&ledger, PATIENT).await;
+        let (contract, _) = following(&ledger, UNHURRIED).await;
         submit_at_once(&contract, 1).await;
         // Nobody can be asked: only the stream can tell, of blocks that were committed while it was down.
         ledger.change(|state| {
@@ -123,7 +123,7 @@ async fn a_stream_that_breaks_at_every_block_misses_none() {
         state.commit_status_refusal = Some(Status::permission_denied("no reader"));
         state.breaks.extend(1..=12);
     });
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     for _ in 0..12 {
         contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap();
     }
@@ -133,7 +133,7 @@ async fn a_stream_that_breaks_at_every_block_misses_none() {
 #[tokio::test]
 async fn a_stream_that_stands_still_is_noticed_and_replaced() {
     let ledger = Ledger::start();
-    let following_soon = Following { ask_after: Duration::from_millis(50), ..PATIENT };
+    let following_soon = Following { ask_after: Duration::from_millis(50), ..UNHURRIED };
     let (contract, _) = following(&ledger, following_soon).await;
     submit_at_once(&contract, 1).await;
     ledger.stand_still(true);
@@ -148,7 +148,7 @@ async fn a_stream_that_stands_still_is_noticed_and_replaced() {
 #[tokio::test]
 async fn a_copy_on_the_stream_is_not_the_outcome() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     let commits = contract.gateway().commits().unwrap();
     ledger.append(vec![Transaction::valid("twice")]);
     // Expected only after its first copy passed.
@@ -163,7 +163,7 @@ async fn a_copy_on_the_stream_is_not_the_outcome() {
 #[tokio::test]
 async fn who_waits_in_vain_is_told_by_the_deadline_and_forgotten() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     let commits = contract.gateway().commits().unwrap();
     let mut expected = commits.expect("main", "never").await;
     assert_eq!(waiting(&contract), 1);
@@ -181,7 +181,7 @@ async fn who_waits_in_vain_is_told_by_the_deadline_and_forgotten() {
 #[tokio::test]
 async fn no_more_wait_on_a_stream_than_may() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, Following { waiting_max: 1, ..PATIENT }).await;
+    let (contract, _) = following(&ledger, Following { waiting_max: 1, ..UNHURRIED }).await;
     let commits = contract.gateway().commits().unwrap();
     let _waits = commits.expect("main", "never").await;
     submit_at_once(&contract, 3).await;
@@ -192,7 +192,7 @@ async fn no_more_wait_on_a_stream_than_may() {
 #[tokio::test]
 async fn each_channel_has_its_stream_and_each_identity_its_own() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     let gateway = contract.gateway();
     submit_at_once(&contract, 2).await;
     submit_at_once(&gateway.contract("side", "assets"), 2).await;
@@ -206,7 +206,7 @@ async fn each_channel_has_its_stream_and_each_identity_its_own() {
 #[tokio::test]
 async fn lost_submissions_are_found_on_the_stream() {
     let ledger = Ledger::start();
-    let (contract, _) = following(&ledger, PATIENT).await;
+    let (contract, _) = following(&ledger, UNHURRIED).await;
     ledger.change(|state| {
         let lost = Status::unavailable("insufficient number of orderers");
         state.usual_fate = Some(Fate::CommitAndFail(lost));
