@@ -76,7 +76,6 @@ async fn the_default_network_stands_is_found_again_and_ends() {
     // Again: nothing is started, nothing is issued.
     let key = network.layout().root().join("organizations/peerOrganizations/north.example.com/ca/priv_sk");
     let before = fs::read(&key).unwrap();
-    let begun = Instant::now();
     let events = Mutex::new(Vec::new());
     network
         .up(&options, &|event: &Event<'_>| {
@@ -84,7 +83,6 @@ async fn the_default_network_stands_is_found_again_and_ends() {
         })
         .await
         .unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(network.supervisor().marked(), processes);
     assert_eq!(fs::read(&key).unwrap(), before);
     let events = events.into_inner().unwrap().join("\n");
@@ -206,7 +204,7 @@ async fn a_larger_consortium_stands_and_survives_its_leader(release: &str) {
 async fn until_gone(pid: u32) {
     let begun = Instant::now();
     while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z")) {
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(60));
         tokio::task::yield_now().await;
     }
 }

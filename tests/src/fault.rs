@@ -14,7 +14,7 @@ use crate::processes;
 use crate::until::until;
 
 /// How long the kernel may take to end a killed process.
-const GONE: Duration = Duration::from_secs(10);
+const GONE: Duration = Duration::from_secs(60);
 
 /// What happens to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::processes;
 
 /// How long processes may take to be gone once they are ended.
-const GONE: Duration = Duration::from_secs(10);
+const GONE: Duration = Duration::from_secs(60);
 
 /// A folder for one run of one test program, `<tmp>/<program>-<process id>`.
 ///

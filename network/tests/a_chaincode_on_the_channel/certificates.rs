@@ -13,7 +13,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
 use crate::growth::{WRITERS, assert_nothing_lost, write};
-use crate::shelf::{ask, edition, gateway, put, shelf, up};
+use crate::shelf::{edition, gateway, has, put, shelf, up};
 
 /// Public keys of the certificates in a folder, by file.
 async fn keys(network: &Network) -> BTreeMap<PathBuf, (Vec<u8>, Vec<u8>)> {
@@ -71,7 +71,7 @@ async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
     let status = network.status().await.unwrap();
     assert!(status.ready, "{status:#?}");
     put(&network, "south", "after").await;
-    assert_eq!(ask(&network, "north", "Value").await, "after");
+    has(&network, "north", "after").await;
     network
 }
 

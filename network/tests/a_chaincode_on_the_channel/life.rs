@@ -12,7 +12,7 @@ use hlf_network::spec::Chaincode;
 use hlf_network::{Event, LifecycleError};
 
 use crate::bench::{Bench, marked, say, told};
-use crate::shelf::{ask, edition, put, shelf, up};
+use crate::shelf::{ask, edition, has, put, shelf, up};
 
 pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     let bench = Bench::new("chaincode");
@@ -36,7 +36,7 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     // Deployed from nothing, used through both organisations.
     up(&network, &edition(&spec, program.clone(), "first")).await;
     put(&network, "north", "from north").await;
-    assert_eq!(ask(&network, "north", "Value").await, "from north");
+    has(&network, "north", "from north").await;
     put(&network, "south", "from south").await;
     assert_eq!(ask(&network, "south", "Edition").await, "first");
     let status = network.status().await.unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     let after = network.supervisor().marked();
     assert_eq!(after.iter().filter(|pid| before.contains(pid)).count(), 3);
     assert_eq!(ask(&network, "north", "Edition").await, "second");
-    assert_eq!(ask(&network, "south", "Value").await, "from south");
+    has(&network, "south", "from south").await;
 
     // A new package and definition, the ledger goes on.
     let mut upgraded = spec.clone();
@@ -93,7 +93,7 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     let network = Network::new(&bench.folder, upgraded.clone()).unwrap();
     assert_eq!(network.down(&say).await.unwrap(), 5);
     up(&network, &edition(&upgraded, program.clone(), "third")).await;
-    assert_eq!(ask(&network, "north", "Value").await, "after the upgrade");
+    has(&network, "north", "after the upgrade").await;
     network.destroy(&say).await.unwrap();
     fs::remove_file(&program).unwrap();
 }
@@ -140,7 +140,7 @@ pub(crate) async fn up_is_killed_at_every_event_and_goes_on() {
     // Not one process too many, and the ledger is usable.
     assert_eq!(marked(&bench.folder).len(), 5);
     put(&network, "south", "after all").await;
-    assert_eq!(ask(&network, "north", "Value").await, "after all");
+    has(&network, "north", "after all").await;
     assert_eq!(network.down(&say).await.unwrap(), 5);
     assert!(marked(&bench.folder).is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hlf_chaincode::{Config, Contract, Response, Service, Transaction, stop_signal};
 use hlf_gateway::{Committed, Deadlines, Gateway, MspFolder, TransactionError};
@@ -11,6 +11,9 @@ use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::{Chaincode, Consortium};
 
 use crate::bench::{document, no_chaincode, say, told};
+
+/// How long a peer may take to have a block that another peer has.
+const LEVEL_WITHIN: Duration = Duration::from_secs(60);
 
 /// Keeps one value, and tells which build of it answers.
 pub(crate) struct Shelf {
@@ -107,6 +110,18 @@ pub(crate) async fn ask(network: &Network, organization: &str, call: &str) -> St
     match proposal.evaluate().await {
         Ok(value) => String::from_utf8(value).unwrap(),
         Err(error) => panic!("{}", told(&error)),
+    }
+}
+
+/// Waits until an organisation's peer has a value: it may be a block behind the one that told of the commit.
+pub(crate) async fn has(network: &Network, organization: &str, value: &str) {
+    let begun = Instant::now();
+    loop {
+        let found = ask(network, organization, "Value").await;
+        if found == value {
+            return;
+        }
+        assert!(begun.elapsed() < LEVEL_WITHIN, "{organization} has `{found}`, not `{value}`");
     }
 }
 

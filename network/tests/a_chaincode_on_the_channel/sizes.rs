@@ -4,7 +4,7 @@ use hlf_network::network::{Network, NodeKind};
 use hlf_network::spec::Consortium;
 
 use crate::bench::{Bench, document, say};
-use crate::shelf::{ask, edition, put, shelf, up};
+use crate::shelf::{edition, has, put, shelf, up};
 
 /// Five organisations of two peers each, three of which must endorse, and three consenters.
 fn five_of_two() -> Consortium {
@@ -48,7 +48,7 @@ pub(crate) async fn five_organizations_of_two_peers_use_a_chaincode() {
     assert_eq!([count(NodeKind::Orderer), count(NodeKind::Peer), count(NodeKind::Chaincode)], [3, 10, 5]);
     for organization in ["north", "south", "east", "west", "centre"] {
         put(&network, organization, organization).await;
-        assert_eq!(ask(&network, organization, "Value").await, organization);
+        has(&network, organization, organization).await;
     }
     network.destroy(&say).await.unwrap();
 }

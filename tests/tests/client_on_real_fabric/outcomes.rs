@@ -120,7 +120,7 @@ pub(crate) async fn a_kept_transaction_is_settled_once_however_often_it_is_sent(
     let mut blocks = south.filtered_blocks(world.channel(), first.block_number..).await.unwrap();
     let mut copies = 0;
     while copies < 3 {
-        let block = tokio::time::timeout(Duration::from_secs(30), blocks.next()).await.unwrap();
+        let block = tokio::time::timeout(Duration::from_secs(60), blocks.next()).await.unwrap();
         for one in block.unwrap().unwrap().filtered_transactions {
             if one.txid == first.tx_id && one.tx_validation_code() == TxValidationCode::DuplicateTxid {
                 copies += 1;

@@ -239,7 +239,7 @@ pub(crate) async fn a_permit_past_its_end_releases_nothing(story: &mut Story) {
     let permitted = story.run_as("south/ben", &request).await.done();
     let valid_until = number(&permitted["decisions"][0]["valid_until"]);
     assert_eq!(valid_until, number(&permitted["at"]) + 2000);
-    until("the permit's end", Duration::from_secs(10), async || (now_unix_ms() >= valid_until).then_some(()))
+    until("the permit's end", Duration::from_secs(60), async || (now_unix_ms() >= valid_until).then_some(()))
         .await;
 
     let before = story.transactions().await;

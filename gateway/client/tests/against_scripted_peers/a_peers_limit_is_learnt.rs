@@ -124,7 +124,7 @@ async fn streams_leave_room_for_calls_and_say_so() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), opened).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
     let mut second = contract.events(EventsFrom::NextCommit).await.unwrap();
     let ChaincodeEventsError::Failed { source, .. } = second.next().await.unwrap_err() else { panic!() };
     assert_eq!(source.code(), Code::ResourceExhausted);

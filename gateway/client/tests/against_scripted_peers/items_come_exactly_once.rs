@@ -58,7 +58,7 @@ fn text(event: &ChaincodeEvent) -> String {
 async fn next_events(listener: &mut Listener<ChaincodeEvent>, count: usize) -> Vec<String> {
     let mut events = Vec::new();
     for _ in 0..count {
-        let next = tokio::time::timeout(Duration::from_secs(20), listener.next());
+        let next = tokio::time::timeout(Duration::from_secs(60), listener.next());
         events.push(text(&next.await.expect("an event").unwrap().item));
     }
     events
@@ -196,7 +196,7 @@ async fn opened(path: &Path) -> CheckpointFile {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), open).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(60), open).await.unwrap()
 }
 
 #[tokio::test]

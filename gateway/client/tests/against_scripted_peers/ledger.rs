@@ -192,7 +192,7 @@ impl Ledger {
                 changed.changed().await.unwrap();
             }
         };
-        let limit = std::time::Duration::from_secs(20);
+        let limit = std::time::Duration::from_secs(60);
         tokio::time::timeout(limit, reached).await.expect("the peer gets to that state");
     }
 }

@@ -97,7 +97,7 @@ impl ScriptedPeer {
                 }
             }
         };
-        Self::serve(tokio::time::timeout(Duration::from_secs(10), free).await.unwrap(), script, None)
+        Self::serve(tokio::time::timeout(Duration::from_secs(60), free).await.unwrap(), script, None)
     }
 
     /// Drops all connections at once.

@@ -59,7 +59,7 @@ async fn until_answers(gateway: &Gateway, wanted: &[bool]) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), seen).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), seen).await.unwrap();
 }
 
 #[tokio::test]
@@ -265,12 +265,12 @@ async fn a_stream_goes_to_a_peer_that_answers_and_stays_there() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), opened).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
     drop(stream);
     let closed = async {
         while gateway.peers()[1].deliver.streams != 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
 }

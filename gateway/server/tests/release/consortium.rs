@@ -101,7 +101,7 @@ pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), polling).await.expect("the condition holds in time");
+    tokio::time::timeout(Duration::from_secs(60), polling).await.expect("the condition holds in time");
 }
 
 impl Consortium {
