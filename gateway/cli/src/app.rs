@@ -16,6 +16,7 @@ use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::Progress;
 use hlf_network::network::Network;
 use hlf_network::profile::Profile;
+use hlf_network::spec::Part;
 use serde::Serialize;
 
 use crate::failure::{Exit, Invalid};
@@ -24,12 +25,16 @@ use crate::printer::Printer;
 use crate::progress::Steps;
 
 /// Name of the state folder, as it is looked for upwards.
-const STATE: &str = ".caretrail";
+pub(crate) const STATE: &str = ".caretrail";
+/// Name of a hospital's own document, which lies beside its state folder.
+pub(crate) const PART: &str = "organization.toml";
 
 /// What the global options say.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     state: PathBuf,
+    /// The hospital's own document.
+    part: Option<PathBuf>,
     identity: Option<String>,
     profile: Option<PathBuf>,
     data: Option<PathBuf>,
@@ -56,8 +61,12 @@ struct Identity {
 
 impl App {
     pub(crate) fn new(global: Global) -> Self {
+        let beside = || Some(nearest()?.join(PART)).filter(|file| file.is_file());
+        let part = if global.state.is_some() { global.part } else { global.part.or_else(beside) };
+        let state = global.state.or_else(|| part.as_deref().map(state_of_part));
         Self {
-            state: global.state.unwrap_or_else(nearest_state),
+            state: state.unwrap_or_else(nearest_state),
+            part,
             identity: global.identity,
             profile: global.profile,
             data: global.data,
@@ -68,6 +77,11 @@ impl App {
     /// The same state, another identity.
     pub(crate) fn acting_as(&self, identity: &str) -> Self {
         Self { identity: Some(identity.to_owned()), profile: None, data: None, ..self.clone() }
+    }
+
+    /// The hospital's own document, where each hospital has its own part.
+    pub(crate) fn part(&self) -> Option<&Path> {
+        self.part.as_deref()
     }
 
     /// The folder of everything.
@@ -213,9 +227,20 @@ pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
 
 /// The nearest state folder upwards from here, or the one that would be made here.
 fn nearest_state() -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    here.ancestors()
-        .map(|folder| folder.join(STATE))
-        .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| here.join(STATE))
+    let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    nearest().unwrap_or_else(here).join(STATE)
+}
+
+/// The nearest folder upwards from here that has a state folder or a hospital's own document.
+fn nearest() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here.ancestors().find(|folder| folder.join(STATE).is_dir() || folder.join(PART).is_file());
+    found.map(Path::to_owned)
+}
+
+/// The state folder that a hospital's own document names; whatever is wrong with it is told by who needs the rest.
+fn state_of_part(file: &Path) -> PathBuf {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let named = std::fs::read_to_string(file).ok().and_then(|text| Part::parse(&text).ok()?.state);
+    folder.join(named.unwrap_or_else(|| PathBuf::from(STATE)))
 }

@@ -29,7 +29,8 @@ mod tx;
     name = "caretrail",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, \
+                  75 waiting for other organisations, 130 interrupted.\n\
                   Data goes to stdout, talk to stderr. Every command can be run again.\n\n\
                   Try it out:\n  caretrail demo\n  caretrail network status"
 )]
