@@ -300,8 +300,10 @@ impl DevelopmentCa {
         };
         if !matches!(purpose, Purpose::TlsClient) {
             subject.hosts = vec![common_name.to_owned(), "localhost".to_owned()];
-            subject.addresses =
-                vec![IpAddr::from(std::net::Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)];
+            subject.addresses = vec![
+                IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
+                IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+            ];
             for name in names {
                 match name.parse::<IpAddr>() {
                     Ok(ip) if !subject.addresses.contains(&ip) => subject.addresses.push(ip),
@@ -314,6 +316,12 @@ impl DevelopmentCa {
         files::write_new(&tls.join(format!("{name}.crt")), files::PUBLIC, certificate.as_bytes())?;
         folder::write_key(tls, &format!("{name}.key"), &key)
     }
+}
+
+/// An authority's certificate of a given time, to be refused.
+#[cfg(test)]
+pub(crate) fn authority_of(common_name: &str, validity: Validity) -> Result<String, CaError> {
+    Authority::make_within(common_name, validity).map(|(pem, _)| pem)
 }
 
 #[cfg(test)]

@@ -78,8 +78,10 @@ impl Network {
             let listen = settings.and_then(|settings| settings.listen);
             let listen = listen.or_else(|| public.filter(|_| own).map(NodeAddress::default_listen));
             let operations = settings.and_then(|settings| settings.operations);
-            let listens: BTreeMap<&'static str, SocketAddr> =
-                [(LISTEN, listen), (OPERATIONS, operations)].into_iter().filter_map(|(p, at)| Some((p, at?))).collect();
+            let listens: BTreeMap<&'static str, SocketAddr> = [(LISTEN, listen), (OPERATIONS, operations)]
+                .into_iter()
+                .filter_map(|(p, at)| Some((p, at?)))
+                .collect();
             if public.is_some() || !listens.is_empty() {
                 places.insert(host, Place { public: public.cloned(), listens });
             }
@@ -101,7 +103,12 @@ impl Network {
         let places = self.fixed_places();
         let Some(place) = places.get(host) else { return Vec::new() };
         let listens = place.listens.values().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
-        place.public.iter().map(|public| public.host.clone()).chain(listens.map(|ip| ip.to_string())).collect()
+        place
+            .public
+            .iter()
+            .map(|public| public.host.clone())
+            .chain(listens.map(|ip| ip.to_string()))
+            .collect()
     }
 
     /// The TLS files of an organisation's chaincode service, and those of its callers.

@@ -39,7 +39,7 @@ impl Import {
         let options = part::options(&self.programs, &own)?;
         let imported = own.import(&bytes, wanted, self.replace, &options, &app.progress()).await?;
         if wanted.is_none() {
-            app.printer.say(&format!("ask whoever gave it to read its digest to you: {}", imported.digest));
+            app.printer.say(format!("ask whoever gave it to read its digest to you: {}", imported.digest));
         }
         app.printer.data(&imported)?;
         Ok(Exit::Done)

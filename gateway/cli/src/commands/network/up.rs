@@ -67,9 +67,10 @@ impl Up {
             return Err(Invalid(problem.to_owned()).into());
         }
         let options = part::options(&self.programs, &own)?;
-        let standing = own.up_part(&options, &app.progress()).await?;
-        for awaited in &standing.waiting_for {
-            app.printer.say(&format!("waiting for {}: {}; {}", awaited.from, awaited.what, awaited.fix));
+        let mut standing = own.up_part(&options, &app.progress()).await?;
+        for awaited in &mut standing.waiting_for {
+            awaited.fix = awaited.fix.replace("`network ", "`caretrail network ");
+            app.printer.say(format!("waiting for {}: {}; {}", awaited.from, awaited.what, awaited.fix));
         }
         app.printer.data(&standing)?;
         Ok(if standing.complete { Exit::Done } else { Exit::Waiting })
