@@ -8,6 +8,7 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::endpoint::{tls_error, wants_client_certificate};
 use crate::to_sign::is_expired;
 
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
@@ -75,6 +76,8 @@ pub enum FailureCause {
     ChaincodeUnreachable,
     /// The transaction is in a block already.
     DuplicateTransaction,
+    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts.
+    ClientCertificateMissing,
     /// A message is larger than its receiver takes: this client's limit is
     /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
     MessageTooLarge,
@@ -320,10 +323,23 @@ const KNOWN: [Known; 16] = [
     },
 ];
 
+/// What a peer that demands a client certificate ends the connection with; the transport tells it as a cause.
+const CLIENT_CERTIFICATE: Known = Known {
+    phrase: "",
+    cause: FailureCause::ClientCertificateMissing,
+    retryable: false,
+    advice: "the peer demands a client certificate and trusts none that it was shown: give the endpoint one of an \
+             authority that the peer trusts, with `client_tls`",
+};
+
 /// The failure's cause, if it is one of the known; a chaincode's own words don't count.
 fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
+    }
+    let source = failure.status.source();
+    if source.and_then(|source| tls_error(source)).is_some_and(|error| wants_client_certificate(&error)) {
+        return Some(&CLIENT_CERTIFICATE);
     }
     let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;
     match known.cause {

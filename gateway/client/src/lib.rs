@@ -57,10 +57,11 @@
 //!
 //! # Events and blocks, each once
 //!
-//! [`BlockStream`], [`FilteredBlockStream`] and [`ChaincodeEventStream`] end when the connection does. A [`Listener`]
-//! ([`Contract::listen`], [`Gateway::listen_to_blocks`], [`Gateway::listen_to_filtered_blocks`]) goes on where it was,
-//! notices a stream that stands still, and hands over each item with a [`Checkpoint`]. Stored together with the
-//! item's effect ([`Effect`]), in one transaction of your database, each effect is there exactly once; kept apart
+//! [`BlockStream`], [`FilteredBlockStream`], [`PrivateDataBlockStream`] and [`ChaincodeEventStream`] end when the
+//! connection does, and say why. A [`Listener`] ([`Contract::listen`], [`Gateway::listen_to_blocks`],
+//! [`Gateway::listen_to_filtered_blocks`], [`Gateway::listen_to_blocks_with_private_data`]) goes on where it was,
+//! notices a stream that stands still, and hands over each item with a [`Checkpoint`]. Stored together with the item's
+//! effect ([`Effect`]), in one transaction of your database, each effect is there exactly once; kept apart
 //! ([`AtLeastOnce`], [`CheckpointFile`]), a crash may repeat the last item and loses none.
 //!
 //! Connect by address ([`Endpoint`]: TLS authorities, client certificate, host override) or with a channel of your
@@ -133,6 +134,9 @@ mod endpoint;
 mod explain;
 mod failure;
 mod feed;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod gateways;
 mod identity;

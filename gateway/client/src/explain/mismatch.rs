@@ -205,6 +205,18 @@ fn aspects(payload: &[u8]) -> Result<Aspects, hlf_protos::prost::DecodeError> {
     Ok(aspects)
 }
 
+/// Two answers of any content, compared.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_anything(bytes: &[u8]) {
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    let whole = aspects(bytes).map(|aspects| ("one".to_owned(), aspects));
+    let half = aspects(other).or_else(|_| aspects(one)).map(|aspects| ("other".to_owned(), aspects));
+    if let (Ok(whole), Ok(half)) = (whole, half) {
+        assert_eq!(difference(&whole, &whole), None);
+        let _ = difference(&whole, &half).map(|difference| difference.to_string());
+    }
+}
+
 fn of_namespace(aspects: &mut Aspects, set: &NamespaceSet) {
     let mut add = |part, collection: Option<&String>, key: String, side| {
         let aspect = Aspect {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use hlf_gateway::protos::common::Status as Told;
 use hlf_gateway::protos::protos::ChaincodeEvent;
 use hlf_gateway::{
-    AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Effect, Endpoint, Gateway, ListenError,
-    Listener, Listening, RunError, Start,
+    AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Delivered, Effect, Endpoint, Gateway,
+    ListenError, Listener, Listening, RunError, Start,
 };
 
 use crate::ledger::{End, Ledger, Transaction};
@@ -219,7 +219,7 @@ async fn a_stream_that_breaks_before_each_block_has_no_gap_and_repeats_nothing()
 }
 
 #[tokio::test]
-async fn blocks_of_both_kinds_come_once_each() {
+async fn blocks_of_each_kind_come_once_each() {
     let ledger = Ledger::start();
     let contract = contract(&ledger).await;
     fill(&ledger, 9);
@@ -237,8 +237,24 @@ async fn blocks_of_both_kinds_come_once_each() {
     }
     let checkpoint =
         Checkpoint { stream: "filtered blocks main".into(), block_number: 7, done: 0, tx_id: String::new() };
-    filtered.resume(checkpoint);
+    filtered.resume(checkpoint.clone());
     assert_eq!(filtered.next().await.unwrap().item.number, 7);
+
+    let gateway = contract.gateway();
+    let mut private = gateway.listen_to_blocks_with_private_data("main", Start::Number(0)).with(SOON);
+    ledger.change(|state| state.breaks.extend([1, 4, 7]));
+    for number in 0..=9 {
+        let Delivered { item, checkpoint, .. } = private.next().await.unwrap();
+        let block = item.block.unwrap();
+        assert_eq!(block.header.unwrap().number, number);
+        assert_eq!(item.private_data_map.len(), block.data.unwrap().data.len());
+        assert_eq!((checkpoint.block_number, checkpoint.done), (number + 1, 0));
+    }
+    assert_eq!(private.interruptions(), 3);
+    // A checkpoint of blocks is none of blocks with private data.
+    private.resume(checkpoint);
+    let error = private.next().await.unwrap_err();
+    assert!(matches!(error, ListenError::Checkpoint { .. }), "{error}");
 }
 
 #[tokio::test]
