@@ -111,11 +111,24 @@
 //! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id`, the time of each
 //! stage in microseconds (`evaluate_us`, `endorse_us`, `submit_us`, `commit_status_us`, tries at several peers and
 //! waiting for room included) and, at its end, `outcome`. Within it, each attempt at a peer is an event at DEBUG with
-//! `operation`, `peer` and `outcome`. A `tracing-opentelemetry` layer makes them an OpenTelemetry span with its
-//! attributes and events, without more. Arguments, results, transient values, certificates and keys are never recorded.
+//! `operation`, `peer` and `outcome`. Arguments, results, transient values, certificates and keys are never recorded.
+//!
+//! For OpenTelemetry, give your subscriber a layer of the crate `tracing-opentelemetry` with the tracer of your
+//! exporter, as for anything else that uses `tracing`:
+//! `registry().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("orders")))`. Each transaction is then one
+//! span with its attributes, below the span it was called in, and each attempt an event of it
+//! (`tests/traces/an_exporter_gets_one_span.rs`).
 //!
 //! [`Gateway::with_metrics`] takes every attempt's operation, peer, outcome and time; the feature `prometheus` has an
 //! implementation.
+//!
+//! # Further
+//!
+//! `examples/` in the repository has programs that run on any channel: `offline_signing`, `events_exactly_once` with the
+//! checkpoint stored with the effect, `retries` with an idempotency key, and `several_gateways`. [`PARITY.md`][parity] is
+//! function by function what the official clients have, what differs on purpose, and the test that shows each.
+//!
+//! [parity]: https://github.com/caretrail/caretrail/blob/main/gateway/client/PARITY.md
 
 mod admission;
 mod backoff;

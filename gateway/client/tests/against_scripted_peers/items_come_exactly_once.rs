@@ -8,6 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hlf_gateway::protos::common::Status as Told;
+use hlf_gateway::protos::gateway::{ChaincodeEventsRequest, ChaincodeEventsResponse};
+use hlf_gateway::protos::orderer::SeekSpecified;
+use hlf_gateway::protos::orderer::seek_position::Type as Position;
+use hlf_gateway::protos::prost::Message as _;
 use hlf_gateway::protos::protos::ChaincodeEvent;
 use hlf_gateway::{
     AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Delivered, Effect, Endpoint, Gateway,
@@ -15,7 +19,7 @@ use hlf_gateway::{
 };
 
 use crate::ledger::{End, Ledger, Transaction};
-use crate::scripted::credentials;
+use crate::scripted::{Answer, Script, ScriptedPeer, credentials};
 
 const SOON: Listening = Listening {
     first_pause: Duration::from_millis(1),
@@ -255,6 +259,40 @@ async fn blocks_of_each_kind_come_once_each() {
     private.resume(checkpoint);
     let error = private.next().await.unwrap_err();
     assert!(matches!(error, ListenError::Checkpoint { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_peer_that_repeats_blocks_and_goes_back_hands_nothing_over_twice() {
+    let block = |block_number: u64, payload: &str| {
+        let event = ChaincodeEvent {
+            chaincode_id: "assets".into(),
+            tx_id: payload.into(),
+            event_name: "done".into(),
+            payload: payload.into(),
+        };
+        ChaincodeEventsResponse { block_number, events: vec![event] }
+    };
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&starts);
+    let script = Script {
+        events: Box::new(move |request| {
+            let request = ChaincodeEventsRequest::decode(request.request.as_slice()).unwrap();
+            asked.lock().unwrap().push(request.start_position.unwrap().r#type);
+            let first = asked.lock().unwrap().len() == 1;
+            Answer::Reply(match first {
+                true => vec![block(5, "a"), block(5, "a"), block(4, "before"), block(7, "b"), block(5, "a")],
+                false => vec![block(5, "a"), block(7, "b"), block(9, "c")],
+            })
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let endpoint = Endpoint::plaintext(peer.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials(), Deadlines::default()).await.unwrap();
+    let mut events = gateway.contract("main", "assets").listen(Start::Number(5)).with(SOON);
+    assert_eq!(next_events(&mut events, 3).await, ["a", "b", "c"]);
+    let at = |number| Some(Position::Specified(SeekSpecified { number }));
+    assert_eq!(*starts.lock().unwrap(), [at(5), at(8)]);
 }
 
 #[tokio::test]
