@@ -76,7 +76,8 @@ pub enum FailureCause {
     ChaincodeUnreachable,
     /// The transaction is in a block already.
     DuplicateTransaction,
-    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts.
+    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts. A call that
+    /// was not sent yet when the peer ended the connection knows no cause: the next one may.
     ClientCertificateMissing,
     /// A message is larger than its receiver takes: this client's limit is
     /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
@@ -351,10 +352,10 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
 }
 
 /// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways
-/// call a chaincode's errors.
+/// call a chaincode's errors, and CANCELLED when the call was not sent yet.
 fn code(status: &Status) -> Code {
     match status.code() {
-        Code::Unknown if status.source().is_some() => Code::Unavailable,
+        Code::Unknown | Code::Cancelled if status.source().is_some() => Code::Unavailable,
         code => code,
     }
 }

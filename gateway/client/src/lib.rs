@@ -110,7 +110,8 @@
 //!
 //! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id`, the time of each
 //! stage in microseconds (`evaluate_us`, `endorse_us`, `submit_us`, `commit_status_us`, tries at several peers and
-//! waiting for room included) and, at its end, `outcome`. Within it, each attempt at a peer is an event at DEBUG with
+//! waiting for room included; a stage that is gone through again is recorded again) and, at its end, once, `outcome`.
+//! Within it, each attempt at a peer is an event at DEBUG with
 //! `operation`, `peer` and `outcome`. Arguments, results, transient values, certificates and keys are never recorded.
 //!
 //! For OpenTelemetry, give your subscriber a layer of the crate `tracing-opentelemetry` with the tracer of your
@@ -174,6 +175,7 @@ mod route;
 mod session;
 mod signed;
 mod signer;
+mod span;
 mod submitted;
 mod system;
 mod to_sign;

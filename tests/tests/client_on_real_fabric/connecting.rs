@@ -80,10 +80,16 @@ pub(crate) async fn a_peer_that_asks_for_a_client_certificate_is_shown_one(world
     let mut blocks = own.filtered_blocks(world.channel(), BlockRange::newest()).await.unwrap();
     assert!(blocks.next().await.unwrap().is_some());
 
-    // Without one, the peer ends the handshake, which the first call learns at the latest.
+    // Without one, the peer ends the connection when it is made already: a call that was about to be sent learns that
+    // it is closed, and one on its way learns why.
     let lazy = Gateway::connect_lazy(&endpoint, credentials(), Deadlines::default()).unwrap();
-    let proposal = lazy.contract(world.channel(), NOTES).proposal("Caller").build().unwrap();
-    let error = proposal.evaluate().await.unwrap_err();
+    let error = until("the cause to be told", Duration::from_secs(60), async || {
+        let proposal = lazy.contract(world.channel(), NOTES).proposal("Caller").build().unwrap();
+        let error = proposal.evaluate().await.unwrap_err();
+        assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", told(&error));
+        error.failure().unwrap().cause().is_some().then_some(error)
+    })
+    .await;
     let failure = error.failure().unwrap();
     assert_eq!(failure.cause(), Some(FailureCause::ClientCertificateMissing), "{}", told(&error));
     assert!(failure.advice().unwrap().contains("client_tls"), "{failure}");

@@ -68,11 +68,11 @@ impl Heard {
                     Err(error) => return told(&error),
                 };
                 note(delivered.item);
-                blocks.lock().unwrap().push(delivered.block_number);
-                interruptions.store(listener.interruptions(), Ordering::Relaxed);
                 if let Err(error) = checkpoint.save(&delivered.checkpoint).await {
                     return told(&error);
                 }
+                interruptions.store(listener.interruptions(), Ordering::Relaxed);
+                blocks.lock().unwrap().push(delivered.block_number);
             }
         });
         (heard, listening)
