@@ -3,6 +3,7 @@
 //!
 //! Kill it at any time and start it again:
 //! `cargo run -p hlf-gateway --example events_exactly_once -- PEERS TLS_ROOTS MSP_FOLDER MSP_ID CHANNEL CHAINCODE FILE`
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
 
 mod connection;
 

@@ -1,6 +1,7 @@
 //! A transaction whose key is never where the network is: prepared here, signed elsewhere, sent here.
 //!
 //! `cargo run -p hlf-gateway --example offline_signing -- PEERS TLS_ROOTS MSP_FOLDER MSP_ID CHANNEL CHAINCODE FUNCTION [ARG…]`
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
 
 mod connection;
 

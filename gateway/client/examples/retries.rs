@@ -1,6 +1,7 @@
 //! A call that has its effect once, whatever happens to this program, the peers and the orderers meanwhile.
 //!
 //! `cargo run -p hlf-gateway --example retries -- PEERS TLS_ROOTS MSP_FOLDER MSP_ID CHANNEL CHAINCODE FOLDER KEY FUNCTION [ARG…]`
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
 
 mod connection;
 

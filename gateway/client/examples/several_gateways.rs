@@ -1,6 +1,7 @@
 //! Several peers that serve as one: a peer that goes is gone round, and what was written is read where it is.
 //!
 //! `cargo run -p hlf-gateway --example several_gateways -- PEER,PEER… TLS_ROOTS MSP_FOLDER MSP_ID CHANNEL CHAINCODE FUNCTION [ARG…]`
+#![allow(clippy::print_stdout, reason = "what an example has to say")]
 
 mod connection;
 

@@ -339,7 +339,7 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
         return None;
     }
     let source = failure.status.source();
-    if source.and_then(|source| tls_error(source)).is_some_and(|error| wants_client_certificate(&error)) {
+    if source.and_then(tls_error).is_some_and(|error| wants_client_certificate(&error)) {
         return Some(&CLIENT_CERTIFICATE);
     }
     let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;

@@ -34,7 +34,7 @@ impl TransactionSpan {
 impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            self.span.record("outcome", &*outcome);
+            self.span.record("outcome", *outcome);
         }
     }
 }
