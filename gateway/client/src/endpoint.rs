@@ -73,7 +73,7 @@ pub enum ConnectError {
         source: rustls::Error,
     },
     /// The server demands a client certificate of its connections, and was shown none, or none that it trusts. With
-    /// TLS 1.3, that may be told by the first call instead ([`crate::FailureCause::ClientCertificateMissing`]).
+    /// TLS 1.3, that is told by the first call instead, and not always why: [`crate::FailureCause::ConnectionClosed`].
     #[error(
         "`{address}` demands a client certificate and trusts none that it was shown: give the endpoint one of an authority that it trusts, with `client_tls`"
     )]

@@ -76,9 +76,11 @@ pub enum FailureCause {
     ChaincodeUnreachable,
     /// The transaction is in a block already.
     DuplicateTransaction,
-    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts. A call that
-    /// was not sent yet when the peer ended the connection knows no cause: the next one may.
+    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts. With TLS 1.3
+    /// a connection stands before the peer looks, so this may be told as [`Self::ConnectionClosed`].
     ClientCertificateMissing,
+    /// The peer closed the connection before the call was sent.
+    ConnectionClosed,
     /// A message is larger than its receiver takes: this client's limit is
     /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
     MessageTooLarge,
@@ -221,8 +223,8 @@ struct Known {
     advice: &'static str,
 }
 
-/// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 16] = [
+/// Phrases of Fabric 2.5 and 3.1, and of the transport.
+const KNOWN: [Known; 17] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -321,6 +323,13 @@ const KNOWN: [Known; 16] = [
         cause: FailureCause::MessageTooLarge,
         retryable: false,
         advice: "the message is larger than its receiver takes: make it smaller, or raise the node's gRPC limit",
+    },
+    Known {
+        phrase: "operation was canceled",
+        cause: FailureCause::ConnectionClosed,
+        retryable: true,
+        advice: "the peer closed the connection before the call was sent: it is going down, or it demands a client \
+                 certificate of an authority that it trusts, which the endpoint's `client_tls` shows",
     },
 ];
 

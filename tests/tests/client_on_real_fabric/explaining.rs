@@ -78,7 +78,6 @@ pub(crate) async fn a_conflict_names_the_key_and_the_winner(world: &mut Notes) {
     lose(&winner, TxValidationCode::Valid).await;
     lose(&loser, TxValidationCode::MvccReadConflict).await;
 
-    dump(world, "conflict", loser.tx_id()).await; // TEMP
     let explanation = explain(world, loser.tx_id()).await;
     let Cause::Conflict { conflicts } = &explanation.cause else { panic!("{explanation}") };
     let [conflict] = conflicts.as_slice() else { panic!("{explanation}") };
@@ -101,7 +100,6 @@ pub(crate) async fn a_private_conflict_shows_neither_key_nor_value(world: &mut N
     lose(&winner, TxValidationCode::Valid).await;
     lose(&loser, TxValidationCode::MvccReadConflict).await;
 
-    dump(world, "private_conflict", loser.tx_id()).await; // TEMP
     let explanation = explain(world, loser.tx_id()).await;
     let Cause::Conflict { conflicts } = &explanation.cause else { panic!("{explanation}") };
     assert_eq!(conflicts[0].key.collection.as_deref(), Some("of_north"));
@@ -119,7 +117,6 @@ pub(crate) async fn a_phantom_names_the_range_and_what_appeared(world: &mut Note
     let winner = commit(&notes, "Put", &["range2", "x"]).await;
     lose(&loser, TxValidationCode::PhantomReadConflict).await;
 
-    dump(world, "phantom", loser.tx_id()).await; // TEMP
     let explanation = explain(world, loser.tx_id()).await;
     let Cause::Phantom { scan: Some(phantom) } = &explanation.cause else { panic!("{explanation}") };
     assert_eq!((phantom.start_key.as_str(), phantom.end_key.as_str()), ("range", "rangf"));
@@ -215,21 +212,4 @@ pub(crate) async fn endorsers_that_differ_are_compared(world: &mut Notes) {
 
     let agreed = call(&notes, "Put", &["agreed", "x"]).compare(&[north, south]).await.unwrap();
     assert_eq!(agreed.difference, None);
-}
-
-// TEMP
-async fn dump(world: &Notes, name: &str, tx_id: &str) {
-    use hlf_gateway::protos::prost::Message as _;
-    let endorser = admin(world).await.endorser();
-    let folder = std::path::Path::new("/tmp/client-scratch/seeds");
-    std::fs::create_dir_all(folder).unwrap();
-    let block = endorser.ledger(world.channel()).block_of(tx_id).await.unwrap();
-    std::fs::write(folder.join(name), block.encode_to_vec()).unwrap();
-    let definition = endorser.lifecycle().committed(world.channel(), NOTES).await.unwrap().unwrap();
-    std::fs::write(folder.join("policy"), &definition.validation_parameter).unwrap();
-    let group = endorser.channels().config(world.channel()).await.unwrap().channel_group.unwrap();
-    std::fs::write(folder.join("channel"), group.encode_to_vec()).unwrap();
-    let notes = world.notes().await;
-    let answer = endorser.process(call(&notes, "Append", &["a", "b"]).signed().await.unwrap()).await.unwrap();
-    std::fs::write(folder.join("answer"), &answer.payload).unwrap();
 }
