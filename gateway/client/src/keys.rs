@@ -135,7 +135,7 @@ impl KeySigner {
     }
 
     /// Signs at once; deterministic, ECDSA by RFC 6979 with low S.
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.key {
             PrivateKey::P256(key) => {
                 let made: Result<p256::ecdsa::Signature, _> = key.try_sign(message);
