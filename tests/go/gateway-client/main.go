@@ -3,6 +3,7 @@
 //
 //	gateway-client drive PROFILE USER    evaluates, submits, signs elsewhere, listens
 //	gateway-client blocks PROFILE USER   every transaction of every block, of every chaincode
+//	gateway-client load PROFILE USER     a load generator: orders on stdin, what came of each on stdout
 package main
 
 import (
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
 )
 
 // Longer than anything here takes on the slowest machine.
@@ -22,7 +22,13 @@ const deadline = 60 * time.Second
 
 func main() {
 	if len(os.Args) != 4 {
-		log.Fatal("gateway-client drive|blocks PROFILE USER")
+		log.Fatal("gateway-client drive|blocks|load PROFILE USER")
+	}
+	if os.Args[1] == "load" {
+		if err := load(os.Args[2], os.Args[3]); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
@@ -45,11 +51,7 @@ func run(ctx context.Context, command, path, user string) (any, error) {
 		return nil, err
 	}
 	defer connection.Close()
-	id, key, err := profile.user(user)
-	if err != nil {
-		return nil, err
-	}
-	sign, err := identity.NewPrivateKeySign(key)
+	id, sign, err := profile.credentials(user)
 	if err != nil {
 		return nil, err
 	}

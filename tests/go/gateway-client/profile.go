@@ -54,6 +54,16 @@ func (p *profile) connect() (*grpc.ClientConn, error) {
 	return grpc.NewClient(p.Peers[0].Address, tls)
 }
 
+// A user's identity, and what signs with its key.
+func (p *profile) credentials(name string) (*identity.X509Identity, identity.Sign, error) {
+	id, key, err := p.user(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	sign, err := identity.NewPrivateKeySign(key)
+	return id, sign, err
+}
+
 // A user's certificate and private key.
 func (p *profile) user(name string) (*identity.X509Identity, crypto.PrivateKey, error) {
 	folder, found := p.Users[name]
