@@ -15,3 +15,4 @@ pub mod settings;
 pub mod shelf;
 pub mod table;
 pub mod verdicts;
+pub mod words;

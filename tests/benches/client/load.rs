@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use caretrail_tests::measure::contract::runtime;
 use caretrail_tests::measure::load::{closed_loop, open_loop};
-use hlf_gateway::{
-    Contract, Deadlines, EvaluateError, Following, Gateway, MspFolder, Retry, RetryError, TransactionError,
-};
+use caretrail_tests::measure::words::{not_evaluated, not_valid};
+use hlf_gateway::{Contract, Deadlines, Following, Gateway, MspFolder, Retry, RetryError};
 use hlf_network::profile::Profile;
 
 use crate::order::{Came, Order, counter, key};
 
 /// Values are of 128 bytes.
 const VALUE: [u8; 128] = [b'v'; 128];
+/// How many transactions a contended call makes at most.
+pub(crate) const ATTEMPTS: u32 = 50;
 
 /// Takes orders on stdin and answers them on stdout, until there are no more.
 pub(crate) fn serve(profile: &str, user: &str) {
@@ -98,7 +99,8 @@ async fn make(contract: &Contract, order: &Order, number: u64) -> (u32, Result<(
         }
         "Count" => {
             let call = proposal.args([counter(order.pick(number)), key(number)]);
-            match contract.submit_retrying(call, &Retry::default()).await {
+            let retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
+            match contract.submit_retrying(call, &retry).await {
                 Ok(retried) => (retried.attempts, Ok(())),
                 Err(RetryError::Failed { attempts, source }) => (attempts, Err(not_valid(&source))),
                 Err(error) => (0, Err(error.to_string())),
@@ -108,26 +110,5 @@ async fn make(contract: &Contract, order: &Order, number: u64) -> (u32, Result<(
             let proposal = proposal.arg(key(number)).arg(VALUE).build().expect("a proposal");
             (1, contract.submit(proposal).await.map(|_| ()).map_err(|error| not_valid(&error)))
         }
-    }
-}
-
-/// A few words, without what differs from call to call.
-fn not_valid(error: &TransactionError) -> String {
-    match error {
-        TransactionError::Endorse(error) => match error.failure() {
-            Some(failure) => format!("not endorsed: {:?}", failure.code()),
-            None => "not endorsed".to_owned(),
-        },
-        TransactionError::NotSubmitted { .. } => "not submitted".to_owned(),
-        TransactionError::Unknown { stage, .. } => format!("unknown since {stage}"),
-        TransactionError::Invalid { code, .. } => code.as_str_name().to_owned(),
-        _ => "of another kind".to_owned(),
-    }
-}
-
-fn not_evaluated(error: &EvaluateError) -> String {
-    match error {
-        EvaluateError::Failed { source, .. } => format!("not evaluated: {:?}", source.code()),
-        _ => "not evaluated".to_owned(),
     }
 }
