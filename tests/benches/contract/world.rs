@@ -84,20 +84,23 @@ impl World {
 
         let until = now().plus(DurationMs::from_days(30));
         let purposes = vec![Purpose::Treat];
+        let following = gateway(&north, "service").following_commits(Following::default());
+        let service = records(&following);
         let clinician = Actor {
             msp_id: admins[1].actor().msp_id.clone(),
             subject: Subject::from_bytes(*b"a clinician of S"),
         };
-        let call = AuthorizePractitioner {
-            subject: clinician.subject,
-            role: Role::Clinician,
-            purposes: purposes.clone(),
-            until,
-        };
-        admins[1].submit(&call).await.expect("an authorised clinician");
+        for (own, actor, role) in
+            [(&admins[0], service.actor(), Role::Service), (&admins[1], &clinician, Role::Clinician)]
+        {
+            let (subject, purposes) = (actor.subject, purposes.clone());
+            let call = AuthorizePractitioner { subject, role, purposes, until };
+            let authorized = own.submit(&call).await.expect("an authorised actor");
+            for each in &admins {
+                each.outcome(&authorized.tx_id).await.expect("its block");
+            }
+        }
 
-        let following = gateway(&north, "service").following_commits(Following::default());
-        let service = records(&following);
         let key = PatientKey::generate(&folder.join("patient.pem")).expect("a key");
         let submit_by = now().plus(DurationMs::from_secs(3600));
         let home = &service.actor().msp_id;
