@@ -11,8 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a benchmark that cannot go on fails, and what it finds is its output"
+    reason = "a benchmark that cannot go on fails"
 )]
 
 mod chaincode;
