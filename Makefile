@@ -3,7 +3,7 @@ CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node lint deny fuzz bench-decide bench-testpeer bench-shim
+.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node lint deny fuzz bench-decide bench-testpeer bench-shim bench-client bench-contract
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -21,3 +21,5 @@ deny: ; $(CARGO) deny --locked check bans licenses sources
 fuzz: ; @for target in $$($(CARGO) +nightly fuzz list); do mkdir -p fuzz/corpus/$$target && $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 || exit 1; done
 bench-testpeer: ; $(CARGO) run --release --locked -p hlf-chaincode --example transactions_a_second
 bench-shim: ; $(CARGO) bench --locked -p caretrail-tests --bench shim -- $(if $(QUICK),--quick)
+bench-client: ; $(CARGO) bench --locked -p caretrail-tests --bench client -- $(if $(QUICK),--quick)
+bench-contract: ; $(CARGO) bench --locked -p caretrail-tests --bench contract -- $(if $(QUICK),--quick)
