@@ -3,6 +3,7 @@
 mod access;
 mod access_log;
 mod documents;
+mod labels;
 mod patients;
 mod pending;
 mod statements;
@@ -10,6 +11,7 @@ mod statements;
 pub use access::{ReleaseError, Released};
 pub use access_log::{AccessLogError, LoggedEntry};
 pub use documents::{DocumentWorkflowError, OpenedVersion};
+pub use labels::RecordLabels;
 pub use patients::{OnPaper, RegisterPatientError};
 pub use pending::{SettleError, Settled};
 pub use statements::CarryError;
