@@ -7,8 +7,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use caretrail_model::hash::sha256;
-use caretrail_model::ids::{KeyId, Nonce, PatientId, StatementId};
-use caretrail_model::statement::{Operation, Proof, SignedStatement, Statement, StatementError};
+use caretrail_model::ids::{KeyId, MspId, Nonce, PatientId, StatementId};
+use caretrail_model::statement::{
+    Operation, Proof, PublicKey, Registration, SignedStatement, Statement, StatementError,
+};
 use caretrail_model::time::UnixMs;
 use caretrail_model::webauthn::RelyingParty;
 use p256::ecdsa::Signature;
@@ -58,6 +60,25 @@ pub fn prepare(
         operation,
     };
     Ok(statement.to_json()?)
+}
+
+/// The text of the registration of a key that is elsewhere, such as a passkey's, for that key to sign and the hospital
+/// `home` to carry; with the id that it gives the patient.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn prepare_registration(
+    ledger: &LedgerName,
+    home: &MspId,
+    public_key: PublicKey,
+    submit_by: UnixMs,
+) -> Result<(PatientId, String), PrepareError> {
+    let patient_nonce = Nonce::from_bytes(random_16()?);
+    let patient = PatientId::derive(home, &public_key.to_sec1_bytes(), &patient_nonce);
+    let key = public_key.id();
+    let registration = Registration { home: home.clone(), public_key, patient_nonce };
+    let text = prepare(ledger, patient, key, submit_by, Operation::RegisterPatient(registration))?;
+    Ok((patient, text))
 }
 
 /// Reads the text of a statement, without trusting it.

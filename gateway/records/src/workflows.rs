@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod accounting;
 mod documents;
 mod labels;
 mod patients;
@@ -10,6 +11,7 @@ mod statements;
 
 pub use access::{ReleaseError, Released};
 pub use access_log::{AccessLogError, LoggedEntry};
+pub use accounting::{Permitted, WholeHolders, decisions, permitted};
 pub use documents::{DocumentWorkflowError, OpenedVersion};
 pub use labels::RecordLabels;
 pub use patients::{OnPaper, RegisterPatientError};
