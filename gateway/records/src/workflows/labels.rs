@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use caretrail_model::calls::{AcceptCustody, GetRecord, RecordAdded, RecordChanged};
+use caretrail_model::code::Code;
 use caretrail_model::ids::{PatientId, RecordId};
 use caretrail_model::label::Label;
 use caretrail_model::tag::RecordTags;
@@ -52,7 +53,12 @@ impl Records {
     ) -> Result<Vec<RecordLabels>, DocumentWorkflowError> {
         let mut labelled = Vec::new();
         for record in custody.store.records_of(patient)? {
-            let held = self.evaluate(&GetRecord { record }).await?.record;
+            let held = match self.evaluate(&GetRecord { record }).await {
+                Ok(view) => view.record,
+                // Another hospital keeps it by now: this one has only what it sealed.
+                Err(error) if error.code() == Some(Code::RecordUnknown) => continue,
+                Err(error) => return Err(error.into()),
+            };
             labelled.push(self.labels_of(custody, record, &held.patient, held.tags.as_ref())?);
         }
         Ok(labelled)
