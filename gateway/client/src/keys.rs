@@ -144,7 +144,7 @@ impl KeySigner {
 
     /// Signs at once; ECDSA with low S. What a signature on P-256 takes by chance depends on key and message as well,
     /// so poor randomness gives no key away; on P-384 it is by RFC 6979.
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.key {
             PrivateKey::P256(key) => {
                 let made = key.sign(&SystemRandom::new(), message).ok();

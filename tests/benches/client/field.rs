@@ -1,6 +1,6 @@
 //! A real network on which the sides take turns, each with its chaincode and its load generator in fresh processes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use caretrail_tests::channel::Channel;
@@ -11,9 +11,9 @@ use hlf_gateway::{Contract, Deadlines, Gateway};
 use hlf_network::spec::{Chaincode, Consortium};
 
 use crate::order::{Came, Order, number};
-use crate::sides::{InGo, Loader, Side};
+use crate::sides::{InGo, Loader, Paths, Side};
 
-const CHAINCODE: &str = "bench";
+pub(crate) const CHAINCODE: &str = "bench";
 const USER: &str = "User1";
 /// How long chaincodes that listen may take until both organisations' peers answer with them.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub(crate) struct Field {
     /// The peer that both sides' clients call, and that the blocks are read from.
     admin: Gateway,
     contract: Contract,
-    profile: PathBuf,
+    paths: Paths,
 }
 
 impl Field {
@@ -34,11 +34,16 @@ impl Field {
         spec.set_chaincode(Chaincode::new(CHAINCODE, "bench_1")).expect("the chaincode");
         let channel = Channel::stand_up(folder, name, spec, &[]).await;
         let organization = &channel.network().spec().organizations[0];
-        let profile = channel.network().layout().profile(&organization.name);
+        let layout = channel.network().layout();
+        let paths = Paths {
+            profile: layout.profile(&organization.name),
+            connection_profile: layout.connection_profile(&organization.name),
+            msp: layout.user(organization, USER).join("msp"),
+        };
         let peers = channel.peers();
         let admin = channel.gateway(&peers[0], "Admin", Deadlines::default());
         let contract = admin.contract(channel.name(), CHAINCODE);
-        Self { channel, go, admin, contract, profile }
+        Self { channel, go, admin, contract, paths }
     }
 
     pub(crate) async fn end(self) {
@@ -56,7 +61,7 @@ impl Field {
         while !self.answers().await {
             assert!(chaincodes.listened.elapsed() < ANSWERS_WITHIN, "{} does not answer", side.name());
         }
-        Turn { field: self, chaincodes, loader: side.loader(&self.go, &self.profile, USER) }
+        Turn { field: self, chaincodes, loader: side.loader(&self.go, &self.paths, USER) }
     }
 
     /// Whether every organisation's chaincode endorses.

@@ -1,7 +1,7 @@
 //! The two sides, each a load generator and a chaincode.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use caretrail_tests::measure::contract::ONE_THREAD;
@@ -9,6 +9,7 @@ use hlf_network::network::ChaincodeProgram;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::field::CHAINCODE;
 use crate::order::{Came, Order};
 
 /// A client library and a chaincode shim.
@@ -52,15 +53,17 @@ impl Side {
     }
 
     /// Starts a load generator in a fresh process.
-    pub(crate) fn loader(self, go: &InGo, profile: &Path, user: &str) -> Loader {
-        let program = match self {
-            Self::Ours => itself(),
-            Self::Go => go.client.clone(),
+    pub(crate) fn loader(self, go: &InGo, paths: &Paths, user: &str) -> Loader {
+        let mut command = match self {
+            Self::Ours => Command::new(itself()),
+            Self::Go => Command::new(&go.client),
         };
-        let mut process = Command::new(program)
-            .arg("load")
-            .arg(profile)
-            .arg(user)
+        command.arg("load");
+        match self {
+            Self::Ours => command.arg(&paths.profile).arg(user),
+            Self::Go => command.arg(&paths.connection_profile).arg(&paths.msp).arg(CHAINCODE),
+        };
+        let mut process = command
             .env_remove(ONE_THREAD)
             .envs(std::env::var("BENCH_CLIENT_ONE_THREAD").map(|value| (ONE_THREAD, value)))
             .stdin(Stdio::piped())
@@ -75,6 +78,13 @@ impl Side {
             process,
         }
     }
+}
+
+/// How a load generator learns where to call, and as whom.
+pub(crate) struct Paths {
+    pub(crate) profile: PathBuf,
+    pub(crate) connection_profile: PathBuf,
+    pub(crate) msp: PathBuf,
 }
 
 fn itself() -> PathBuf {

@@ -45,7 +45,7 @@ type loader struct {
 	value    []byte
 }
 
-func load(path, user string) error {
+func load(path, msp, chaincode string) error {
 	profile, err := readProfile(path)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func load(path, user string) error {
 		return err
 	}
 	defer connection.Close()
-	id, sign, err := profile.credentials(user)
+	id, sign, err := profile.credentials(msp)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func load(path, user string) error {
 		return err
 	}
 	defer gateway.Close()
-	contract := gateway.GetNetwork(profile.Channel).GetContract(profile.Chaincode)
+	contract := gateway.GetNetwork(profile.channel()).GetContract(chaincode)
 	loader := &loader{contract, bytes.Repeat([]byte("v"), 128)}
 	orders, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {

@@ -1,7 +1,6 @@
 //! Stages that go from process to process as bytes, and are signed where the key is.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hlf_gateway::protos::common::{Block, BlockHeader, Envelope, Payload, Status};
 use hlf_gateway::protos::gateway::{
@@ -18,9 +17,9 @@ use hlf_gateway::protos::protos::{
 };
 use hlf_gateway::protos::rwset::TxPvtReadWriteSet;
 use hlf_gateway::{
-    BlockRequest, Callback, Code, CommitStatusError, Credentials, Deadlines, DeliverError, EndorseError,
-    Endorsed, Endpoint, EventsFrom, EventsRequest, Gateway, Identity, ImportError, KeyKind, KeySigner,
-    Proposal, SignError, SignatureError, Signer as _, SubmitError, Submitted,
+    BlockRequest, Callback, CommitStatusError, Credentials, Deadlines, DeliverError, EndorseError, Endorsed,
+    Endpoint, EventsFrom, EventsRequest, Gateway, Identity, ImportError, KeyKind, KeySigner, Proposal,
+    SignError, SignatureError, Signer as _, SubmitError, Submitted,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::DecodePrivateKey as _;
@@ -424,62 +423,6 @@ async fn a_connection_of_the_callers_own_will_do() {
     let spec = ChaincodeInvocationSpec::decode(payload.input.as_slice()).unwrap();
     let args = spec.chaincode_spec.unwrap().input.unwrap().args;
     assert_eq!(args, [b"org.example.Ledger:Read".to_vec(), b"\xff\x00".to_vec(), b"text".to_vec()]);
-}
-
-#[tokio::test]
-async fn a_call_may_have_deadlines_of_its_own() {
-    let stalled = Script {
-        evaluate: Box::new(|_| Answer::Stall),
-        endorse: Box::new(|_| Answer::Stall),
-        commit_status: Box::new(|_| Answer::Stall),
-        events: Box::new(|_| Answer::Stall),
-        deliver: Box::new(|_| Answer::Stall),
-        ..Script::default()
-    };
-    let peer = ScriptedPeer::start(stalled).await;
-    let gateway = connected(&peer, credentials()).await;
-    let soon = Duration::from_millis(100);
-    let short = Deadlines {
-        evaluate: soon,
-        endorse: soon,
-        commit_status: soon,
-        open_stream: Some(soon),
-        ..Deadlines::default()
-    };
-    let proposal = gateway.contract("main", "assets").proposal("Move").build().unwrap().with_deadlines(short);
-    let late = Some(Code::DeadlineExceeded);
-    assert_eq!(proposal.evaluate().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    assert_eq!(proposal.endorse().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    let asked = Submitted::of(&gateway, "main", proposal.tx_id()).with_deadlines(short);
-    assert_eq!(asked.commit_status().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    let short = gateway.with_deadlines(short);
-    let error = short.filtered_blocks("main", ..).await.unwrap().next().await.unwrap_err();
-    assert!(matches!(&error, DeliverError::Failed { source, .. } if Some(source.code()) == late), "{error}");
-    let mut events = short.contract("main", "assets").events(EventsFrom::NextCommit).await.unwrap();
-    let error = events.next().await.unwrap_err();
-    assert!(chain(&error).contains("DEADLINE_EXCEEDED"), "{}", chain(&error));
-}
-
-#[tokio::test]
-async fn the_longest_deadline_is_no_trouble() {
-    let (script, _) = honest();
-    let peer = ScriptedPeer::start(script).await;
-    let ever = Duration::MAX;
-    let deadlines = Deadlines {
-        connect: ever,
-        evaluate: ever,
-        endorse: ever,
-        submit: ever,
-        commit_status: ever,
-        lost_submit: ever,
-        open_stream: Some(ever),
-    };
-    let endpoint = Endpoint::plaintext(peer.address.to_string());
-    let gateway = Gateway::connect(&endpoint, credentials(), deadlines).await.unwrap();
-    let contract = gateway.contract("main", "assets");
-    assert_eq!(contract.submit(contract.proposal("Move").build().unwrap()).await.unwrap().block_number, 7);
-    assert_eq!(contract.proposal("Read").build().unwrap().evaluate().await.unwrap(), b"value");
-    assert!(contract.events(EventsFrom::NextCommit).await.unwrap().next().await.is_ok());
 }
 
 #[test]
