@@ -14,6 +14,7 @@ use crate::epochs::Epochs;
 use crate::failure::require;
 use crate::handlers::Handle;
 use crate::invocation::Invocation;
+use crate::policy::ENGINES;
 
 /// The contract with all its calls, behind the admission gate.
 ///
@@ -36,6 +37,10 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
 }
 
 fn register<C: Handle>(router: RouterBuilder, epochs: Arc<Epochs>) -> RouterBuilder {
+    // A call of an engine that this build does not have is no call of it.
+    if !ENGINES.contains(&C::SINCE_EPOCH) {
+        return router;
+    }
     let answer = Answer::<C> { epochs, call: PhantomData };
     if C::WRITES { router.submit(C::NAME, answer) } else { router.evaluate(C::NAME, answer) }
 }
