@@ -25,6 +25,13 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
         .before(|tx, _| {
             require(tx.args().iter().all(|arg| arg.len() <= ARGUMENT_BYTES_MAX), Code::ArgumentOutOfBounds)
         })
+        // Serde also takes a list in place of an object: what its items are would follow from their order alone.
+        .before(|tx, _| {
+            require(
+                tx.args().iter().all(|arg| !arg.trim_ascii_start().starts_with(b"[")),
+                Code::ArgumentInvalid,
+            )
+        })
         .before(move |tx, _| admission.admit(tx));
     let epochs = Arc::new(Epochs::default());
     macro_rules! register {

@@ -20,10 +20,8 @@ use crate::stored::{
 };
 
 /// A statement and its signatures by a key that signed nothing else: the committed vectors.
-const SIGNED: [&str; 2] = [
-    include_str!("../../model/vectors/statement.json"),
-    include_str!("../../model/vectors/webauthn.json"),
-];
+const SIGNED: [&str; 2] =
+    [include_str!("../../model/vectors/statement.json"), include_str!("../../model/vectors/webauthn.json")];
 
 /// The argument of a call: the first byte says which.
 pub fn arguments(bytes: &[u8]) {
@@ -72,7 +70,8 @@ pub fn statements(bytes: &[u8]) {
     let (Some(key), Ok(relying_party)) = (key, "patients.example".parse()) else { return };
     let accepted = Accepted { relying_parties: &[relying_party], user_verification: true };
     if signed.verify_with(&key, &accepted).is_ok() {
-        let known = |vector: &Value| vector.get("statement").and_then(Value::as_str) == Some(&signed.statement);
+        let known =
+            |vector: &Value| vector.get("statement").and_then(Value::as_str) == Some(&signed.statement);
         assert!(vectors.iter().any(known), "the key signed no such statement");
     }
 }
