@@ -10,11 +10,13 @@ use crate::spec::{OrderingService, Organization};
 /// network.json          what made this folder
 /// ports.json            the ports of every process, chosen once
 /// organizations/        keys and certificates, as cryptogen lays them out
+/// imports/              of one organisation's part: the descriptions of the others, as they came
 /// channel/              configtx.yaml and the genesis block
 /// chaincode/            the package, and each organisation's values for it
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
 /// left/NODE.N/          the same of an orderer that left the network
 /// profiles/ORG.json     how to reach the network as one organisation
+/// profiles/ORG.connection.json  the same in the form of Fabric's own SDKs
 /// run/PROCESS.json      which process runs
 /// logs/PROCESS.log      what it said; the run before is PROCESS.log.1
 /// ```
@@ -64,6 +66,11 @@ impl Layout {
         self.root.join("profiles").join(format!("{organization}.json"))
     }
 
+    /// The connection profile of an organisation in the form of Fabric's own SDKs, by the organisation's short name.
+    pub fn connection_profile(&self, organization: &str) -> PathBuf {
+        self.root.join("profiles").join(format!("{organization}.connection.json"))
+    }
+
     pub(crate) fn marker(&self) -> PathBuf {
         self.root.join("network.json")
     }
@@ -90,6 +97,11 @@ impl Layout {
 
     pub(crate) fn node(&self, host: &str) -> PathBuf {
         self.root.join("nodes").join(host)
+    }
+
+    /// The others' descriptions, as they came.
+    pub(crate) fn imports(&self) -> PathBuf {
+        self.root.join("imports")
     }
 
     pub(crate) fn left(&self) -> PathBuf {

@@ -19,6 +19,7 @@ mod certificates;
 mod definitions;
 mod growth;
 mod life;
+mod parts;
 mod shelf;
 mod sizes;
 
@@ -50,6 +51,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
@@ -57,6 +59,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
+    parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
 fn main() {
@@ -73,6 +76,9 @@ fn main() {
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
+        ["part", folder, organization] => {
+            runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
+        }
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
             for (name, _) in TESTS.iter().chain(LONG_TESTS) {
