@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use caretrail_model::ids::{Actor, MspId};
+use caretrail_model::ids::{Actor, MspId, PatientId};
+use caretrail_model::label::Label;
 use caretrail_model::role::Role;
+use caretrail_model::tag::TagSet;
 use caretrail_records::certificate::EnrolmentCertificate;
 use caretrail_records::hospital::HospitalStore;
 use caretrail_records::index::BlockIndex;
@@ -129,6 +131,20 @@ impl App {
         Ok(Session { records, profile, folder, data })
     }
 
+    /// The store of the hospital whose identity the options name, without a connection; nothing when none is named, or
+    /// when it has no store yet.
+    pub(crate) fn own_store(&self) -> anyhow::Result<Option<(MspId, HospitalStore)>> {
+        let Some(name) = self.identity.as_deref() else { return Ok(None) };
+        let profile = self.identity(name)?.profile;
+        let data = self.hospital_folder(&profile.organization);
+        let file = data.join("hospital.sqlite");
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let key = StorageKey::load_or_create(&data.join("storage.key"))?;
+        Ok(Some((profile.msp_id.parse()?, HospitalStore::open(&file, key, &ledger(&profile)?)?)))
+    }
+
     /// Who an identity in the state folder is, by `ORGANISATION/NAME`.
     pub(crate) fn actor_of(&self, name: &str) -> anyhow::Result<Actor> {
         Ok(self.enrolled(name)?.0)
@@ -185,6 +201,24 @@ impl Session {
         let key = StorageKey::load_or_create(&self.data.join("storage.key"))?;
         let store = HospitalStore::open(&self.data.join("hospital.sqlite"), key, self.records.ledger())?;
         Ok(Custody::new(vault, store))
+    }
+
+    /// Labels of this hospital, blinded for a patient's statement.
+    pub(crate) fn blind(
+        &self,
+        custodian: Option<&MspId>,
+        patient: &PatientId,
+        labels: &[Label],
+    ) -> anyhow::Result<TagSet> {
+        let own = &self.records.actor().msp_id;
+        if let Some(other) = custodian.filter(|custodian| *custodian != own) {
+            let problem = format!(
+                "only {other} can blind labels of its records: have its service run `caretrail label blind --patient \
+                 {patient} --label … --format json`, and give what it prints as --tags FILE"
+            );
+            return Err(Invalid(problem).into());
+        }
+        Ok(self.custody()?.store.tag_set(own, patient, labels)?)
     }
 
     /// The hospital's block index.

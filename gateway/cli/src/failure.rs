@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use caretrail_records::document::DocumentError;
 use caretrail_records::failure::chain;
-use caretrail_records::hospital::HospitalError;
+use caretrail_records::hospital::{BlindError, HospitalError};
 use caretrail_records::patient_key::PatientKeyError;
 use caretrail_records::records::IdentityError;
 use caretrail_records::release::{KemKeyError, ReleaseClientError};
@@ -180,7 +180,21 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
         }
         None => {}
     }
+    let blind = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(DocumentWorkflowError::Labels(blind)), _) => Some(blind),
+        (_, blind) => blind,
+    };
+    match blind {
+        Some(BlindError::Store(_)) => {
+            return failed("STORE_FAILED", "check the hospital's data folder, its disk and its permissions");
+        }
+        Some(_) => return invalid("LABELS_UNUSABLE", "see the command's --help about labels"),
+        None => {}
+    }
     match error.downcast_ref() {
+        Some(DocumentWorkflowError::SaysTooMuch { .. }) => {
+            return invalid("INPUT_INVALID", "add the record by itself");
+        }
         Some(DocumentWorkflowError::Vault(_) | DocumentWorkflowError::Seal(SealError::Write(_))) => {
             return failed("VAULT_FAILED", "check the vault's folder: its free space and its permissions");
         }
