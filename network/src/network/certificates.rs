@@ -5,7 +5,7 @@ mod renew;
 mod revoke;
 
 use super::up::UpError;
-use super::{ChangeError, StepError};
+use super::{ChangeError, PartError, StepError};
 use crate::ca::CaError;
 use crate::files::FileError;
 use crate::lock::LockError;
@@ -59,6 +59,9 @@ pub enum CertificatesError {
     /// A node did not come back.
     #[error("a node did not come back with its new certificate")]
     Up(#[from] UpError),
+    /// The organisation's own part is not as it shall be.
+    #[error("the organisation's own part is not settled")]
+    Part(#[source] Box<PartError>),
     /// The peers still take it.
     #[error("the revocation is on the channel, and not every peer refuses the certificate yet")]
     Wait(#[from] WaitError),

@@ -92,7 +92,10 @@ impl Network {
             }
             renewed.push(holder.name);
         }
-        if !renewed.is_empty() {
+        if !renewed.is_empty() && self.part.is_some() {
+            let settled = stand.settle_part(&ports).await;
+            settled.map_err(|error| CertificatesError::Part(Box::new(error)))?;
+        } else if !renewed.is_empty() {
             stand.settle().await?;
         }
         Ok(renewed)
