@@ -115,6 +115,26 @@ pub struct OrderingService {
     pub consensus: Consensus,
     /// Host names of the consenters inside the domain, each one process.
     pub consenters: Vec<String>,
+    /// Where the organisation's certificates come from.
+    #[serde(default, skip_serializing_if = "CertificateSource::is_default")]
+    pub ca: CertificateSource,
+}
+
+/// Where an organisation's certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateSource {
+    /// The built-in CA, whose keys lie beside what it issues: for trying out.
+    #[default]
+    Development,
+    /// A Fabric CA server of the organisation, run with the network.
+    FabricCa,
+}
+
+impl CertificateSource {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The consensus protocol of an ordering service.
@@ -141,6 +161,9 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// Where the organisation's certificates come from.
+    #[serde(default, skip_serializing_if = "CertificateSource::is_default")]
+    pub ca: CertificateSource,
     /// How many calls a peer's gateway runs at a time, by the peer's host name (`{ peer0 = 100 }`); the next one is
     /// refused. Fabric's own limit, 500, for peers that are not named. It is `peer.limits.concurrency.gatewayService`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -149,7 +172,7 @@ pub struct Organization {
     pub users: Vec<User>,
 }
 
-/// An identity of an organisation, issued by its development CA.
+/// An identity of an organisation, issued by its CA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {

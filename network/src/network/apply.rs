@@ -183,8 +183,8 @@ impl From<genesis::GenesisError> for StepError {
 impl Stand<'_> {
     /// Brings back what is down of the nodes.
     async fn revive(&self, all: &Network) -> Result<(), StepError> {
-        self.issue()?;
         let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports()).map_err(UpError::from)?;
+        self.issue(&ports).await?;
         self.start_nodes(&ports).await?;
         // One that is about to leave may be the leader.
         self.await_leader(&ports, all).await?;

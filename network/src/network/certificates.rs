@@ -5,14 +5,14 @@ mod renew;
 mod revoke;
 
 use super::up::UpError;
-use super::{ChangeError, StepError};
+use super::{ChangeError, IssueError, StepError};
 use crate::ca::CaError;
 use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
 
 pub use inventory::{CertificateKind, CertificateStatus, Certificates};
-pub use renew::Renewal;
+pub use renew::{Keys, Renewal};
 pub use revoke::Refusals;
 
 /// Why certificates could not be looked at, renewed or revoked.
@@ -33,9 +33,12 @@ pub enum CertificatesError {
         /// What is wrong.
         what: String,
     },
-    /// The development CA could not issue.
+    /// A CA could not issue.
     #[error("no certificate was issued")]
     Ca(#[from] CaError),
+    /// A CA could not be asked.
+    #[error("no certificate was issued")]
+    Issue(#[from] IssueError),
     /// There is nobody of that name.
     #[error("nobody here is called `{name}`; there are {known}")]
     Unknown {

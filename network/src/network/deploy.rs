@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
+use super::issue::CHAINCODE_SERVICE;
 use super::up::{ChaincodeProgram, START_LIMIT, Stand, UpError, said};
 use super::{Network, chaincode_service, make_parent, package_file};
 use crate::ca::TlsFiles;
@@ -62,7 +63,7 @@ impl Stand<'_> {
         for (organization, package) in self.network.spec.organizations.iter().zip(packages) {
             let name = chaincode_service(organization);
             let address = node::loopback(ports, &name, LISTEN)?;
-            let (server, _) = self.network.ca(organization)?.service("chaincode")?;
+            let (server, _) = self.network.home(organization).service(CHAINCODE_SERVICE);
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
             services.push(chaincode_process(name, address, &package.id(), program, &server, ports));
         }

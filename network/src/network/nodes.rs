@@ -3,10 +3,12 @@
 use hlf_gateway::{Deadlines, Endorser, Gateway};
 
 use super::Network;
+use super::issue::CHAINCODE_SERVICE;
 use super::up::{START_LIMIT, Stand, UpError, said};
 use super::{chaincode_service, read_bytes};
 use crate::builder::Values;
 use crate::channel;
+use crate::fabric_ca::Server;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
 use crate::peer::Successor;
@@ -22,7 +24,7 @@ impl Stand<'_> {
     pub(super) async fn start_nodes(&self, ports: &Ports) -> Result<Vec<Member>, UpError> {
         let Network { spec, layout, .. } = self.network;
         for organization in &spec.organizations {
-            let (_, client) = self.network.ca(organization)?.service("chaincode")?;
+            let (_, client) = self.network.home(organization).service(CHAINCODE_SERVICE);
             let values = Values {
                 address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
                 root_cert: client.roots,
@@ -81,10 +83,11 @@ impl Stand<'_> {
         let Some(first) = present.first() else { return Ok(Vec::new()) };
         let to = node::loopback(ports, first, LISTEN)?;
         let roots = self.network.orderer_tls_ca();
+        let authority = Server::name(&service.domain);
         ports
             .names()
             .filter(|name| name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.')))
-            .filter(|name| !present.iter().any(|known| known == name))
+            .filter(|name| !present.iter().any(|known| known == name) && **name != authority)
             .map(|gone| Ok(Successor::new(node::loopback(ports, gone, LISTEN)?, to.clone(), roots.clone())))
             .collect()
     }

@@ -10,12 +10,13 @@ use super::reach::client_tls;
 use super::{CertificateKind, Network, chaincode_service, package_file};
 use crate::channel;
 use crate::fabric::Version;
+use crate::fabric_ca::Server;
 use crate::lifecycle;
 use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
 use crate::operations::Operations;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
-use crate::spec::Organization;
+use crate::spec::{CertificateSource, Organization};
 use crate::wait;
 
 /// A look at a network.
@@ -62,6 +63,8 @@ pub enum NodeKind {
     Peer,
     /// A chaincode service.
     Chaincode,
+    /// An organisation's Fabric CA.
+    FabricCa,
 }
 
 /// A look at one process.
@@ -127,6 +130,13 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
             let (status, endorser) = self::peer(network, organization, host, &ports).await;
             admin = admin.or(endorser.map(|endorser| (status.name.clone(), endorser)));
             nodes.push(status);
+        }
+    }
+    let members = spec.organizations.iter().map(|member| (member.ca, &member.domain, &member.msp_id));
+    let ordering = (spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id);
+    for (source, domain, msp_id) in std::iter::once(ordering).chain(members) {
+        if source == CertificateSource::FabricCa {
+            nodes.push(bare(network, Server::name(domain), NodeKind::FabricCa, msp_id, &ports));
         }
     }
     let chaincode = match &spec.chaincode {

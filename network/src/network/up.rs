@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
-use super::reach::ORDERER_ADMIN;
 use super::{Network, chaincode_service};
 use crate::builder::BuilderProgram;
-use crate::ca::{CaError, DevelopmentCa};
+use crate::ca::CaError;
 use crate::channel::ChannelError;
-use crate::fabric::{Binaries, FabricError, Search};
+use crate::fabric::{Binaries, CaServerError, FabricError, Search};
+use crate::fabric_ca::{CaSetupError, Server};
 use crate::files::{self, FileError};
 use crate::genesis::{self, GenesisError};
 use crate::lifecycle::LifecycleError;
 use crate::lock::{FolderLock, LockError};
-use crate::node::{self, LISTEN, NodeError};
+use crate::node::{self, LISTEN, NodeError, OPERATIONS};
 use crate::operations::OperationsError;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
 use crate::process::ProcessError;
 use crate::profile::{PeerProfile, Profile, ServiceProfile};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{NodeOu, SpecError, User, UserKey};
+use crate::spec::SpecError;
 use crate::wait::WaitError;
 
 /// How long a process may take from its start to its first answer.
@@ -74,6 +74,12 @@ pub enum UpError {
     /// Fabric's programs cannot be had.
     #[error("Fabric's programs cannot be had")]
     Fabric(#[from] FabricError),
+    /// Fabric CA's program cannot be had.
+    #[error("Fabric CA's program cannot be had")]
+    CaServer(#[from] CaServerError),
+    /// An organisation's Fabric CA could not be set up.
+    #[error("an organisation's Fabric CA cannot be set up")]
+    CaSetup(#[from] CaSetupError),
     /// Keys and certificates could not be issued.
     #[error("keys and certificates cannot be issued")]
     Ca(#[from] CaError),
@@ -138,58 +144,23 @@ pub(super) struct Stand<'a> {
 impl Stand<'_> {
     pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
+        const OF_CA: &[&str] = &[LISTEN, OPERATIONS];
         let spec = &self.network.spec;
         let services =
             spec.organizations.iter().map(|organization| (chaincode_service(organization), OF_SERVICE));
-        node::wanted_ports(spec).chain(services).collect()
+        let authorities = super::issue::fabric_cas(spec).map(|domain| (Server::name(domain), OF_CA));
+        node::wanted_ports(spec).chain(services).chain(authorities).collect()
     }
 
     /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
     pub(super) async fn settle(&self) -> Result<(), UpError> {
-        self.issue()?;
         let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
+        self.issue(&ports).await?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;
         let packages = self.deploy(&ports, &members).await?;
         self.write_profiles(&ports, packages.as_deref())
-    }
-
-    /// Issues every key and certificate that is not there.
-    pub(super) fn issue(&self) -> Result<(), UpError> {
-        let Network { spec, layout, .. } = self.network;
-        let begun = Instant::now();
-        let mut issued = 0_usize;
-        let mut count = |new: bool| issued = issued.saturating_add(usize::from(new));
-
-        let service = &spec.orderer;
-        let home = layout.ordering_organization(service);
-        let ca = DevelopmentCa::open_or_make(&home, &service.domain)?;
-        for consenter in &service.consenters {
-            count(ca.make_node("orderers", &service.host(consenter), NodeOu::Orderer)?);
-        }
-        count(ca.make_user(&orderer_admin(), None)?);
-
-        for organization in &spec.organizations {
-            let home = layout.organization(organization);
-            let ca = DevelopmentCa::open_or_make(&home, &organization.domain)?;
-            for peer in &organization.peers {
-                count(ca.make_node("peers", &organization.host(peer), NodeOu::Peer)?);
-            }
-            for user in &organization.users {
-                count(ca.make_user(user, None)?);
-            }
-            ca.service("chaincode")?;
-        }
-        let what = "keys and certificates";
-        match issued {
-            0 => progress::skipped(self.progress, what, "all are there; none is issued twice"),
-            _ => Step::begun_at(self.progress, what, begun).done(&format!(
-                "{issued} identities issued by development CAs, in {}",
-                layout.root().join("organizations").display()
-            )),
-        }
-        Ok(())
     }
 
     pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
@@ -248,16 +219,6 @@ impl Stand<'_> {
             profile.write(&layout.profile(&organization.name))?;
         }
         Ok(())
-    }
-}
-
-fn orderer_admin() -> User {
-    User {
-        name: ORDERER_ADMIN.to_owned(),
-        node_ou: NodeOu::Admin,
-        common_name: None,
-        attributes: BTreeMap::new(),
-        key: UserKey::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hlf_network::ca::Validity;
-use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal};
+use hlf_network::network::{CertificateKind, CertificatesError, Keys, Network, Renewal};
 use hlf_network::spec::{Consortium, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
@@ -44,7 +44,8 @@ async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Network::existing(&bench.folder).unwrap());
     let writers = WRITERS.map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
-    let renewed = match network.renew_certificates(&Renewal::Within(1_000), &options, &say).await {
+    let renewed = match network.renew_certificates(&Renewal::Within(1_000), Keys::Same, &options, &say).await
+    {
         Ok(renewed) => renewed,
         Err(error) => panic!("{}", told(&error)),
     };
@@ -97,7 +98,7 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     assert_eq!((first.name.as_str(), first.kind), ("late@north.example.com", CertificateKind::UserIdentity));
     assert_eq!(found.ending_within(30).count(), 1);
     assert_eq!(network.status().await.unwrap().first_to_end.unwrap().days, first.days);
-    let renewed = network.renew_certificates(&Renewal::Within(30), &options, &say).await.unwrap();
+    let renewed = network.renew_certificates(&Renewal::Within(30), Keys::Same, &options, &say).await.unwrap();
     assert_eq!(renewed, ["late@north.example.com"]);
     let found = network.certificates().await.unwrap();
     assert_eq!(found.ending_within(30).count(), 0);
@@ -105,7 +106,8 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     let (_, pem) = parse_x509_pem(&fs::read(file.file.as_ref().unwrap()).unwrap()).unwrap();
     let attributes = String::from_utf8_lossy(&pem.contents).contains(r#"{"attrs":{"role":"clerk"}}"#);
     assert!(attributes, "attributes are renewed with the rest");
-    let nobody = network.renew_certificates(&Renewal::Named("nobody".to_owned()), &options, &say).await;
+    let nobody =
+        network.renew_certificates(&Renewal::Named("nobody".to_owned()), Keys::Same, &options, &say).await;
     assert!(matches!(nobody, Err(CertificatesError::Unknown { .. })));
 
     // A revoked user is refused by every peer, and nobody else is.

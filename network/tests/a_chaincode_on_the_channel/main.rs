@@ -12,6 +12,7 @@
     clippy::print_stdout
 )]
 
+mod authorities;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
@@ -50,6 +51,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
 ];
 
 /// Run when they are asked for by name: `make test-long`.

@@ -25,8 +25,8 @@ impl Work<'_> {
         let spec = &self.after.spec;
         let channel = &spec.channel.name;
         let stand = self.stand();
-        stand.issue()?;
         let ports = Ports::keep(&self.after.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        stand.issue(&ports).await?;
         let host = spec.orderer.host(consenter);
         let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, self.binaries)
             .map_err(UpError::from)?;

@@ -8,17 +8,19 @@ use serde::Serialize;
 
 use super::CertificatesError;
 use super::inventory::CertificateKind;
-use crate::ca::{self, DevelopmentCa};
+use crate::ca::{CaError, Held, Home};
 use crate::change::{ConsenterCertificates, ConsenterEdit, Edit, NewConsenter};
 use crate::files;
 use crate::genesis;
 use crate::lock::FolderLock;
 use crate::network::apply::Work;
+use crate::network::issue::Issuer;
 use crate::network::up::{Options, Stand, UpError};
 use crate::network::{ChangeError, Network, chaincode_service};
 use crate::node::{self, ADMIN, LISTEN};
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
+use crate::spec::CertificateSource;
 use crate::wait::{self, Look};
 
 /// How long a node may take to be level with the others after its restart.
@@ -34,6 +36,16 @@ pub enum Renewal {
     Within(i64),
 }
 
+/// Which keys renewed certificates are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// Those that there are: files change, and nothing else needs to know.
+    #[default]
+    Same,
+    /// New ones, of the same kinds.
+    New,
+}
+
 /// What lies in one folder and is renewed together.
 struct Holder {
     name: String,
@@ -45,18 +57,25 @@ struct Holder {
     certificates: Vec<(PathBuf, CertificateKind)>,
 }
 
+impl Holder {
+    fn helds(&self) -> Result<Vec<Held>, CaError> {
+        self.certificates.iter().map(|(certificate, _)| Held::of(certificate)).collect()
+    }
+}
+
 impl Network {
-    /// Renews certificates of this folder for the keys that they have, and starts anew, one after the other, the nodes
-    /// that use them. Returns the names of what was renewed.
+    /// Renews certificates of this folder, for the keys that they have or for new ones, and starts anew, one after the
+    /// other, the nodes that use them. Returns the names of what was renewed.
     ///
     /// Of an ordering node the channel learns first, then the node is given them. The authorities themselves are not
-    /// renewed: another one comes beside the old by a change of the channel.
+    /// renewed: another one comes beside the old by [`Network::renew_authority`].
     ///
     /// # Errors
     /// [`CertificatesError`]; called again it goes on.
     pub async fn renew_certificates(
         &self,
         what: &Renewal,
+        keys: Keys,
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Vec<String>, CertificatesError> {
@@ -69,15 +88,17 @@ impl Network {
         let ports = Ports::keep(&self.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
         let mut renewed = Vec::new();
         for holder in holders {
-            let ca = DevelopmentCa::open(&holder.home, &holder.domain)?;
-            for (certificate, _) in &holder.certificates {
-                ca.draft_renewal(certificate, &key_of(certificate)?)?;
+            let issuer =
+                self.issuer_of(Home::new(&holder.home, &holder.domain), self.source_of(&holder)).await?;
+            let helds = holder.helds()?;
+            for held in &helds {
+                draft_renewal(&issuer, held, keys == Keys::Same).await?;
             }
             if holder.kind == "orderers" {
                 work.tell_channel(&holder, &ports).await?;
             }
-            for (certificate, _) in &holder.certificates {
-                ca::take_up(certificate)?;
+            for held in &helds {
+                held.take_up()?;
             }
             match holder.kind.as_str() {
                 "orderers" | "peers" => work.restart(&stand, &holder.name, &ports).await?,
@@ -96,6 +117,14 @@ impl Network {
             stand.settle().await?;
         }
         Ok(renewed)
+    }
+
+    /// Where a holder's certificates come from.
+    fn source_of(&self, holder: &Holder) -> CertificateSource {
+        let members = self.spec.organizations.iter().map(|member| (&member.domain, member.ca));
+        let ordering = (&self.spec.orderer.domain, self.spec.orderer.ca);
+        let mut all = std::iter::once(ordering).chain(members);
+        all.find(|(domain, _)| **domain == holder.domain).map(|(_, source)| source).unwrap_or_default()
     }
 
     /// The peers that build their packages anew, with the chaincode service's new certificates, at their next start.
@@ -157,19 +186,18 @@ impl Network {
     }
 }
 
-/// The key beside a certificate.
-fn key_of(certificate: &Path) -> Result<PathBuf, CertificatesError> {
-    let wrong = || CertificatesError::NoCertificate {
-        file: certificate.display().to_string(),
-        what: "no key lies beside it".to_owned(),
-    };
-    let folder = certificate.parent().ok_or_else(wrong)?;
-    let key = if folder.ends_with("signcerts") {
-        folder.parent().ok_or_else(wrong)?.join("keystore/priv_sk")
-    } else {
-        certificate.with_extension("key")
-    };
-    if key.exists() { Ok(key) } else { Err(wrong()) }
+/// Has a certificate like one that there is made, for the same key or a new one, and a new time; it waits beside the old
+/// one. One that waits already stays: it may have been told to others.
+async fn draft_renewal(issuer: &Issuer, held: &Held, same_key: bool) -> Result<(), CertificatesError> {
+    if held.certificate_draft().exists() {
+        return Ok(());
+    }
+    let order = held.order(same_key)?;
+    if !same_key {
+        held.draft_key(&order.key)?;
+    }
+    let new = issuer.renew(&order, (&held.certificate, &held.key)).await?;
+    Ok(held.draft_certificate(&new)?)
 }
 
 impl Work<'_> {
@@ -183,7 +211,7 @@ impl Work<'_> {
                 file: host.clone(),
                 what: "the node's folder has none".to_owned(),
             })?;
-            let draft = ca::draft(file);
+            let draft = Held::of(file)?.certificate_draft();
             let file = if draft.exists() { &draft } else { file };
             Ok(files::read(file)?.into_bytes())
         };

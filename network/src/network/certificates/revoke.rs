@@ -30,8 +30,8 @@ pub struct Refusals {
 impl Network {
     /// Revokes a user's signing certificate on the channel, and waits until every peer that runs refuses it.
     ///
-    /// The organisation's development CA signs a list of all that it has revoked; its admin alone signs the change of
-    /// the channel.
+    /// The organisation's CA signs a list of all that it has revoked; its admin alone signs the change of the channel.
+    /// A Fabric CA revokes the user with all certificates, so that it can't enrol any more.
     ///
     /// # Errors
     /// [`CertificatesError`]; of [`CertificatesError::Wait`] the revocation is on the channel.
@@ -52,15 +52,14 @@ impl Network {
         if organization.admin().is_some_and(|admin| admin.name == user) {
             return Err(CertificatesError::Acting(user.to_owned()));
         }
-        let ca = self.ca(organization)?;
-        let msp = ca.user_folder(user).join("msp");
+        let msp = self.layout.user(organization, user).join("msp");
         let certificate = msp.join("signcerts").join(format!("{user}@{}-cert.pem", organization.domain));
         if !certificate.exists() {
             let known = organization.users.iter().map(|known| known.name.clone()).collect();
             return Err(unknown(user, known));
         }
         let begun = Instant::now();
-        let list_pem = ca.revoke(&certificate)?;
+        let list_pem = self.issuer(organization).await?.revoke(&certificate).await?;
         let present = self.channel_config().await?;
         let edit = Edit::Revocations { msp_id: organization.msp_id.clone(), list_pem };
         let title = format!("`{user}` of `{}` is revoked", organization.name);
