@@ -52,6 +52,11 @@ impl Registrar {
         &self.identities.ca
     }
 
+    /// The CA of TLS certificates.
+    pub fn tls_ca(&self) -> &FabricCa {
+        &self.tls.ca
+    }
+
     fn of(&self, signs: Signs) -> (&FabricCa, &Identity) {
         let desk = match signs {
             Signs::Identities => &self.identities,

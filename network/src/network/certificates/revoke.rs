@@ -10,6 +10,7 @@ use crate::lock::FolderLock;
 use crate::network::up::UpError;
 use crate::network::{ChangeError, Network};
 use crate::progress::{Progress, Step};
+use crate::spec::Organization;
 use crate::wait::{self, Look};
 
 /// How long the peers may take to refuse what their channel's configuration revokes.
@@ -60,16 +61,44 @@ impl Network {
         }
         let begun = Instant::now();
         let list_pem = self.issuer(organization).await?.revoke(&certificate).await?;
-        let present = self.channel_config().await?;
-        let edit = Edit::Revocations { msp_id: organization.msp_id.clone(), list_pem };
-        let title = format!("`{user}` of `{}` is revoked", organization.name);
-        let mut proposal = Proposal::new(&present, &title, &[edit]).map_err(ChangeError::from)?;
-        let admin = self.admin_credentials(organization)?;
-        proposal.sign(&present, &admin).await.map_err(ChangeError::from)?;
-        self.submit_change(&proposal, &admin, progress).await?;
+        self.tell_of_revoked(organization, user, list_pem, progress).await?;
         let revoked = MspFolder::open(msp, &organization.msp_id).map_err(UpError::from)?.into_credentials();
         let (refused_by, peers) = self.await_refusals(&revoked, progress).await?;
         Ok(Refusals { refused_by, peers, seconds: begun.elapsed().as_secs() })
+    }
+
+    /// Revokes an identity that an organisation's Fabric CA enrolled, in any folder, and brings the CA's list onto the
+    /// channel: every peer that runs has it then.
+    ///
+    /// # Errors
+    /// [`CertificatesError`], with [`super::IssueError::NoFabricCa`] when the organisation has none.
+    pub async fn revoke_enrolled(
+        &self,
+        organization: &Organization,
+        id: &str,
+        reason: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<(), CertificatesError> {
+        let _lock = FolderLock::try_take(&self.layout.lock())?;
+        let list_pem = self.registrar(organization).await?.revoke(id, reason).await?;
+        self.tell_of_revoked(organization, id, list_pem, progress).await
+    }
+
+    /// The channel learns of all that an organisation's CA has revoked.
+    async fn tell_of_revoked(
+        &self,
+        organization: &Organization,
+        who: &str,
+        list_pem: String,
+        progress: &dyn Progress,
+    ) -> Result<(), CertificatesError> {
+        let present = self.channel_config().await?;
+        let edit = Edit::Revocations { msp_id: organization.msp_id.clone(), list_pem };
+        let title = format!("`{who}` of `{}` is revoked", organization.name);
+        let mut proposal = Proposal::new(&present, &title, &[edit]).map_err(ChangeError::from)?;
+        let admin = self.admin_credentials(organization)?;
+        proposal.sign(&present, &admin).await.map_err(ChangeError::from)?;
+        Ok(self.submit_change(&proposal, &admin, progress).await?)
     }
 
     async fn await_refusals(

@@ -27,7 +27,7 @@ pub(crate) struct Certificates {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Renews certificates of the development CA for the same keys, and restarts nodes one by one.
+    /// Renews certificates, for the same keys or new ones, and restarts nodes one by one.
     Renew(renew::Renew),
     /// Revokes a user's certificate, and waits until every peer refuses it.
     Revoke(revoke::Revoke),
