@@ -23,8 +23,9 @@ use crate::spec::NodeOu;
 use crate::spec::User;
 
 pub(crate) use certificate::{Subject, request};
-pub(crate) use held::Held;
-pub(crate) use home::Home;
+pub(crate) use folder::make_organization;
+pub(crate) use held::{Held, public_key};
+pub(crate) use home::{Home, first_of};
 pub(crate) use key::{Key, random_hex};
 pub(crate) use order::{Holding, Order, Signs};
 

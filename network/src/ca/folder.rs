@@ -9,7 +9,7 @@ use crate::files::{self, FileError};
 use crate::spec::NodeOu;
 
 /// Makes an organisation's two CAs and its public MSP.
-pub(super) fn make_organization(folder: &Path, domain: &str) -> Result<(), CaError> {
+pub(crate) fn make_organization(folder: &Path, domain: &str) -> Result<(), CaError> {
     let signing = make_authority(&folder.join("ca"), &format!("ca.{domain}"))?;
     let tls = make_authority(&folder.join("tlsca"), &format!("tlsca.{domain}"))?;
     write_msp(&folder.join("msp"), domain, signing.pem(), tls.pem())

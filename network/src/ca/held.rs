@@ -70,13 +70,23 @@ impl Held {
         draft(&self.certificate)
     }
 
-    fn key_draft(&self) -> PathBuf {
+    /// Where another key waits.
+    pub(crate) fn key_draft(&self) -> PathBuf {
         draft(&self.key)
     }
 
     /// Lets a new key wait.
     pub(crate) fn draft_key(&self, key: &Key) -> Result<(), CaError> {
         Ok(files::replace(&self.key_draft(), files::SECRET, key.to_pem()?.as_ref())?)
+    }
+
+    /// Gives up a key that waits.
+    pub(crate) fn drop_key_draft(&self) -> Result<(), FileError> {
+        let waiting = self.key_draft();
+        match std::fs::remove_file(&waiting) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(&waiting, "removed", e)),
+            _ => Ok(()),
+        }
     }
 
     /// Lets another certificate wait; its key must wait already, when it is a new one.
@@ -115,7 +125,7 @@ impl Held {
 }
 
 /// Where something waits for its place.
-pub(crate) fn draft(path: &Path) -> PathBuf {
+fn draft(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".next");
     path.with_file_name(name)

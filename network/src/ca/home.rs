@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use hlf_protos::msp::FabricMspConfig;
+use sha2::{Digest as _, Sha256};
+
 use super::certificate::{Purpose, Subject};
 use super::key::{self, Key};
 use super::order::{Holding, Order, Place, Signs};
@@ -205,14 +208,97 @@ impl Home {
 
     /// Every TLS authority that the organisation trusts, PEM; the one that issues now first.
     pub(crate) fn tls_roots(&self) -> Result<String, FileError> {
-        let mut roots = String::new();
-        for part in ["tlscacerts", "tlsintermediatecerts"] {
-            let of_part = self.folder.join("msp").join(part);
-            for file in folder::listed(&of_part)? {
-                roots.push_str(&files::read(&of_part.join(file))?);
+        files::read(&self.authority(Signs::Tls))
+    }
+
+    /// Makes the organisation's own MSP, and the copies that its members have, those of the channel's rules.
+    pub(crate) fn set_trust(&self, msp: &FabricMspConfig) -> Result<(), FileError> {
+        let own = self.folder.join("msp");
+        let parts =
+            [&msp.root_certs, &msp.intermediate_certs, &msp.tls_root_certs, &msp.tls_intermediate_certs];
+        if self.trusts_exactly(parts)? {
+            return Ok(());
+        }
+        for (part, certificates) in TRUST.into_iter().zip(parts) {
+            let folder = own.join(part);
+            let mut wanted = Vec::new();
+            for certificate in certificates {
+                let name = format!(
+                    "{}.pem",
+                    hex::encode(Sha256::digest(certificate)).chars().take(16).collect::<String>()
+                );
+                files::make_folder(&folder)?;
+                files::replace(&folder.join(&name), files::PUBLIC, certificate)?;
+                wanted.push(name);
+            }
+            for file in folder::listed(&folder)?.iter().filter(|file| !wanted.contains(file)) {
+                let path = folder.join(file);
+                std::fs::remove_file(&path).map_err(|e| FileError::new(&path, "removed", e))?;
             }
         }
-        Ok(roots)
+        // Roles are tied to no authority: each of them issues for every role.
+        files::replace(&own.join("config.yaml"), files::PUBLIC, folder::node_ous(None).as_bytes())?;
+        self.set_tls_roots(msp.tls_root_certs.iter().chain(&msp.tls_intermediate_certs))?;
+        self.spread_trust()
+    }
+
+    /// Whether the organisation's own MSP holds these authorities and no others.
+    fn trusts_exactly(&self, parts: [&Vec<Vec<u8>>; 4]) -> Result<bool, FileError> {
+        for (part, certificates) in TRUST.into_iter().zip(parts) {
+            let at = self.folder.join("msp").join(part);
+            let mut have = Vec::new();
+            for file in folder::listed(&at)? {
+                have.push(files::read(&at.join(file))?.into_bytes());
+            }
+            let mut wanted = certificates.clone();
+            (have.sort(), wanted.sort());
+            if have != wanted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Who calls the organisation's nodes trusts all TLS authorities of the channel's rules, the intermediate ones too, for
+    /// servers show their own certificate alone. The one that issues now is first.
+    fn set_tls_roots<'a>(&self, roots: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), FileError> {
+        let file = self.authority(Signs::Tls);
+        let mut text = first_of(&files::read(&file)?);
+        for root in roots {
+            let root = String::from_utf8_lossy(root);
+            if root.trim() != text.trim() && !text.contains(root.trim()) {
+                text.push_str(root.trim());
+                text.push('\n');
+            }
+        }
+        files::replace(&file, files::PUBLIC, text.as_bytes())
+    }
+
+    /// Gives every member's folder the organisation's trust.
+    fn spread_trust(&self) -> Result<(), FileError> {
+        let roots = self.tls_roots()?;
+        for kind in ["peers", "orderers", "users", "services"] {
+            let parent = self.folder.join(kind);
+            for name in folder::listed(&parent)? {
+                let member = parent.join(name);
+                if member.join("msp").exists() {
+                    self.copy_trust(&member.join("msp"))?;
+                }
+                if member.join("tls").exists() {
+                    files::replace(&member.join("tls/ca.crt"), files::PUBLIC, roots.as_bytes())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first certificate of a text.
+pub(crate) fn first_of(pem: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----";
+    match pem.find(END) {
+        Some(at) => format!("{}\n", pem.get(..at.saturating_add(END.len())).unwrap_or(pem)),
+        None => pem.to_owned(),
     }
 }
 

@@ -131,7 +131,7 @@ impl Network {
             .map_err(base)?;
         for Planned { change, after } in plan.changes {
             let after = at.with_spec(after);
-            let work = Work { at: &at, after: &after, options, progress, binaries: &binaries };
+            let work = Work { at: &at, after: &after, options, progress, binaries: binaries.clone() };
             let done = work.make(&change).await;
             done.map_err(|source| ApplyError::Step { change: change.to_string(), source: Box::new(source) })?;
             claim::record(&after.layout, &after.spec)?;
@@ -200,7 +200,7 @@ pub(super) struct Work<'a> {
     pub(super) after: &'a Network,
     pub(super) options: &'a Options,
     pub(super) progress: &'a dyn Progress,
-    pub(super) binaries: &'a Binaries,
+    pub(super) binaries: Binaries,
 }
 
 impl<'a> Work<'a> {

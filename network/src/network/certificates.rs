@@ -1,5 +1,7 @@
 //! The certificates of a network: when they end, what ends with them, renewal and revocation.
 
+mod authority;
+mod import;
 mod inventory;
 mod renew;
 mod revoke;
@@ -11,6 +13,8 @@ use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
 
+pub use authority::AuthorityRenewal;
+pub use import::{ImportError, Imported, RequestKey, Use};
 pub use inventory::{CertificateKind, CertificateStatus, Certificates};
 pub use renew::{Keys, Renewal};
 pub use revoke::Refusals;
@@ -39,6 +43,14 @@ pub enum CertificatesError {
     /// A CA could not be asked.
     #[error("no certificate was issued")]
     Issue(#[from] IssueError),
+    /// A certificate from elsewhere does not fit.
+    #[error("the certificate is not taken, and nothing was changed")]
+    Import(#[from] ImportError),
+    /// The new authorities are not in use everywhere yet.
+    #[error(
+        "the old authorities of `{0}` cannot go: their successors are not in use yet; run it without `--finish` first"
+    )]
+    NotReissued(String),
     /// There is nobody of that name.
     #[error("nobody here is called `{name}`; there are {known}")]
     Unknown {
@@ -62,7 +74,7 @@ pub enum CertificatesError {
     /// A node did not come back.
     #[error("a node did not come back with its new certificate")]
     Up(#[from] UpError),
-    /// The peers still take it.
-    #[error("the revocation is on the channel, and not every peer refuses the certificate yet")]
+    /// Peers still take what is revoked on the channel, or a node is not level with the others after its restart.
+    #[error("not every node does yet what it should; see `network status`")]
     Wait(#[from] WaitError),
 }

@@ -337,7 +337,7 @@ impl Stand<'_> {
     }
 
     /// Starts the Fabric CAs of the organisations that have one, and waits until both CAs of each answer.
-    async fn start_cas(&self, ports: &Ports) -> Result<(), UpError> {
+    pub(super) async fn start_cas(&self, ports: &Ports) -> Result<(), UpError> {
         let spec = &self.network.spec;
         let supervisor = &self.network.supervisor;
         if fabric_cas(spec).next().is_none() {

@@ -13,6 +13,7 @@ use hlf_network::spec::{CertificateSource, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
+use crate::elsewhere::certificates_come_from_elsewhere;
 use crate::shelf::{edition, has, put, shelf, up};
 
 fn user(name: &str, key: UserKey) -> User {
@@ -109,6 +110,8 @@ pub(crate) async fn an_organization_takes_part_with_certificates_of_fabric_ca() 
     }
 
     the_interface_is_spoken(&network, &bench.folder).await;
+
+    certificates_come_from_elsewhere(&network, &options, &bench.folder).await;
 
     // Renewal asks Fabric CA, for the same key and for a new one.
     let key = |name: &str| {

@@ -18,6 +18,7 @@ mod bench;
 mod bft;
 mod certificates;
 mod definitions;
+mod elsewhere;
 mod growth;
 mod life;
 mod shelf;

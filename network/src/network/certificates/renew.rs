@@ -10,7 +10,8 @@ use super::CertificatesError;
 use super::inventory::CertificateKind;
 use crate::ca::{CaError, Held, Home};
 use crate::change::{ConsenterCertificates, ConsenterEdit, Edit, NewConsenter};
-use crate::files;
+use crate::fabric_ca::Server;
+use crate::files::{self, FileError};
 use crate::genesis;
 use crate::lock::FolderLock;
 use crate::network::apply::Work;
@@ -47,18 +48,18 @@ pub enum Keys {
 }
 
 /// What lies in one folder and is renewed together.
-struct Holder {
-    name: String,
+pub(super) struct Holder {
+    pub(super) name: String,
     /// The folder's parent: `peers`, `orderers`, `users` or `services`.
-    kind: String,
+    pub(super) kind: String,
     /// The organisation's folder and domain.
-    home: PathBuf,
+    pub(super) home: PathBuf,
     domain: String,
-    certificates: Vec<(PathBuf, CertificateKind)>,
+    pub(super) certificates: Vec<(PathBuf, CertificateKind)>,
 }
 
 impl Holder {
-    fn helds(&self) -> Result<Vec<Held>, CaError> {
+    pub(super) fn helds(&self) -> Result<Vec<Held>, CaError> {
         self.certificates.iter().map(|(certificate, _)| Held::of(certificate)).collect()
     }
 }
@@ -81,46 +82,77 @@ impl Network {
     ) -> Result<Vec<String>, CertificatesError> {
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         let holders = self.holders(what)?;
-        let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
-        genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
-        let work = Work { at: self, after: self, options, progress, binaries: &binaries };
-        let stand = work.stand();
-        let ports = Ports::keep(&self.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        let bench = self.bench(options, progress).await?;
         let mut renewed = Vec::new();
         for holder in holders {
-            let issuer =
-                self.issuer_of(Home::new(&holder.home, &holder.domain), self.source_of(&holder)).await?;
-            let helds = holder.helds()?;
-            for held in &helds {
+            let issuer = self.issuer_of(self.home_of(&holder), self.source_of(&holder)).await?;
+            for held in &holder.helds()? {
                 draft_renewal(&issuer, held, keys == Keys::Same).await?;
             }
-            if holder.kind == "orderers" {
-                work.tell_channel(&holder, &ports).await?;
-            }
-            for held in &helds {
-                held.take_up()?;
-            }
-            match holder.kind.as_str() {
-                "orderers" | "peers" => work.restart(&stand, &holder.name, &ports).await?,
-                // What peers fill their packages with is read when they build one.
-                "services" => {
-                    for host in self.forget_builds(&holder)? {
-                        self.supervisor.stop(&host).await.map_err(UpError::from)?;
-                        work.restart(&stand, &host, &ports).await?;
-                    }
-                }
-                _ => {}
-            }
+            bench.put_in_place(&holder).await?;
             renewed.push(holder.name);
         }
+        if let Renewal::Within(limit) = what {
+            renewed.extend(self.renew_fabric_cas(*limit).await?);
+        }
         if !renewed.is_empty() {
-            stand.settle().await?;
+            bench.work.stand().settle().await?;
         }
         Ok(renewed)
     }
 
+    /// Lets Fabric CAs make themselves another TLS certificate at their next start, when theirs ends within so many days.
+    async fn renew_fabric_cas(&self, limit: i64) -> Result<Vec<String>, CertificatesError> {
+        let mut renewed = Vec::new();
+        for found in self.local_certificates()?.into_iter().filter(|found| found.days < limit) {
+            let Some(file) = found.file.filter(|file| is_of_fabric_ca(file)) else { continue };
+            let Some(home) = file.ancestors().nth(2) else { continue };
+            let domain = home.file_name().unwrap_or_default().to_string_lossy();
+            let name = Server::name(&domain);
+            self.supervisor.stop(&name).await.map_err(UpError::from)?;
+            std::fs::remove_file(&file).map_err(|e| FileError::new(&file, "removed", e))?;
+            renewed.push(name);
+        }
+        Ok(renewed)
+    }
+
+    /// Gives the certificates that wait in a holder's folder their places, and starts anew what uses them.
+    pub(super) async fn put_in_place(
+        &self,
+        holder: Holder,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<(), CertificatesError> {
+        let bench = self.bench(options, progress).await?;
+        bench.put_in_place(&holder).await?;
+        Ok(bench.work.stand().settle().await?)
+    }
+
+    /// What certificates are put in place with.
+    pub(super) async fn bench<'a>(
+        &'a self,
+        options: &'a Options,
+        progress: &'a dyn Progress,
+    ) -> Result<Bench<'a>, CertificatesError> {
+        let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
+        genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
+        let work = Work { at: self, after: self, options, progress, binaries };
+        let ports = Ports::keep(&self.layout.ports(), work.stand().wanted_ports()).map_err(UpError::from)?;
+        Ok(Bench { work, ports })
+    }
+
+    pub(super) fn home_of(&self, holder: &Holder) -> Home {
+        Home::new(&holder.home, &holder.domain)
+    }
+
+    /// The MSP id of a holder's organisation.
+    pub(super) fn msp_id_of(&self, holder: &Holder) -> String {
+        let member = self.spec.organizations.iter().find(|member| member.domain == holder.domain);
+        member.map_or(&self.spec.orderer.msp_id, |member| &member.msp_id).clone()
+    }
+
     /// Where a holder's certificates come from.
-    fn source_of(&self, holder: &Holder) -> CertificateSource {
+    pub(super) fn source_of(&self, holder: &Holder) -> CertificateSource {
         let members = self.spec.organizations.iter().map(|member| (&member.domain, member.ca));
         let ordering = (&self.spec.orderer.domain, self.spec.orderer.ca);
         let mut all = std::iter::once(ordering).chain(members);
@@ -139,10 +171,10 @@ impl Network {
         Ok(peers)
     }
 
-    fn holders(&self, what: &Renewal) -> Result<Vec<Holder>, CertificatesError> {
+    pub(super) fn holders(&self, what: &Renewal) -> Result<Vec<Holder>, CertificatesError> {
         let mut holders: BTreeMap<PathBuf, (Holder, i64)> = BTreeMap::new();
         for found in self.local_certificates()? {
-            let Some(file) = found.file else { continue };
+            let Some(file) = found.file.filter(|file| !is_of_fabric_ca(file)) else { continue };
             if matches!(found.kind, CertificateKind::Authority | CertificateKind::TlsAuthority) {
                 continue;
             }
@@ -188,7 +220,11 @@ impl Network {
 
 /// Has a certificate like one that there is made, for the same key or a new one, and a new time; it waits beside the old
 /// one. One that waits already stays: it may have been told to others.
-async fn draft_renewal(issuer: &Issuer, held: &Held, same_key: bool) -> Result<(), CertificatesError> {
+pub(super) async fn draft_renewal(
+    issuer: &Issuer,
+    held: &Held,
+    same_key: bool,
+) -> Result<(), CertificatesError> {
     if held.certificate_draft().exists() {
         return Ok(());
     }
@@ -198,6 +234,49 @@ async fn draft_renewal(issuer: &Issuer, held: &Held, same_key: bool) -> Result<(
     }
     let new = issuer.renew(&order, (&held.certificate, &held.key)).await?;
     Ok(held.draft_certificate(&new)?)
+}
+
+/// Whether a certificate is the one that a Fabric CA is called with.
+fn is_of_fabric_ca(file: &Path) -> bool {
+    file.parent().is_some_and(|folder| folder.ends_with("fabric-ca"))
+}
+
+/// What certificates are put in place with.
+pub(super) struct Bench<'a> {
+    pub(super) work: Work<'a>,
+    pub(super) ports: Ports,
+}
+
+impl Bench<'_> {
+    /// Gives the certificates that wait in a holder's folder their places: of an ordering node the channel learns first.
+    /// What uses them is started anew.
+    pub(super) async fn put_in_place(&self, holder: &Holder) -> Result<(), CertificatesError> {
+        let (work, ports) = (&self.work, &self.ports);
+        if holder.kind == "orderers" {
+            work.tell_channel(holder, ports).await?;
+        }
+        for held in holder.helds()? {
+            held.take_up()?;
+        }
+        match holder.kind.as_str() {
+            "orderers" | "peers" => work.restart(&work.stand(), &holder.name, ports).await,
+            // What peers fill their packages with is read when they build one.
+            "services" => {
+                for host in work.at.forget_builds(holder)? {
+                    self.restart(&host).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a node anew, whatever it knows, and waits until it is level with the others.
+    pub(super) async fn restart(&self, host: &str) -> Result<(), CertificatesError> {
+        self.work.await_level(self.work.at).await?;
+        self.work.at.supervisor.stop(host).await.map_err(UpError::from)?;
+        self.work.restart(&self.work.stand(), host, &self.ports).await
+    }
 }
 
 impl Work<'_> {
