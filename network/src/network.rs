@@ -27,8 +27,8 @@ use crate::spec::{Consortium, Organization};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use certificates::{
-    AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError, ImportError,
-    Imported, Keys, Refusals, Renewal, RequestKey, Use,
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError,
+    ImportError, Imported, Keys, Refusals, Renewal, RequestKey, Use,
 };
 pub use change::ChangeError;
 pub use claim::StateError;

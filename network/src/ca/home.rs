@@ -216,28 +216,27 @@ impl Home {
         let own = self.folder.join("msp");
         let parts =
             [&msp.root_certs, &msp.intermediate_certs, &msp.tls_root_certs, &msp.tls_intermediate_certs];
-        if self.trusts_exactly(parts)? {
-            return Ok(());
-        }
-        for (part, certificates) in TRUST.into_iter().zip(parts) {
-            let folder = own.join(part);
-            let mut wanted = Vec::new();
-            for certificate in certificates {
-                let name = format!(
-                    "{}.pem",
-                    hex::encode(Sha256::digest(certificate)).chars().take(16).collect::<String>()
-                );
-                files::make_folder(&folder)?;
-                files::replace(&folder.join(&name), files::PUBLIC, certificate)?;
-                wanted.push(name);
+        if !self.trusts_exactly(parts)? {
+            for (part, certificates) in TRUST.into_iter().zip(parts) {
+                let folder = own.join(part);
+                let mut wanted = Vec::new();
+                for certificate in certificates {
+                    let name = format!(
+                        "{}.pem",
+                        hex::encode(Sha256::digest(certificate)).chars().take(16).collect::<String>()
+                    );
+                    files::make_folder(&folder)?;
+                    files::replace(&folder.join(&name), files::PUBLIC, certificate)?;
+                    wanted.push(name);
+                }
+                for file in folder::listed(&folder)?.iter().filter(|file| !wanted.contains(file)) {
+                    let path = folder.join(file);
+                    std::fs::remove_file(&path).map_err(|e| FileError::new(&path, "removed", e))?;
+                }
             }
-            for file in folder::listed(&folder)?.iter().filter(|file| !wanted.contains(file)) {
-                let path = folder.join(file);
-                std::fs::remove_file(&path).map_err(|e| FileError::new(&path, "removed", e))?;
-            }
+            // Roles are tied to no authority: each of them issues for every role.
+            files::replace(&own.join("config.yaml"), files::PUBLIC, folder::node_ous(None).as_bytes())?;
         }
-        // Roles are tied to no authority: each of them issues for every role.
-        files::replace(&own.join("config.yaml"), files::PUBLIC, folder::node_ous(None).as_bytes())?;
         self.set_tls_roots(msp.tls_root_certs.iter().chain(&msp.tls_intermediate_certs))?;
         self.spread_trust()
     }

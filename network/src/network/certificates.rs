@@ -13,7 +13,7 @@ use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
 
-pub use authority::AuthorityRenewal;
+pub use authority::{AuthorityPart, AuthorityRenewal};
 pub use import::{ImportError, Imported, RequestKey, Use};
 pub use inventory::{CertificateKind, CertificateStatus, Certificates};
 pub use renew::{Keys, Renewal};
@@ -48,7 +48,7 @@ pub enum CertificatesError {
     Import(#[from] ImportError),
     /// The new authorities are not in use everywhere yet.
     #[error(
-        "the old authorities of `{0}` cannot go: their successors are not in use yet; run it without `--finish` first"
+        "the old authorities of `{0}` cannot go: not everything has certificates of their successors; reissue first"
     )]
     NotReissued(String),
     /// There is nobody of that name.

@@ -36,6 +36,7 @@ impl Stand<'_> {
         let services = self.nodes(ports)?;
         let step = Step::begin(self.progress, "orderers and peers");
         self.end_stale_peers(&step).await?;
+        self.end_peers_without_builds(&step).await?;
         let started = self.network.supervisor.ensure_all(&services).await?;
         self.await_orderers(&step, ports).await?;
         let mut members = Vec::new();
@@ -105,6 +106,22 @@ impl Stand<'_> {
                 if supervisor.running(&host).is_some() {
                     step.waiting(&format!(
                         "peer `{host}` to end: it is started anew with the ordering service"
+                    ));
+                    supervisor.stop(&host).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the peers whose builds were forgotten, in a step that was interrupted before it started them anew.
+    async fn end_peers_without_builds(&self, step: &Step<'_>) -> Result<(), UpError> {
+        let Network { spec, supervisor, layout } = self.network;
+        for organization in &spec.organizations {
+            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
+                if supervisor.running(&host).is_some() && !peer::has_builds(layout, &host) {
+                    step.waiting(&format!(
+                        "peer `{host}` to end: it is started anew, and builds its packages"
                     ));
                     supervisor.stop(&host).await?;
                 }

@@ -5,10 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use hlf_gateway::MspFolder;
+use hlf_network::Event;
 use hlf_network::fabric_ca::{
     Enrollment, FabricCa, FabricCaError, Identity, KeyAndRequest, Registration, Revocation, Secret,
 };
-use hlf_network::network::{CertificateKind, Keys, Network, NodeKind, Renewal};
+use hlf_network::network::{
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificatesError, Keys, Network, NodeKind, Options,
+    Renewal,
+};
 use hlf_network::spec::{CertificateSource, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
@@ -249,4 +253,140 @@ async fn the_interface_is_spoken(network: &Network, folder: &Path) {
     for kind in [CertificateKind::Authority, CertificateKind::TlsAuthority] {
         assert_eq!(kinds.iter().filter(|found| found.kind == kind && found.msp_id == "NorthMSP").count(), 1);
     }
+}
+
+/// Certificates of a folder of users, nodes or services, without the authorities beside them.
+fn issuers_keys(network: &Network, home: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let status = network.layout().root().join("organizations");
+    assert!(home.starts_with(&status));
+    let mut found = Vec::new();
+    let mut folders = vec![home.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !["ca", "tlsca", "former", "msp", "fabric-ca"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if name == "msp" && path.join("signcerts").exists() {
+                found.push(only_certificate(&path));
+            } else if name.ends_with(".crt") && name != "ca.crt" {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    let key = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        let (_, pem) = parse_x509_pem(&bytes).unwrap();
+        pem.parse_x509().unwrap().public_key().subject_public_key.data.to_vec()
+    };
+    found.into_iter().map(|path| (path.clone(), key(&path))).collect()
+}
+
+/// Gives up a renewal at its n-th event and begins again, later each time, until one comes to its end.
+async fn renewed_with_interruptions(
+    folder: &Path,
+    who: &str,
+    part: AuthorityPart,
+    options: &Options,
+) -> AuthorityRenewal {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    for stop_at in [2_usize, 9, 17, 26, 40, usize::MAX] {
+        let network = Network::existing(folder).unwrap();
+        let (seen, stop) = (AtomicUsize::new(0), tokio::sync::Notify::new());
+        let progress = |event: &Event<'_>| {
+            say(event);
+            if seen.fetch_add(1, Ordering::Relaxed) + 1 == stop_at {
+                stop.notify_one();
+            }
+        };
+        tokio::select! {
+            done = network.renew_authority(who, part, options, &progress) => match done {
+                Ok(renewal) => return renewal,
+                Err(error) => panic!("{who}: {}", told(&error)),
+            },
+            () = stop.notified() => eprintln!("{who}: given up at event {stop_at}"),
+        }
+    }
+    unreachable!("the last one is not given up")
+}
+
+async fn authorities_change(folder: &Path, network: &Network, who: &str, options: &Options) {
+    let spec = network.spec();
+    let (home, msp_id) = match spec.organization(who) {
+        Some(member) => (network.layout().organization(member), member.msp_id.clone()),
+        None => (network.layout().ordering_organization(&spec.orderer), spec.orderer.msp_id.clone()),
+    };
+    let before = issuers_keys(network, &home);
+    let early = network.renew_authority(who, AuthorityPart::Finish, options, &say).await;
+    assert!(matches!(early, Err(CertificatesError::NotReissued(_))), "{early:?}");
+    let old = (spec.organization(who).is_some()).then(|| {
+        let copy = folder.join(format!("old-{who}"));
+        let status = std::process::Command::new("cp").arg("-r").arg(home.join("users")).arg(&copy).status();
+        assert!(status.unwrap().success());
+        copy
+    });
+    let renewal = renewed_with_interruptions(folder, who, AuthorityPart::Reissue, options).await;
+    assert_eq!((renewal.msp_id.as_str(), renewal.finished), (msp_id.as_str(), false));
+    let after = issuers_keys(network, &home);
+    assert_eq!(before.len(), after.len());
+    for ((path, old), (same_path, new)) in before.iter().zip(&after) {
+        assert_eq!(path, same_path);
+        assert_ne!(old, new, "{} has its old key", path.display());
+    }
+    put(network, "north", &format!("{who} beside")).await;
+    has(network, "south", &format!("{who} beside")).await;
+    let msp = network.channel_config().await.unwrap().msp(&msp_id).unwrap();
+    assert_eq!((msp.root_certs.len(), msp.tls_root_certs.len()), (2, 2));
+    let user = old.map(|old| old.join("User1@north.example.com/msp"));
+    if let Some(user) = &user {
+        submits(network, user).await.expect("an old certificate still counts");
+    }
+    let renewal = renewed_with_interruptions(folder, who, AuthorityPart::Finish, options).await;
+    assert!(renewal.finished);
+    let msp = network.channel_config().await.unwrap().msp(&msp_id).unwrap();
+    assert_eq!((msp.root_certs.len(), msp.tls_root_certs.len()), (1, 1));
+    if let Some(user) = &user {
+        let refused = submits(network, user).await.expect_err("its authority is gone");
+        assert!(refused.contains("access denied"), "{refused}");
+    }
+    put(network, "south", &format!("{who} after")).await;
+    has(network, "north", &format!("{who} after")).await;
+    let status = network.status().await.unwrap();
+    assert!(status.ready, "{status:#?}");
+    // Nothing of it is left, and the network is as before.
+    up(network, options).await;
+    assert!(!home.join("renewal.json").exists() && !home.join("next").exists());
+}
+
+pub(crate) async fn authorities_are_renewed_beside_the_old_ones() {
+    let bench = Bench::new("authorities");
+    let mut spec = shelf();
+    spec.set_orderers("raft:3".parse().unwrap()).unwrap();
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    for who in ["north", "OrdererMSP"] {
+        authorities_change(&bench.folder, &network, who, &options).await;
+    }
+    // A second time, from what the first has left.
+    let again = network.renew_authority("north", AuthorityPart::Reissue, &options, &say).await.unwrap();
+    assert!(again.reissued.len() >= 4, "{again:?}");
+    assert!(network.renew_authority("north", AuthorityPart::Finish, &options, &say).await.unwrap().finished);
+    put(&network, "north", "twice").await;
+    network.destroy(&say).await.unwrap();
+}
+
+pub(crate) async fn authorities_of_bft_orderers_and_of_fabric_ca_are_renewed() {
+    let bench = Bench::new("bft-authorities");
+    let mut spec = shelf();
+    spec.set_orderers("bft:4".parse().unwrap()).unwrap();
+    spec.organizations[0].ca = CertificateSource::FabricCa;
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    for who in ["OrdererMSP", "north"] {
+        authorities_change(&bench.folder, &network, who, &options).await;
+    }
+    network.destroy(&say).await.unwrap();
 }

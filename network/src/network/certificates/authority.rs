@@ -30,6 +30,21 @@ pub struct AuthorityRenewal {
     pub finished: bool,
 }
 
+/// A part of a renewal of an organisation's authorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityPart {
+    /// The new ones come beside the old: the channel, the organisation's nodes and every peer here trust both. Peers of
+    /// organisations elsewhere must be started anew after it, by their operators: a peer's gateway calls the nodes that it
+    /// knows with the authorities that it knew when it first called them.
+    Announce,
+    /// Everything of the organisation is issued anew, with new keys, one holder after the other. What calls with an old
+    /// certificate still may.
+    Reissue,
+    /// The old authorities leave the channel and the folders: whoever uses the organisation's certificates must have taken
+    /// up the new ones.
+    Finish,
+}
+
 /// How far a renewal is, kept in the organisation's folder until it is finished.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
@@ -49,29 +64,25 @@ struct Seat {
 }
 
 impl Network {
-    /// Gives an organisation new authorities of identities and of TLS, with new keys, in two parts.
+    /// Gives an organisation new authorities of identities and of TLS, with new keys, in the parts of [`AuthorityPart`].
     ///
-    /// First the new ones come beside the old: the channel and all nodes of the organisation trust both, then everything is
-    /// issued anew, with new keys, one holder after the other. What calls with an old certificate still may. When whoever
-    /// uses the organisation's certificates has taken up the new ones, the same is called to `finish`: the old authorities
-    /// leave the channel and the folders.
-    ///
-    /// `who` is the name or MSP id of an organisation, or the ordering one's. Each part goes on when it is called again.
-    /// Identities that were enrolled at a Fabric CA into folders elsewhere enrol again by their owners.
+    /// `who` is the name or MSP id of an organisation, or the ordering one's. Each part goes on when it is called again, and
+    /// reissuing announces first. Identities that were enrolled at a Fabric CA into folders elsewhere enrol again by their
+    /// owners before the last part.
     ///
     /// # Errors
     /// [`CertificatesError::NotReissued`] when it shall finish too early.
     pub async fn renew_authority(
         &self,
         who: &str,
-        finish: bool,
+        part: AuthorityPart,
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<AuthorityRenewal, CertificatesError> {
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         let seat = self.seat(who)?;
         let bench = self.bench(options, progress).await?;
-        if finish {
+        if part == AuthorityPart::Finish {
             return self.let_old_go(&seat, &bench).await;
         }
         let mut note = match seat.note()? {
@@ -100,8 +111,12 @@ impl Network {
                 crate::peer::forget_builds(&self.layout, member)?;
             }
         }
-        self.restart_all(&seat, &bench, |note| &mut note.trusting, &mut note).await?;
+        let nodes = self.nodes_that_call(&seat)?;
+        self.restart_all(&seat, &bench, nodes, |note| &mut note.trusting, &mut note).await?;
         bench.work.stand().settle().await?;
+        if part == AuthorityPart::Announce {
+            return Ok(AuthorityRenewal { msp_id: seat.msp_id, reissued: Vec::new(), finished: false });
+        }
         seat.take_up()?;
         self.trust_as_the_channel(&seat).await?;
         let reissued = self.reissue(&seat, &bench).await?;
@@ -171,23 +186,44 @@ impl Network {
         Ok(seat.home.set_trust(&msp)?)
     }
 
-    /// Starts every node of an organisation anew, one after the other, but for those that a list names.
+    /// Starts nodes anew, one after the other, but for those that a list names.
     async fn restart_all(
         &self,
         seat: &Seat,
         bench: &Bench<'_>,
+        nodes: Vec<String>,
         list: impl Fn(&mut Note) -> &mut Vec<String>,
         note: &mut Note,
     ) -> Result<(), CertificatesError> {
-        for holder in self.members(seat)? {
-            let is_node = matches!(holder.kind.as_str(), "peers" | "orderers");
-            if is_node && !list(note).contains(&holder.name) {
-                bench.restart(&holder.name).await?;
-                list(note).push(holder.name.clone());
+        for host in nodes {
+            if !list(note).contains(&host) {
+                bench.restart(&host).await?;
+                list(note).push(host);
                 seat.keep(note)?;
             }
         }
         Ok(())
+    }
+
+    /// The nodes of an organisation.
+    fn nodes_of(&self, seat: &Seat) -> Result<Vec<String>, CertificatesError> {
+        let mut nodes = self.members(seat)?;
+        nodes.retain(|holder| matches!(holder.kind.as_str(), "peers" | "orderers"));
+        Ok(nodes.into_iter().map(|holder| holder.name).collect())
+    }
+
+    /// Those, and every peer here: a peer's gateway calls the nodes that it knows with the authorities that it knew when it
+    /// first called them, until its next start.
+    fn nodes_that_call(&self, seat: &Seat) -> Result<Vec<String>, CertificatesError> {
+        let mut nodes = self.nodes_of(seat)?;
+        for member in &self.spec.organizations {
+            for host in member.peers.iter().map(|peer| member.host(peer)) {
+                if !nodes.contains(&host) {
+                    nodes.push(host);
+                }
+            }
+        }
+        Ok(nodes)
     }
 
     /// Has a new key and certificate made for everybody who has none of the authorities that issue now.
@@ -246,7 +282,8 @@ impl Network {
                 crate::peer::forget_builds(&self.layout, member)?;
             }
         }
-        self.restart_all(seat, bench, |note| &mut note.forgetting, &mut note).await?;
+        let nodes = self.nodes_of(seat)?;
+        self.restart_all(seat, bench, nodes, |note| &mut note.forgetting, &mut note).await?;
         bench.work.stand().settle().await?;
         remove_if_there(&seat.note_file())?;
         Ok(AuthorityRenewal { msp_id: seat.msp_id.clone(), reissued: Vec::new(), finished: true })

@@ -138,6 +138,11 @@ impl Network {
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
         let work = Work { at: self, after: self, options, progress, binaries };
         let ports = Ports::keep(&self.layout.ports(), work.stand().wanted_ports()).map_err(UpError::from)?;
+        // An interruption may have left a node stopped; all must be there before one may be away.
+        let stand = work.stand();
+        stand.start_cas(&ports).await?;
+        stand.start_nodes(&ports).await?;
+        stand.await_leader(&ports, self).await?;
         Ok(Bench { work, ports })
     }
 
@@ -255,27 +260,26 @@ impl Bench<'_> {
         if holder.kind == "orderers" {
             work.tell_channel(holder, ports).await?;
         }
+        // What peers fill their packages with is read when they build one. Forgotten first, it is built anew, from whatever
+        // is there then, after an interruption too.
+        let builders = if holder.kind == "services" { work.at.forget_builds(holder)? } else { Vec::new() };
         for held in holder.helds()? {
             held.take_up()?;
         }
-        match holder.kind.as_str() {
-            "orderers" | "peers" => work.restart(&work.stand(), &holder.name, ports).await,
-            // What peers fill their packages with is read when they build one.
-            "services" => {
-                for host in work.at.forget_builds(holder)? {
-                    self.restart(&host).await?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+        if matches!(holder.kind.as_str(), "orderers" | "peers") {
+            work.restart(&work.stand(), &holder.name, ports).await?;
         }
+        for host in builders {
+            self.restart(&host).await?;
+        }
+        Ok(())
     }
 
     /// Starts a node anew, whatever it knows, and waits until it is level with the others.
     pub(super) async fn restart(&self, host: &str) -> Result<(), CertificatesError> {
         self.work.await_level(self.work.at).await?;
         self.work.at.supervisor.stop(host).await.map_err(UpError::from)?;
-        self.work.restart(&self.work.stand(), host, &self.ports).await
+        self.work.start_again(&self.work.stand(), host, &self.ports).await
     }
 }
 
@@ -319,6 +323,15 @@ impl Work<'_> {
     /// Starts a node anew with what it has now, and waits until it is level with the others.
     async fn restart(&self, stand: &Stand<'_>, host: &str, ports: &Ports) -> Result<(), CertificatesError> {
         self.await_level(self.at).await?;
+        self.start_again(stand, host, ports).await
+    }
+
+    async fn start_again(
+        &self,
+        stand: &Stand<'_>,
+        host: &str,
+        ports: &Ports,
+    ) -> Result<(), CertificatesError> {
         let step = Step::begin(self.progress, format!("`{host}` with its new certificates"));
         let services = stand.nodes(ports).map_err(UpError::from)?;
         let Some(service) = services.iter().find(|service| service.name == host) else {
