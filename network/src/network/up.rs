@@ -13,6 +13,7 @@ use super::{Network, chaincode_service};
 use crate::builder::BuilderProgram;
 use crate::ca::CaError;
 use crate::channel::ChannelError;
+use crate::connection::ConnectionProfile;
 use crate::fabric::{Binaries, CaServerError, FabricError, Search};
 use crate::fabric_ca::{CaSetupError, Server};
 use crate::files::{self, FileError};
@@ -217,6 +218,7 @@ impl Stand<'_> {
                 programs: Some(self.binaries.folder().to_owned()),
             };
             profile.write(&layout.profile(&organization.name))?;
+            ConnectionProfile::of(&profile)?.write(&layout.connection_profile(&organization.name))?;
         }
         Ok(())
     }
