@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::issue::CHAINCODE_SERVICE;
-use super::up::{ChaincodeProgram, START_LIMIT, Stand, UpError, said};
+use super::up::{ChaincodeProgram, RELOADS_TLS, START_LIMIT, Stand, UpError, said};
 use super::{Network, chaincode_service, make_parent, package_file};
 use crate::ca::TlsFiles;
 use crate::files;
@@ -150,12 +150,14 @@ fn chaincode_process(
         ("CHAINCODE_CLIENT_CA_CERT", server.roots.clone().into()),
     ];
     env.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    let reloads = env.get(RELOADS_TLS).is_some_and(|value| value == "true");
+    let tls = [&server.certificate, &server.key, &server.roots].map(Clone::clone);
     Service {
         ports: ports.of(&name),
         name,
         program: program.program.clone(),
         args: program.args.clone(),
         env,
-        reads: vec![server.certificate.clone(), server.key.clone(), server.roots.clone()],
+        reads: if reloads { Vec::new() } else { tls.into() },
     }
 }

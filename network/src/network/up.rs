@@ -33,6 +33,9 @@ use crate::wait::WaitError;
 /// How long a process may take from its start to its first answer.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// The variable of a chaincode's environment by which it says that it reads its TLS files anew by itself.
+pub(super) const RELOADS_TLS: &str = "CHAINCODE_TLS_RELOAD";
+
 /// What a network is stood up with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -50,6 +53,9 @@ pub struct Options {
 ///
 /// It is told by its environment what it serves: `CHAINCODE_ID`, `CHAINCODE_SERVER_ADDRESS`,
 /// `CHAINCODE_TLS_DISABLED=false`, `CHAINCODE_TLS_KEY`, `CHAINCODE_TLS_CERT`, `CHAINCODE_CLIENT_CA_CERT`.
+///
+/// One that reads these files anew by itself, as programs on `hlf-chaincode` do, says so by `CHAINCODE_TLS_RELOAD=true` in
+/// its `env`: it is not started anew when certificates are renewed, and no transaction meets it while it is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChaincodeProgram {
     /// Absolute path of the program.

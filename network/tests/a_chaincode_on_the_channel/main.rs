@@ -60,6 +60,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
+    certificates::a_rolling_renewal_under_load_fails_no_transaction,
     authorities::authorities_are_renewed_beside_the_old_ones,
     authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
 ];
