@@ -250,7 +250,8 @@ impl Home {
                 have.push(files::read(&at.join(file))?.into_bytes());
             }
             let mut wanted = certificates.clone();
-            (have.sort(), wanted.sort());
+            have.sort();
+            wanted.sort();
             if have != wanted {
                 return Ok(false);
             }
