@@ -192,8 +192,14 @@ impl DevelopmentCa {
 
     /// Makes a node, `peers/HOST` or `orderers/HOST`, that is not there yet; false when it is.
     #[cfg(test)]
-    pub(crate) fn make_node(&self, kind: &'static str, host: &str, node_ou: NodeOu) -> Result<bool, CaError> {
-        self.make(&self.home.of_node(kind, host, node_ou)?)
+    pub(crate) fn make_node(
+        &self,
+        kind: &'static str,
+        host: &str,
+        names: &[String],
+        node_ou: NodeOu,
+    ) -> Result<bool, CaError> {
+        self.make(&self.home.of_node(kind, host, names, node_ou)?)
     }
 
     /// Makes what one folder holds, when it is not there yet; false when it is.
@@ -214,6 +220,12 @@ impl DevelopmentCa {
         };
         authority.issue(&order.key, &order.subject, order.purpose, order.validity)
     }
+}
+
+/// An authority's certificate of a given time, to be refused.
+#[cfg(test)]
+pub(crate) fn authority_of(common_name: &str, validity: Validity) -> Result<String, CaError> {
+    Authority::make_within(common_name, validity).map(|(pem, _)| pem)
 }
 
 #[cfg(test)]

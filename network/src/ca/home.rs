@@ -95,15 +95,16 @@ impl Home {
         Ok(Holding {
             target: self.user(&user.name),
             places: vec![Place::Msp(qualified.clone()), Place::Tls("client")],
-            orders: vec![identity, tls(qualified, user.node_ou, Purpose::TlsClient)?],
+            orders: vec![identity, tls(qualified, &[], user.node_ou, Purpose::TlsClient)?],
         })
     }
 
-    /// What a node holds, in `peers/HOST` or `orderers/HOST`.
+    /// What a node holds, in `peers/HOST` or `orderers/HOST`; it is called by these names and addresses too.
     pub(crate) fn of_node(
         &self,
         kind: &'static str,
         host: &str,
+        names: &[String],
         node_ou: NodeOu,
     ) -> Result<Holding, CaError> {
         let identity = Order {
@@ -116,7 +117,7 @@ impl Home {
         Ok(Holding {
             target: self.folder.join(kind).join(host),
             places: vec![Place::Msp(host.to_owned()), Place::Tls("server")],
-            orders: vec![identity, tls(host.to_owned(), node_ou, Purpose::TlsBoth)?],
+            orders: vec![identity, tls(host.to_owned(), names, node_ou, Purpose::TlsBoth)?],
         })
     }
 
@@ -128,8 +129,8 @@ impl Home {
             target: self.service_folder(name),
             places: vec![Place::Tls("server"), Place::Tls("client")],
             orders: vec![
-                tls(host.clone(), NodeOu::Client, Purpose::Server)?,
-                tls(host, NodeOu::Client, Purpose::TlsClient)?,
+                tls(host.clone(), &[], NodeOu::Client, Purpose::Server)?,
+                tls(host, &[], NodeOu::Client, Purpose::TlsClient)?,
             ],
         })
     }
@@ -316,11 +317,18 @@ fn plain(common_name: String, node_ou: NodeOu) -> Subject {
     }
 }
 
-fn tls(common_name: String, node_ou: NodeOu, purpose: Purpose) -> Result<Order, CaError> {
+fn tls(common_name: String, names: &[String], node_ou: NodeOu, purpose: Purpose) -> Result<Order, CaError> {
     let mut subject = plain(common_name, node_ou);
     if purpose != Purpose::TlsClient {
         subject.hosts = vec![subject.common_name.clone(), "localhost".to_owned()];
         subject.addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        for name in names {
+            match name.parse::<IpAddr>() {
+                Ok(ip) if !subject.addresses.contains(&ip) => subject.addresses.push(ip),
+                Err(_) if !subject.hosts.contains(name) => subject.hosts.push(name.clone()),
+                _ => {}
+            }
+        }
     }
     let key = Key::generate(UserKey::P256)?;
     Ok(Order { signs: Signs::Tls, key, subject, purpose, validity: Validity::days(LEAF_DAYS) })

@@ -14,9 +14,9 @@ use crate::lock::LockError;
 use crate::wait::WaitError;
 
 pub use authority::{AuthorityPart, AuthorityRenewal};
-pub use import::{ImportError, Imported, RequestKey, Use};
+pub use import::{ImportedCertificate, RequestKey, UnfitError, Use};
 pub use inventory::{CertificateKind, CertificateStatus, Certificates};
-pub use renew::{Keys, Renewal};
+pub use renew::{Renewal, RenewedKeys};
 pub use revoke::Refusals;
 
 /// Why certificates could not be looked at, renewed or revoked.
@@ -45,7 +45,7 @@ pub enum CertificatesError {
     Issue(#[from] IssueError),
     /// A certificate from elsewhere does not fit.
     #[error("the certificate is not taken, and nothing was changed")]
-    Import(#[from] ImportError),
+    Import(#[from] UnfitError),
     /// The new authorities are not in use everywhere yet.
     #[error(
         "the old authorities of `{0}` cannot go: not everything has certificates of their successors; reissue first"

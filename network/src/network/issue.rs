@@ -13,7 +13,7 @@ use crate::files::{self, FileError};
 use crate::node::{self, LISTEN, OPERATIONS};
 use crate::ports::Ports;
 use crate::progress::{self, Step};
-use crate::spec::{CertificateSource, Consortium, NodeOu, Organization, User, UserKey};
+use crate::spec::{CertificateSource, Keys, NodeOu, Organization, User, UserKey};
 use crate::wait::{self, Look};
 
 /// The name by which a chaincode service has its certificates.
@@ -26,6 +26,11 @@ pub enum IssueError {
     /// The CA did not make it.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// Keys and certificates of this part were given as files.
+    #[error(
+        "keys and certificates are given as files here (`keys` of the part); have them made where those are made"
+    )]
+    GivenKeys,
     /// The organisation has a development CA.
     #[error("`{0}` has no Fabric CA; it would be `ca = \"fabric-ca\"` in the spec of a new network")]
     NoFabricCa(String),
@@ -38,16 +43,6 @@ pub enum IssueError {
     /// The file of ports cannot be read.
     #[error("the network's ports cannot be read")]
     Port(#[from] crate::ports::PortError),
-}
-
-/// The domains of the organisations that have a Fabric CA, the ordering one first.
-pub(super) fn fabric_cas(spec: &Consortium) -> impl Iterator<Item = &str> {
-    let ordering = (spec.orderer.ca, spec.orderer.domain.as_str());
-    let members = spec.organizations.iter().map(|member| (member.ca, member.domain.as_str()));
-    std::iter::once(ordering)
-        .chain(members)
-        .filter(|(source, _)| *source == CertificateSource::FabricCa)
-        .map(|(_, domain)| domain)
 }
 
 /// Whoever signs an organisation's certificates.
@@ -156,6 +151,19 @@ impl Network {
         Ok(home.service(name))
     }
 
+    /// The folders of the organisations here that have a Fabric CA, the ordering one's first.
+    pub(super) fn fabric_cas(&self) -> Vec<Home> {
+        let of = |source| source == CertificateSource::FabricCa && self.makes_keys();
+        let ordering = (self.holds_ordering() && of(self.spec.orderer.ca)).then(|| self.ordering_home());
+        let members = self.own_organizations().filter(|member| of(member.ca));
+        ordering.into_iter().chain(members.map(|member| self.home(member))).collect()
+    }
+
+    /// Whether keys are made here; otherwise they were given as files.
+    fn makes_keys(&self) -> bool {
+        self.part.as_ref().is_none_or(|part| part.keys == Keys::Development)
+    }
+
     /// Where an organisation's keys and certificates lie.
     pub(super) fn home(&self, organization: &Organization) -> Home {
         Home::new(&self.layout.organization(organization), &organization.domain)
@@ -177,6 +185,9 @@ impl Network {
         home: Home,
         source: CertificateSource,
     ) -> Result<Issuer, IssueError> {
+        if !self.makes_keys() {
+            return Err(IssueError::GivenKeys);
+        }
         match source {
             CertificateSource::Development => {
                 let ca = DevelopmentCa::open(home.folder(), home.domain())?;
@@ -281,22 +292,26 @@ impl Stand<'_> {
         let mut count = |new: bool| issued = issued.saturating_add(usize::from(new));
 
         let service = &spec.orderer;
-        let home = self.network.ordering_home();
-        let mut wanted = Vec::new();
-        for consenter in &service.consenters {
-            wanted.push(home.of_node("orderers", &service.host(consenter), NodeOu::Orderer)?);
-        }
-        wanted.push(home.of_user(&orderer_admin(), None)?);
-        let issuer = self.opened(home, service.ca, ports).await?;
-        for holding in &wanted {
-            count(issuer.make(holding).await?);
+        if self.network.holds_ordering() {
+            let home = self.network.ordering_home();
+            let mut wanted = Vec::new();
+            for host in service.consenters.iter().map(|consenter| service.host(consenter)) {
+                let names = self.network.names_of(&host);
+                wanted.push(home.of_node("orderers", &host, &names, NodeOu::Orderer)?);
+            }
+            wanted.push(home.of_user(&orderer_admin(), None)?);
+            let issuer = self.opened(home, service.ca, ports).await?;
+            for holding in &wanted {
+                count(issuer.make(holding).await?);
+            }
         }
 
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             let home = self.network.home(organization);
             let mut wanted = Vec::new();
-            for peer in &organization.peers {
-                wanted.push(home.of_node("peers", &organization.host(peer), NodeOu::Peer)?);
+            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
+                let names = self.network.names_of(&host);
+                wanted.push(home.of_node("peers", &host, &names, NodeOu::Peer)?);
             }
             for user in &organization.users {
                 wanted.push(home.of_user(user, None)?);
@@ -313,7 +328,7 @@ impl Stand<'_> {
             0 => progress::skipped(self.progress, what, "all are there; none is issued twice"),
             _ => Step::begun_at(self.progress, what, begun).done(&format!(
                 "{issued} identities issued by {}, in {}",
-                issuers(spec),
+                issuers(self.network),
                 layout.root().join("organizations").display()
             )),
         }
@@ -338,18 +353,12 @@ impl Stand<'_> {
 
     /// Starts the Fabric CAs of the organisations that have one, and waits until both CAs of each answer.
     pub(super) async fn start_cas(&self, ports: &Ports) -> Result<(), UpError> {
-        let spec = &self.network.spec;
         let supervisor = &self.network.supervisor;
-        if fabric_cas(spec).next().is_none() {
+        let homes = self.network.fabric_cas();
+        if homes.is_empty() {
             return Ok(());
         }
         let program = self.options.binaries.find_ca_server(self.progress).await?;
-        let mut homes = Vec::new();
-        if spec.orderer.ca == CertificateSource::FabricCa {
-            homes.push(self.network.ordering_home());
-        }
-        let members = spec.organizations.iter().filter(|member| member.ca == CertificateSource::FabricCa);
-        homes.extend(members.map(|member| self.network.home(member)));
         let mut servers = Vec::new();
         let mut services = Vec::new();
         for home in homes {
@@ -387,6 +396,7 @@ impl From<IssueError> for UpError {
             IssueError::Ca(error) => Self::Ca(error),
             IssueError::Port(error) => Self::Port(error),
             IssueError::File(error) => Self::File(error),
+            IssueError::GivenKeys => Self::Ca(CaError::NotDevelopment("this part".to_owned())),
             IssueError::NoFabricCa(name) => Self::Ca(CaError::NotDevelopment(name)),
             IssueError::NoPort => {
                 Self::Node(node::NodeError::Port { host: "ca".to_owned(), purpose: LISTEN })
@@ -395,11 +405,11 @@ impl From<IssueError> for UpError {
     }
 }
 
-fn issuers(spec: &Consortium) -> &'static str {
-    let of_fabric = fabric_cas(spec).count();
-    match of_fabric {
+fn issuers(network: &Network) -> &'static str {
+    let all = network.own_organizations().count().saturating_add(usize::from(network.holds_ordering()));
+    match network.fabric_cas().len() {
         0 => "development CAs",
-        _ if of_fabric > spec.organizations.len() => "Fabric CAs",
+        of_fabric if of_fabric == all => "Fabric CAs",
         _ => "development CAs and Fabric CAs",
     }
 }

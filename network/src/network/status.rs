@@ -12,7 +12,7 @@ use crate::channel;
 use crate::fabric::Version;
 use crate::fabric_ca::Server;
 use crate::lifecycle;
-use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
+use crate::node::{self, ADMIN, OPERATIONS};
 use crate::operations::Operations;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
@@ -30,6 +30,9 @@ pub struct Status {
     pub fabric: Version,
     /// The channel.
     pub channel: String,
+    /// The organisation whose own part this is; absent when all of the consortium is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Whether every process runs, every node answers with the channel, and the chaincode is in force.
     pub ready: bool,
     /// Every orderer, peer and chaincode service.
@@ -79,7 +82,7 @@ pub struct NodeStatus {
     pub msp_id: String,
     /// Its process id, when it runs.
     pub pid: Option<u32>,
-    /// Its main address, `127.0.0.1:PORT`.
+    /// Its main address, `HOST:PORT`.
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
@@ -120,11 +123,11 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
     let ports = network.ports()?;
     let mut nodes = Vec::new();
     let spec = &network.spec;
-    for consenter in &spec.orderer.consenters {
+    for consenter in network.own_consenters() {
         nodes.push(orderer(network, &spec.orderer.host(consenter), &ports).await);
     }
     let mut admin = None;
-    for organization in &spec.organizations {
+    for organization in network.own_organizations() {
         for peer in &organization.peers {
             let host = organization.host(peer);
             let (status, endorser) = self::peer(network, organization, host, &ports).await;
@@ -132,14 +135,16 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
             nodes.push(status);
         }
     }
-    let members = spec.organizations.iter().map(|member| (member.ca, &member.domain, &member.msp_id));
-    let ordering = (spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id);
-    for (source, domain, msp_id) in std::iter::once(ordering).chain(members) {
+    let members = network.own_organizations().map(|member| (member.ca, &member.domain, &member.msp_id));
+    let ordering =
+        network.holds_ordering().then_some((spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id));
+    for (source, domain, msp_id) in ordering.into_iter().chain(members) {
         if source == CertificateSource::FabricCa {
             nodes.push(bare(network, Server::name(domain), NodeKind::FabricCa, msp_id, &ports));
         }
     }
-    let chaincode = match &spec.chaincode {
+    // Whose part has no peers has nothing to do with it.
+    let chaincode = match spec.chaincode.as_ref().filter(|_| network.own_organizations().next().is_some()) {
         None => None,
         Some(chaincode) => {
             let committed_sequence = match &admin {
@@ -150,7 +155,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
                 }
                 None => None,
             };
-            for organization in &spec.organizations {
+            for organization in network.own_organizations() {
                 let name = chaincode_service(organization);
                 nodes.push(bare(network, name, NodeKind::Chaincode, &organization.msp_id, &ports));
             }
@@ -177,6 +182,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         folder: network.layout.root().to_owned(),
         fabric: spec.fabric,
         channel: spec.channel.name.clone(),
+        part: network.part.as_ref().map(|part| part.organization.clone()),
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
         chaincode,
@@ -203,7 +209,7 @@ fn bare(network: &Network, name: String, kind: NodeKind, msp_id: &str, ports: &P
         kind,
         msp_id: msp_id.to_owned(),
         pid,
-        address: node::loopback(ports, &name, LISTEN).ok(),
+        address: node::public(ports, &name).ok().map(|address| address.to_string()),
         height: None,
         leads: None,
         problem: pid.is_none().then(|| "it does not run".to_owned()),

@@ -130,6 +130,7 @@ pub enum UpError {
 
 pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Progress) -> Result<(), UpError> {
     let layout = &network.layout;
+    claim::demand_whole(layout)?;
     files::make_private_folder(layout.root())?;
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
@@ -152,16 +153,18 @@ impl Stand<'_> {
     pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
         const OF_CA: &[&str] = &[LISTEN, OPERATIONS];
-        let spec = &self.network.spec;
-        let services =
-            spec.organizations.iter().map(|organization| (chaincode_service(organization), OF_SERVICE));
-        let authorities = super::issue::fabric_cas(spec).map(|domain| (Server::name(domain), OF_CA));
-        node::wanted_ports(spec).chain(services).chain(authorities).collect()
+        let services = self
+            .network
+            .own_organizations()
+            .map(|organization| (chaincode_service(organization), OF_SERVICE));
+        let authorities =
+            self.network.fabric_cas().into_iter().map(|home| (Server::name(home.domain()), OF_CA));
+        self.network.wanted_ports().into_iter().chain(services).chain(authorities).collect()
     }
 
     /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
     pub(super) async fn settle(&self) -> Result<(), UpError> {
-        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
+        let ports = self.network.keep_ports(self.wanted_ports())?;
         self.issue(&ports).await?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
@@ -174,7 +177,9 @@ impl Stand<'_> {
         let Network { spec, layout, .. } = self.network;
         let name = &spec.channel.name;
         let begun = Instant::now();
-        if genesis::keep(spec, layout, ports, &self.binaries)? {
+        // Of several operators none decides by the programs that happen to be installed.
+        let release = self.network.part.as_ref().map_or(self.binaries.version(), |_| spec.fabric);
+        if genesis::keep(spec, layout, ports, &self.binaries, release)? {
             Step::begun_at(self.progress, "first block of the channel", begun)
                 .done(&format!("`{name}`: members, orderers, policies, access rules"));
         } else {
@@ -187,16 +192,16 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
+    pub(super) fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
-        for (index, organization) in spec.organizations.iter().enumerate() {
+        for (index, organization) in self.network.own_organizations().enumerate() {
             let package = packages.and_then(|packages| packages.get(index));
             let peers = organization
                 .peers
                 .iter()
                 .map(|peer| {
                     let host = organization.host(peer);
-                    let address = node::loopback(ports, &host, LISTEN)?;
+                    let address = node::public(ports, &host)?.to_string();
                     Ok(PeerProfile { host, address })
                 })
                 .collect::<Result<Vec<_>, NodeError>>()?;

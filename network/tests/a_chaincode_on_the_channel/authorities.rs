@@ -10,8 +10,8 @@ use hlf_network::fabric_ca::{
     Enrollment, FabricCa, FabricCaError, Identity, KeyAndRequest, Registration, Revocation, Secret,
 };
 use hlf_network::network::{
-    AuthorityPart, AuthorityRenewal, CertificateKind, CertificatesError, Keys, Network, NodeKind, Options,
-    Renewal,
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificatesError, Network, NodeKind, Options, Renewal,
+    RenewedKeys,
 };
 use hlf_network::spec::{CertificateSource, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
@@ -121,7 +121,7 @@ pub(crate) async fn an_organization_takes_part_with_certificates_of_fabric_ca() 
     let key = |name: &str| {
         fs::read(network.layout().user(&spec.organizations[0], name).join("msp/keystore/priv_sk")).unwrap()
     };
-    for (name, keys) in [("clerk", Keys::Same), ("clerk384", Keys::New)] {
+    for (name, keys) in [("clerk", RenewedKeys::Same), ("clerk384", RenewedKeys::New)] {
         let (certificate, old) = (fs::read(of_clerk(0, name)).unwrap(), key(name));
         let (_, _, _, attributes) = look(&of_clerk(0, name));
         let named = Renewal::Named(format!("{name}@north.example.com"));
@@ -131,13 +131,13 @@ pub(crate) async fn an_organization_takes_part_with_certificates_of_fabric_ca() 
         };
         assert_eq!(renewed, [format!("{name}@north.example.com")]);
         assert_ne!(fs::read(of_clerk(0, name)).unwrap(), certificate);
-        assert_eq!(key(name) == old, keys == Keys::Same);
+        assert_eq!(key(name) == old, keys == RenewedKeys::Same);
         let (_, _, issuer, again) = look(&of_clerk(0, name));
         assert_eq!((issuer.as_str(), again), ("ca.north.example.com", attributes));
         submits(&network, &network.layout().user(&spec.organizations[0], name).join("msp")).await.unwrap();
     }
     let renewed = Renewal::Named("peer0.north.example.com".to_owned());
-    if let Err(error) = network.renew_certificates(&renewed, Keys::New, &options, &say).await {
+    if let Err(error) = network.renew_certificates(&renewed, RenewedKeys::New, &options, &say).await {
         panic!("{}", told(&error));
     }
     put(&network, "north", "by the renewed peer").await;

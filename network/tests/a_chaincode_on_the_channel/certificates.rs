@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::ca::Validity;
-use hlf_network::network::{CertificateKind, CertificatesError, Keys, Network, Renewal};
+use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal, RenewedKeys};
 use hlf_network::spec::{Consortium, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
@@ -46,11 +46,11 @@ async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Network::existing(&bench.folder).unwrap());
     let writers = WRITERS.map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
-    let renewed = match network.renew_certificates(&Renewal::Within(1_000), Keys::Same, &options, &say).await
-    {
-        Ok(renewed) => renewed,
-        Err(error) => panic!("{}", told(&error)),
-    };
+    let renewed =
+        match network.renew_certificates(&Renewal::Within(1_000), RenewedKeys::Same, &options, &say).await {
+            Ok(renewed) => renewed,
+            Err(error) => panic!("{}", told(&error)),
+        };
     stop.store(true, Ordering::Relaxed);
     let mut sent = Vec::new();
     for writer in writers {
@@ -100,7 +100,8 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     assert_eq!((first.name.as_str(), first.kind), ("late@north.example.com", CertificateKind::UserIdentity));
     assert_eq!(found.ending_within(30).count(), 1);
     assert_eq!(network.status().await.unwrap().first_to_end.unwrap().days, first.days);
-    let renewed = network.renew_certificates(&Renewal::Within(30), Keys::Same, &options, &say).await.unwrap();
+    let renewed =
+        network.renew_certificates(&Renewal::Within(30), RenewedKeys::Same, &options, &say).await.unwrap();
     assert_eq!(renewed, ["late@north.example.com"]);
     let found = network.certificates().await.unwrap();
     assert_eq!(found.ending_within(30).count(), 0);
@@ -108,8 +109,9 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     let (_, pem) = parse_x509_pem(&fs::read(file.file.as_ref().unwrap()).unwrap()).unwrap();
     let attributes = String::from_utf8_lossy(&pem.contents).contains(r#"{"attrs":{"role":"clerk"}}"#);
     assert!(attributes, "attributes are renewed with the rest");
-    let nobody =
-        network.renew_certificates(&Renewal::Named("nobody".to_owned()), Keys::Same, &options, &say).await;
+    let nobody = network
+        .renew_certificates(&Renewal::Named("nobody".to_owned()), RenewedKeys::Same, &options, &say)
+        .await;
     assert!(matches!(nobody, Err(CertificatesError::Unknown { .. })));
 
     // A revoked user is refused by every peer, and nobody else is.
@@ -185,10 +187,11 @@ pub(crate) async fn a_rolling_renewal_under_load_fails_no_transaction() {
         })
         .collect();
     let begun = std::time::Instant::now();
-    let renewed = match network.renew_certificates(&Renewal::Within(1_000), Keys::New, &options, &say).await {
-        Ok(renewed) => renewed,
-        Err(error) => panic!("{}", told(&error)),
-    };
+    let renewed =
+        match network.renew_certificates(&Renewal::Within(1_000), RenewedKeys::New, &options, &say).await {
+            Ok(renewed) => renewed,
+            Err(error) => panic!("{}", told(&error)),
+        };
     stop.store(true, Ordering::Relaxed);
     let seconds = begun.elapsed().as_secs();
     let mut sent = Vec::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hlf_network::change::{Edit, Proposal};
-use hlf_network::network::{CertificatesError, ImportError, Network, Options, RequestKey, Use};
+use hlf_network::network::{CertificatesError, Network, Options, RequestKey, UnfitError, Use};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{say, told};
@@ -146,7 +146,7 @@ pub(crate) async fn certificates_come_from_elsewhere(network: &Network, options:
     };
     let lower = elsewhere.sign(&request, "lower", AS_ASKED);
     let unknown = refused(who, Use::Identity, &lower).await;
-    assert!(matches!(unknown, ImportError::Chain { .. }), "the channel knows no such authority: {unknown}");
+    assert!(matches!(unknown, UnfitError::Chain { .. }), "the channel knows no such authority: {unknown}");
 
     let authority = |file: &str, tls| Edit::AddAuthority {
         msp_id: "SouthMSP".to_owned(),
@@ -175,36 +175,36 @@ pub(crate) async fn certificates_come_from_elsewhere(network: &Network, options:
         network.request_certificate("peer0.south.example.com", Use::Tls, &RequestKey::New).unwrap();
     let sign = |request: &str, authority: &str, more: &[&str]| elsewhere.sign(request, authority, more);
     let error = refused(who, Use::Identity, &sign(&other, "lower", AS_ASKED)).await;
-    assert!(matches!(error, ImportError::OtherKey(_)), "{error}");
+    assert!(matches!(error, UnfitError::OtherKey(_)), "{error}");
     let error = refused(who, Use::Identity, &sign(&tls, "lower", AS_ASKED)).await;
-    assert!(matches!(error, ImportError::OtherKey(_)), "{error}");
+    assert!(matches!(error, UnfitError::OtherKey(_)), "{error}");
     let error = refused(who, Use::Identity, &sign(&request, "stranger", AS_ASKED)).await;
-    assert!(matches!(error, ImportError::Chain { .. }), "{error}");
+    assert!(matches!(error, UnfitError::Chain { .. }), "{error}");
     let error = refused(who, Use::Identity, &sign(&request, "root", AS_ASKED)).await;
-    assert!(matches!(error, ImportError::NotLowest(_)), "{error}");
+    assert!(matches!(error, UnfitError::NotLowest(_)), "{error}");
     let error = refused(
         who,
         Use::Identity,
         &sign(&request, "lower", &["-days", "20", "-subj", "/OU=client/CN=somebody"]),
     )
     .await;
-    assert!(matches!(error, ImportError::CommonName { .. }), "{error}");
+    assert!(matches!(error, UnfitError::CommonName { .. }), "{error}");
     let promoted = ["-days", "20", "-subj", "/OU=admin/CN=User1@south.example.com"];
     let error = refused(who, Use::Identity, &sign(&request, "lower", &promoted)).await;
-    assert!(matches!(error, ImportError::Role { .. }), "{error}");
+    assert!(matches!(error, UnfitError::Role { .. }), "{error}");
     let error =
         refused(who, Use::Identity, &sign(&request, "lower", &["-days", "0", "-copy_extensions", "copy"]))
             .await;
-    assert!(matches!(error, ImportError::Time { .. }), "{error}");
+    assert!(matches!(error, UnfitError::Time { .. }), "{error}");
     let error =
         refused("peer0.south.example.com", Use::Tls, &sign(&peer_tls, "lower", &["-days", "20"])).await;
     assert!(
-        matches!(&error, ImportError::Names(missing) if missing.contains("peer0.south.example.com")),
+        matches!(&error, UnfitError::Names(missing) if missing.contains("peer0.south.example.com")),
         "{error}"
     );
     for nonsense in ["", "nonsense", &request] {
         let error = refused(who, Use::Identity, nonsense).await;
-        assert!(matches!(error, ImportError::Unreadable(_)), "{error}");
+        assert!(matches!(error, UnfitError::Unreadable(_)), "{error}");
     }
     assert_eq!(fs::read(&user).unwrap(), before);
 
@@ -266,7 +266,7 @@ pub(crate) async fn certificates_come_from_elsewhere(network: &Network, options:
     let list = Edit::Revocations { msp_id: "SouthMSP".to_owned(), list_pem: elsewhere.read("list.pem") };
     change(network, "one is lost", &[list]).await;
     let error = refused(who, Use::Identity, &lower).await;
-    assert!(matches!(error, ImportError::Revoked), "{error}");
+    assert!(matches!(error, UnfitError::Revoked), "{error}");
     let request = network.request_certificate(who, Use::Identity, &RequestKey::New).unwrap();
     let signed = sign(&request, "lower", AS_ASKED);
     network.import_certificate(who, Use::Identity, &signed, options, &say).await.unwrap();

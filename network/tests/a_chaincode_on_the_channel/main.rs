@@ -21,6 +21,7 @@ mod definitions;
 mod elsewhere;
 mod growth;
 mod life;
+mod parts;
 mod shelf;
 mod sizes;
 
@@ -53,6 +54,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
     authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
+    parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
@@ -63,6 +65,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     certificates::a_rolling_renewal_under_load_fails_no_transaction,
     authorities::authorities_are_renewed_beside_the_old_ones,
     authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
+    parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
 fn main() {
@@ -79,6 +82,9 @@ fn main() {
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
+        ["part", folder, organization] => {
+            runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
+        }
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
             for (name, _) in TESTS.iter().chain(LONG_TESTS) {

@@ -50,7 +50,7 @@ pub enum RequestKey {
 /// Why a certificate from elsewhere is not taken; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ImportError {
+pub enum UnfitError {
     /// The text is no certificate.
     #[error("the file holds no certificate in PEM: {0}")]
     Unreadable(String),
@@ -125,7 +125,7 @@ pub enum ImportError {
 /// What was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Imported {
+pub struct ImportedCertificate {
     /// The node or user.
     pub name: String,
     /// Which of its certificates.
@@ -182,28 +182,27 @@ impl Network {
         certificate_pem: &str,
         options: &Options,
         progress: &dyn Progress,
-    ) -> Result<Imported, CertificatesError> {
+    ) -> Result<ImportedCertificate, CertificatesError> {
         let lock = FolderLock::try_take(&self.layout.lock())?;
         let (holder, held) = self.held_by(who, of)?;
         let msp_id = self.msp_id_of(&holder);
         let msp = self.channel_config().await?.msp(&msp_id).map_err(ChangeError::from)?;
         let kept = files::read(&held.certificate)?;
         let key = held.newest_key()?;
-        let (first, rest) = pems(certificate_pem).map_err(ImportError::Unreadable)?;
+        let (first, rest) = pems(certificate_pem).map_err(UnfitError::Unreadable)?;
         let der = &first.contents;
-        let (_, found) =
-            X509Certificate::from_der(der).map_err(|e| ImportError::Unreadable(e.to_string()))?;
+        let (_, found) = X509Certificate::from_der(der).map_err(|e| UnfitError::Unreadable(e.to_string()))?;
         if found.public_key().subject_public_key.data.as_ref() != key.as_slice() {
-            return Err(ImportError::OtherKey(who.to_owned()).into());
+            return Err(UnfitError::OtherKey(who.to_owned()).into());
         }
         check(&found, &kept, of)?;
-        let trust = Trust::of(&msp, of).map_err(ImportError::Unreadable)?;
+        let trust = Trust::of(&msp, of).map_err(UnfitError::Unreadable)?;
         trust.demand_chain(&found, &rest, &msp_id)?;
         if of == Use::Identity && is_revoked(&found, &msp) {
-            return Err(ImportError::Revoked.into());
+            return Err(UnfitError::Revoked.into());
         }
         let issuer = found.issuer().iter_common_name().next().and_then(|name| name.as_str().ok());
-        let imported = Imported {
+        let imported = ImportedCertificate {
             name: who.to_owned(),
             of,
             issuer: issuer.unwrap_or_default().to_owned(),
@@ -211,7 +210,7 @@ impl Network {
                 / 86_400,
         };
         // The node's own folder must know the authority that made it.
-        self.home_of(&holder).set_trust(&msp)?;
+        self.home_of_holder(&holder).set_trust(&msp)?;
         held.draft_certificate(&pem_of(der))?;
         self.put_in_place(holder, options, progress).await?;
         drop(lock);
@@ -248,28 +247,28 @@ impl Held {
 
 /// Demands that a certificate is for the one and the purpose that an older one is for, and serves now.
 fn check(found: &X509Certificate<'_>, kept: &str, of: Use) -> Result<(), CertificatesError> {
-    let unreadable = |e: String| CertificatesError::from(ImportError::Unreadable(e));
+    let unreadable = |e: String| CertificatesError::from(UnfitError::Unreadable(e));
     let (_, kept) = parse_x509_pem(kept.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
     let (_, kept) = X509Certificate::from_der(&kept.contents).map_err(|e| unreadable(e.to_string()))?;
     let (name, wanted) = (common_name(found), common_name(&kept));
     if name != wanted {
-        return Err(ImportError::CommonName { found: name, wanted }.into());
+        return Err(UnfitError::CommonName { found: name, wanted }.into());
     }
     if of == Use::Identity {
         let (units, wanted) = (units(found), roles(&units(&kept)));
         if roles(&units) != wanted {
             let wanted = wanted.join(", ");
-            return Err(ImportError::Role { found: units.join(", "), wanted }.into());
+            return Err(UnfitError::Role { found: units.join(", "), wanted }.into());
         }
     }
     if found.is_ca() {
-        return Err(ImportError::Authority("node or user").into());
+        return Err(UnfitError::Authority("node or user").into());
     }
     if of == Use::Tls {
         let have = names(found);
         let missing: Vec<String> = names(&kept).into_iter().filter(|name| !have.contains(name)).collect();
         if !missing.is_empty() {
-            return Err(ImportError::Names(missing.join(", ")).into());
+            return Err(UnfitError::Names(missing.join(", ")).into());
         }
         let usages = |certificate: &X509Certificate<'_>| {
             let usage = certificate.extended_key_usage().ok().flatten().map(|usage| usage.value.clone());
@@ -277,16 +276,16 @@ fn check(found: &X509Certificate<'_>, kept: &str, of: Use) -> Result<(), Certifi
         };
         if let (Some((serves, calls)), Some((must_serve, must_call))) = (usages(found), usages(&kept)) {
             if must_serve && !serves {
-                return Err(ImportError::Usage("TLS server authentication").into());
+                return Err(UnfitError::Usage("TLS server authentication").into());
             }
             if must_call && !calls {
-                return Err(ImportError::Usage("TLS client authentication").into());
+                return Err(UnfitError::Usage("TLS client authentication").into());
             }
         }
     }
     if !serves_now(found) {
         let (from, until) = (found.validity().not_before.to_string(), found.validity().not_after.to_string());
-        return Err(ImportError::Time { from, until }.into());
+        return Err(UnfitError::Time { from, until }.into());
     }
     Ok(())
 }
@@ -362,33 +361,33 @@ impl Trust {
         rest: &[Pem],
         msp_id: &str,
     ) -> Result<(), CertificatesError> {
-        let unknown = |of: &X509Certificate<'_>| ImportError::Chain {
+        let unknown = |of: &X509Certificate<'_>| UnfitError::Chain {
             issuer: of.issuer().to_string(),
             msp_id: msp_id.to_owned(),
         };
         for pem in rest {
             if !self.roots.iter().chain(&self.between).any(|known| *known == pem.contents) {
                 let (_, of) = X509Certificate::from_der(&pem.contents)
-                    .map_err(|e| ImportError::Unreadable(e.to_string()))?;
+                    .map_err(|e| UnfitError::Unreadable(e.to_string()))?;
                 return Err(unknown(&of).into());
             }
         }
         let lowest = self.issuer_of(found).ok_or_else(|| unknown(found))?;
         let (_, authority) =
-            X509Certificate::from_der(lowest).map_err(|e| ImportError::Unreadable(e.to_string()))?;
+            X509Certificate::from_der(lowest).map_err(|e| UnfitError::Unreadable(e.to_string()))?;
         let above_another = self.between.iter().any(|other| {
             X509Certificate::from_der(other)
                 .is_ok_and(|(_, other)| other.verify_signature(Some(authority.public_key())).is_ok())
         });
         if above_another {
-            return Err(ImportError::NotLowest(common_name(&authority)).into());
+            return Err(UnfitError::NotLowest(common_name(&authority)).into());
         }
         let mut at = lowest;
         for _ in 0..CHAIN_MAX {
             let (_, authority) =
-                X509Certificate::from_der(at).map_err(|e| ImportError::Unreadable(e.to_string()))?;
+                X509Certificate::from_der(at).map_err(|e| UnfitError::Unreadable(e.to_string()))?;
             if !serves_now(&authority) {
-                return Err(ImportError::AuthorityTime(common_name(&authority)).into());
+                return Err(UnfitError::AuthorityTime(common_name(&authority)).into());
             }
             if self.roots.iter().any(|root| root == at) {
                 return Ok(());

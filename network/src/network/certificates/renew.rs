@@ -19,7 +19,7 @@ use crate::network::issue::Issuer;
 use crate::network::reach::client_tls;
 use crate::network::up::{Options, Stand, UpError};
 use crate::network::{ChangeError, Network, chaincode_service};
-use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
+use crate::node::{self, ADMIN, OPERATIONS};
 use crate::operations::Operations;
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
@@ -47,7 +47,7 @@ pub enum Renewal {
 
 /// Which keys renewed certificates are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Keys {
+pub enum RenewedKeys {
     /// Those that there are: files change, and nothing else needs to know.
     #[default]
     Same,
@@ -84,7 +84,7 @@ impl Network {
     pub async fn renew_certificates(
         &self,
         what: &Renewal,
-        keys: Keys,
+        keys: RenewedKeys,
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Vec<String>, CertificatesError> {
@@ -93,9 +93,9 @@ impl Network {
         let bench = self.bench(options, progress).await?;
         let mut renewed = Vec::new();
         for holder in holders {
-            let issuer = self.issuer_of(self.home_of(&holder), self.source_of(&holder)).await?;
+            let issuer = self.issuer_of(self.home_of_holder(&holder), self.source_of(&holder)).await?;
             for held in &holder.helds()? {
-                draft_renewal(&issuer, held, keys == Keys::Same).await?;
+                draft_renewal(&issuer, held, keys == RenewedKeys::Same).await?;
             }
             bench.put_in_place(&holder).await?;
             renewed.push(holder.name);
@@ -154,7 +154,7 @@ impl Network {
         Ok(Bench { work, ports })
     }
 
-    pub(super) fn home_of(&self, holder: &Holder) -> Home {
+    pub(super) fn home_of_holder(&self, holder: &Holder) -> Home {
         Home::new(&holder.home, &holder.domain)
     }
 
@@ -322,7 +322,7 @@ impl Work<'_> {
     /// The channel learns an ordering node's new certificates, while the node still has the old ones.
     async fn tell_channel(&self, holder: &Holder, ports: &Ports) -> Result<(), CertificatesError> {
         let host = &holder.name;
-        let port = node::port(ports, host, LISTEN).map_err(UpError::from)?;
+        let found_at = node::public(ports, host).map_err(UpError::from)?;
         let newest = |kind| -> Result<Vec<u8>, CertificatesError> {
             let found = holder.certificates.iter().find(|(_, found)| *found == kind);
             let (file, _) = found.ok_or_else(|| CertificatesError::NoCertificate {
@@ -336,10 +336,10 @@ impl Work<'_> {
         self.await_level(self.at).await?;
         let tls = newest(CertificateKind::NodeTls)?;
         let identity = newest(CertificateKind::NodeIdentity)?;
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("{}:{}", found_at.host, found_at.port);
         let by = NewConsenter {
-            host: "127.0.0.1".to_owned(),
-            port,
+            host: found_at.host,
+            port: found_at.port,
             msp_id: self.at.spec.orderer.msp_id.clone(),
             certificates: ConsenterCertificates { server: tls.clone(), client: tls },
             identity_pem: Some(identity),

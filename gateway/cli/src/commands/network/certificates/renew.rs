@@ -1,5 +1,5 @@
 use clap::Args;
-use hlf_network::network::{Keys, Network, Renewal};
+use hlf_network::network::{Network, Renewal, RenewedKeys};
 use serde::Serialize;
 
 use super::super::up::{Programs, options};
@@ -38,7 +38,7 @@ impl Renew {
             (Some(name), _) => Renewal::Named(name),
             (None, within) => Renewal::Within(within.unwrap_or_default()),
         };
-        let keys = if self.new_key { Keys::New } else { Keys::Same };
+        let keys = if self.new_key { RenewedKeys::New } else { RenewedKeys::Same };
         let options = options(&self.programs, network.spec())?;
         let progress = app.progress();
         let renewed = network.renew_certificates(&what, keys, &options, &progress).await?;
