@@ -107,7 +107,7 @@ impl Network {
         self.trust_as_the_channel(&seat).await?;
         if note.trusting.is_empty() {
             // What peers fill their packages with names the authorities of the chaincode service.
-            for member in self.spec.organizations.iter().filter(|member| member.msp_id == seat.msp_id) {
+            for member in self.own_organizations().filter(|member| member.msp_id == seat.msp_id) {
                 crate::peer::forget_builds(&self.layout, member)?;
             }
         }
@@ -216,7 +216,7 @@ impl Network {
     /// first called them, until its next start.
     fn nodes_that_call(&self, seat: &Seat) -> Result<Vec<String>, CertificatesError> {
         let mut nodes = self.nodes_of(seat)?;
-        for member in &self.spec.organizations {
+        for member in self.own_organizations() {
             for host in member.peers.iter().map(|peer| member.host(peer)) {
                 if !nodes.contains(&host) {
                     nodes.push(host);
@@ -278,7 +278,7 @@ impl Network {
         bench.work.change(self, &title, |_| Ok(edits.clone())).await?;
         self.trust_as_the_channel(seat).await?;
         if note.forgetting.is_empty() {
-            for member in self.spec.organizations.iter().filter(|member| member.msp_id == seat.msp_id) {
+            for member in self.own_organizations().filter(|member| member.msp_id == seat.msp_id) {
                 crate::peer::forget_builds(&self.layout, member)?;
             }
         }

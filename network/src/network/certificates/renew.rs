@@ -398,7 +398,7 @@ impl Work<'_> {
     async fn peers_known(&self) -> Result<BTreeMap<String, f64>, CertificatesError> {
         let ports = self.at.ports().map_err(UpError::from)?;
         let mut known = BTreeMap::new();
-        for organization in &self.at.spec.organizations {
+        for organization in self.at.own_organizations() {
             let admin = organization.admin().map_or("", |user| user.name.as_str());
             let client = client_tls(self.at.layout.user(organization, admin));
             let operations = Operations::new(&client).map_err(UpError::from)?;
