@@ -16,11 +16,9 @@ use crate::genesis;
 use crate::lock::FolderLock;
 use crate::network::apply::Work;
 use crate::network::issue::Issuer;
-use crate::network::reach::client_tls;
 use crate::network::up::{Options, Stand, UpError};
 use crate::network::{ChangeError, Network, chaincode_service};
-use crate::node::{self, ADMIN, OPERATIONS};
-use crate::operations::Operations;
+use crate::node::{self, ADMIN};
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
 use crate::spec::CertificateSource;
@@ -28,12 +26,6 @@ use crate::wait::{self, Look};
 
 /// How long a node may take to be level with the others after its restart.
 const LEVEL_LIMIT: Duration = Duration::from_secs(120);
-
-/// How long the peers may take to find one that has another certificate.
-const ACQUAINTANCE_LIMIT: Duration = Duration::from_secs(30);
-
-/// A peer's gauge of the peers of a channel that it knows.
-const PEERS_KNOWN: &str = "gossip_membership_total_peers_known";
 
 /// What is renewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -296,12 +288,7 @@ impl Bench<'_> {
             held.take_up()?;
         }
         match holder.kind.as_str() {
-            "orderers" => work.restart(&work.stand(), &holder.name, ports).await?,
-            "peers" => {
-                let known = work.peers_known().await?;
-                work.restart(&work.stand(), &holder.name, ports).await?;
-                work.await_acquaintance(&holder.name, &known).await?;
-            }
+            "orderers" | "peers" => work.restart(&work.stand(), &holder.name, ports).await?,
             _ => {}
         }
         for host in builders {
@@ -392,53 +379,6 @@ impl Work<'_> {
         }
         step.done("level with the others");
         Ok(self.await_level(self.at).await?)
-    }
-
-    /// How many peers of the channel each running peer knows.
-    async fn peers_known(&self) -> Result<BTreeMap<String, f64>, CertificatesError> {
-        let ports = self.at.ports().map_err(UpError::from)?;
-        let mut known = BTreeMap::new();
-        for organization in self.at.own_organizations() {
-            let admin = organization.admin().map_or("", |user| user.name.as_str());
-            let client = client_tls(self.at.layout.user(organization, admin));
-            let operations = Operations::new(&client).map_err(UpError::from)?;
-            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
-                let address = node::loopback(&ports, &host, OPERATIONS).map_err(UpError::from)?;
-                let channel = &self.at.spec.channel.name;
-                if let Ok(Some(count)) = operations.gauge(&address, PEERS_KNOWN, channel).await {
-                    known.insert(host, count);
-                }
-            }
-        }
-        Ok(known)
-    }
-
-    /// Waits until the other peers know one that has another certificate: to them it is another peer, and the one that it
-    /// was is not forgotten for a while. One that does not count it in time may have forgotten the old one first.
-    async fn await_acquaintance(
-        &self,
-        host: &str,
-        before: &BTreeMap<String, f64>,
-    ) -> Result<(), CertificatesError> {
-        let step = Step::begin(self.progress, format!("the other peers find `{host}` again"));
-        let found = wait::until(&step, "gossip to spread it", ACQUAINTANCE_LIMIT, || async {
-            let now = self.peers_known().await?;
-            let missing = before
-                .iter()
-                .filter(|(other, count)| *other != host && now.get(*other).is_none_or(|now| now <= *count))
-                .count();
-            Ok::<_, CertificatesError>(match missing {
-                0 => Look::Holds(()),
-                _ => Look::NotYet(format!("{missing} of them do not know it")),
-            })
-        })
-        .await;
-        match found {
-            Ok(()) => step.done("they know it"),
-            Err(CertificatesError::Wait(_)) => step.done("some know as many peers as before"),
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 
     async fn await_active(
