@@ -57,6 +57,7 @@ pub mod change;
 pub mod connection;
 pub mod exchange;
 pub mod fabric;
+pub mod fabric_ca;
 pub mod network;
 pub mod package;
 pub mod process;

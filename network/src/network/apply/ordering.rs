@@ -25,10 +25,10 @@ impl Work<'_> {
         let spec = &self.after.spec;
         let channel = &spec.channel.name;
         let stand = self.stand();
-        stand.issue()?;
         let ports = self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
+        stand.issue(&ports).await?;
         let host = spec.orderer.host(consenter);
-        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, self.binaries)
+        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, &self.binaries)
             .map_err(UpError::from)?;
         let operations = self.after.orderer_operations().map_err(UpError::from)?;
         let admin = node::loopback(&ports, &host, ADMIN).map_err(UpError::from)?;

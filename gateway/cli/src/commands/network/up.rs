@@ -101,10 +101,11 @@ pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<
     options.chaincode = Some(ChaincodeProgram {
         program: chaincode,
         args: Vec::new(),
-        env: BTreeMap::from([(
-            "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
-            programs.admission_window_ms.to_string().into(),
-        )]),
+        env: BTreeMap::from([
+            ("CARETRAIL_ADMISSION_WINDOW_MS".to_owned(), programs.admission_window_ms.to_string().into()),
+            // It is not away while certificates are renewed.
+            ("CHAINCODE_TLS_RELOAD".to_owned(), "true".into()),
+        ]),
     });
     Ok(options)
 }
