@@ -56,6 +56,8 @@ pub mod process;
 pub mod profile;
 pub mod spec;
 
+mod archive;
+mod block_files;
 mod channel;
 mod files;
 mod genesis;
@@ -71,6 +73,8 @@ mod ports;
 mod progress;
 mod wait;
 
+pub use archive::{ArchiveError, ArchivedFile};
+pub use block_files::BlockFileError;
 pub use channel::ChannelError;
 pub use files::FileError;
 pub use genesis::GenesisError;

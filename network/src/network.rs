@@ -1,14 +1,17 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
 mod apply;
+mod backup;
 mod certificates;
 mod change;
 mod channels;
 mod claim;
+mod compare;
 mod deploy;
 mod environment;
 mod nodes;
 mod reach;
+mod restore;
 mod status;
 mod up;
 
@@ -26,12 +29,15 @@ use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
+pub use backup::{ArchivedLedger, ArchivedNode, Backup, BackupError, Keys, Manifest, Whose};
 pub use certificates::{
     CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
 };
 pub use change::ChangeError;
 pub use claim::StateError;
+pub use compare::{CompareError, ComparedPeer, Comparison};
 pub use environment::{EnvironmentError, PeerEnvironment};
+pub use restore::{RestoreError, Restored};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 

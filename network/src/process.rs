@@ -5,6 +5,7 @@
 
 mod diagnose;
 mod fingerprint;
+mod freeze;
 mod handle;
 mod proc_fs;
 

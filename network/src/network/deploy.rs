@@ -51,7 +51,7 @@ impl Stand<'_> {
         Ok(Some(packages))
     }
 
-    async fn run_chaincode(
+    pub(super) async fn run_chaincode(
         &self,
         ports: &Ports,
         packages: &[Package],
@@ -85,7 +85,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn install(&self, members: &[Member], packages: &[Package]) -> Result<(), UpError> {
+    pub(super) async fn install(&self, members: &[Member], packages: &[Package]) -> Result<(), UpError> {
         let step = Step::begin(self.progress, "chaincode package");
         let mut installed = 0_usize;
         for (member, package) in members.iter().zip(packages) {

@@ -4,8 +4,7 @@ use hlf_gateway::{Deadlines, Endorser, Gateway};
 
 use super::Network;
 use super::up::{START_LIMIT, Stand, UpError, said};
-use super::{chaincode_service, read_bytes};
-use crate::builder::Values;
+use super::read_bytes;
 use crate::channel;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
@@ -20,16 +19,9 @@ use crate::{orderer, peer};
 impl Stand<'_> {
     /// Starts orderers and peers, and waits until each answers.
     pub(super) async fn start_nodes(&self, ports: &Ports) -> Result<Vec<Member>, UpError> {
-        let Network { spec, layout, .. } = self.network;
+        let Network { spec, .. } = self.network;
         for organization in &spec.organizations {
-            let (_, client) = self.network.ca(organization)?.service("chaincode")?;
-            let values = Values {
-                address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
-                root_cert: client.roots,
-                client_cert: client.certificate,
-                client_key: client.key,
-            };
-            peer::write_builder_values(layout, organization, &values)?;
+            self.write_values(organization, ports)?;
         }
         let services = self.nodes(ports)?;
         let step = Step::begin(self.progress, "orderers and peers");
@@ -110,7 +102,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
+    pub(super) async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
         let spec = &self.network.spec;
         let operations = self.network.orderer_operations()?;
         for consenter in &spec.orderer.consenters {
@@ -131,7 +123,7 @@ impl Stand<'_> {
     }
 
     /// Waits until an organisation's peers answer its admin.
-    async fn await_member(
+    pub(super) async fn await_member(
         &self,
         step: &Step<'_>,
         organization: &Organization,

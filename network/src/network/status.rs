@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hlf_gateway::{Deadlines, Endorser};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reach::client_tls;
 use super::{CertificateKind, Network, chaincode_service, package_file};
@@ -53,7 +53,7 @@ pub struct FirstToEnd {
 }
 
 /// What kind of process a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// A consenter of the ordering service.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use hlf_gateway::{ConnectError, MspFolderError};
 
+use super::backup::Whose;
 use super::claim::{self, StateError};
 use super::reach::ORDERER_ADMIN;
-use super::{Network, chaincode_service};
+use super::{Network, chaincode_service, restore};
 use crate::builder::BuilderProgram;
 use crate::ca::{CaError, DevelopmentCa};
 use crate::channel::ChannelError;
@@ -120,6 +121,10 @@ pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Prog
     files::make_private_folder(layout.root())?;
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
+    let whose = network.part()?;
+    if whose != Whose::All {
+        return restore::stand_up_part(network, &whose, options, progress).await;
+    }
     let binaries = options.binaries.find(progress).await?;
     genesis::demand_consensus(&network.spec, &binaries)?;
     let stand = Stand { network, options, progress, binaries };
@@ -209,7 +214,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
+    pub(super) fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
         for (index, organization) in spec.organizations.iter().enumerate() {
             let package = packages.and_then(|packages| packages.get(index));

@@ -33,11 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Ids of those that were said to be committed and valid.
-    acknowledged: Vec<String>,
+    pub(crate) acknowledged: Vec<String>,
     /// Why others were not endorsed or not taken.
-    failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// Ids and reasons of those of which nothing is known.
-    unknown: Vec<(String, String)>,
+    pub(crate) unknown: Vec<(String, String)>,
 }
 
 /// Puts values until it is told to stop, and one at least.
@@ -64,7 +64,7 @@ pub(crate) async fn write(network: Arc<Network>, organization: &'static str, sto
 }
 
 /// Ids of the valid transactions on an organisation's first peer, in order, read block by block.
-async fn ledger(network: &Network, organization: &str) -> Vec<String> {
+pub(crate) async fn ledger(network: &Network, organization: &str) -> Vec<String> {
     let organization = network.spec().organization(organization).unwrap();
     let profile = network.profile(organization).unwrap();
     let endpoint = profile.gateway().unwrap();

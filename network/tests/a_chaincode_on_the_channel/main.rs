@@ -14,6 +14,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod backups;
 mod bft;
 mod certificates;
 mod definitions;
@@ -50,6 +51,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    backups::a_backup_is_restored_onto_an_empty_machine,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
