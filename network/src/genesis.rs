@@ -19,6 +19,9 @@ use crate::spec::{Consensus, Consortium, Endorsement, OrderingService, Organizat
 /// The one profile in the `configtx.yaml` that this crate writes.
 const PROFILE: &str = "Consortium";
 
+/// The file that names the release whose capabilities the channel has.
+const RELEASE: &str = "fabric-version";
+
 /// The most bytes of a block's transactions, of both consensus protocols.
 const BATCH_BYTES_MAX: u32 = 10 << 20;
 
@@ -114,7 +117,7 @@ pub(crate) fn keep(
 ) -> Result<bool, GenesisError> {
     let block = layout.genesis_block(&spec.channel.name);
     let folder = layout.channel();
-    let release = folder.join("fabric-version");
+    let release = folder.join(RELEASE);
     if block.exists() {
         return demand_new_enough(&release, binaries.version()).map(|()| false);
     }
@@ -149,6 +152,11 @@ pub(crate) fn keep(
     files::replace(&release, files::PUBLIC, version.as_bytes())?;
     std::fs::rename(&draft, &block).map_err(|e| FileError::new(&block, "made", e))?;
     Ok(true)
+}
+
+/// Notes that the channel has the capabilities of a release from now on.
+pub(crate) fn note_release(layout: &Layout, release: Version) -> Result<(), FileError> {
+    files::replace(&layout.channel().join(RELEASE), files::PUBLIC, release.to_string().as_bytes())
 }
 
 /// Demands that programs know the capabilities of the channel, which are those of the release that made it.

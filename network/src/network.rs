@@ -12,8 +12,10 @@ mod environment;
 mod nodes;
 mod reach;
 mod restore;
+mod snapshot;
 mod status;
 mod up;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +40,10 @@ pub use claim::StateError;
 pub use compare::{CompareError, ComparedPeer, Comparison};
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use restore::{RestoreError, Restored};
+pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
+pub use upgrade::UpgradeError;
 
 /// A consortium's network on this machine, in a folder of its own.
 ///

@@ -189,7 +189,8 @@ impl Stand<'_> {
         self.leader(&step, ports, self.network).await?;
         let mut highest = 0;
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
-            let new = channel::join_peer(endorser, host, channel, &block).await?;
+            let new = self.join_by_noted_snapshot(&step, endorser, host).await?
+                || channel::join_peer(endorser, host, channel, &block).await?;
             joined = joined.saturating_add(usize::from(new));
             if let Ok(height) = channel::height(endorser, host, channel).await {
                 highest = highest.max(height);

@@ -12,7 +12,7 @@ use super::{Network, chaincode_service};
 use crate::builder::Values;
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::lifecycle::Member;
+use crate::lifecycle::{Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN};
 use crate::package::Package;
 use crate::ports::Ports;
@@ -20,6 +20,7 @@ use crate::process::Supervisor;
 use crate::profile::Profile;
 use crate::progress::{Progress, Step};
 use crate::spec::{Consortium, Organization};
+use crate::wait;
 use crate::{orderer, peer};
 
 /// The note of a folder that holds one organisation's part, restored from its backup.
@@ -238,6 +239,15 @@ impl Stand<'_> {
             labels.map(Package::of_service).collect::<Result<_, _>>().map_err(UpError::Package)?;
         self.run_chaincode(ports, &packages, program).await?;
         self.install(members, &packages).await?;
+        let step = Step::begin(self.progress, "chaincode through the own gateway");
+        let terms = Terms::of(chaincode, &spec.organizations);
+        let definition = Definition { channel: &spec.channel.name, chaincode, terms };
+        match definition.await_answer(&step, members).await {
+            Ok(()) => step.done("enough organisations' peers answer"),
+            // The others may be down, which is not for this organisation to mend.
+            Err(LifecycleError::Wait(error)) => step.done(&wait::chain(&error)),
+            Err(error) => return Err(error.into()),
+        }
         Ok(Some(packages))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hlf_gateway::{Deadlines, Endorser, TransactionError};
+use hlf_gateway::{Deadlines, Endorser, Gateway, TransactionError};
 use hlf_network::Event;
 use hlf_network::network::{Network, StateError, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
@@ -43,14 +43,19 @@ pub(crate) struct Sent {
 /// Puts values until it is told to stop, and one at least.
 pub(crate) async fn write(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
     let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
-    let contract = gateway_with(&network, organization, deadlines).await.contract("consortium", "shelf");
+    write_by(gateway_with(&network, organization, deadlines).await, organization.to_owned(), stop).await
+}
+
+/// The same through a gateway.
+pub(crate) async fn write_by(gateway: Gateway, name: String, stop: Arc<AtomicBool>) -> Sent {
+    let contract = gateway.contract("consortium", "shelf");
     let mut sent = Sent::default();
     let mut tries = 0..LAST_TRIES;
     for number in 0_u32.. {
         if stop.load(Ordering::Relaxed) && (!sent.acknowledged.is_empty() || tries.next().is_none()) {
             break;
         }
-        let proposal = contract.proposal("Put").arg(format!("{organization} {number}"));
+        let proposal = contract.proposal("Put").arg(format!("{name} {number}"));
         match contract.submit(proposal.build().unwrap()).await {
             Ok(committed) => sent.acknowledged.push(committed.tx_id),
             Err(error @ TransactionError::Unknown { .. }) => {

@@ -22,6 +22,7 @@ mod growth;
 mod life;
 mod shelf;
 mod sizes;
+mod upgrades;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -52,6 +53,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
     backups::a_backup_is_restored_onto_an_empty_machine,
+    upgrades::a_network_is_upgraded_node_by_node,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
@@ -59,6 +61,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
+    upgrades::a_network_is_upgraded_under_load,
 ];
 
 fn main() {

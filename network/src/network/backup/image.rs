@@ -25,6 +25,9 @@ pub(super) fn take(node: &Path, into: &Path) -> Result<(), FileError> {
         files::make_folder(&target)?;
         let newest = block_files::files(&folder)?.pop();
         for file in entries(&folder, fs::FileType::is_file)? {
+            if is_to_come(&file) {
+                continue;
+            }
             let to = target.join(file.file_name().unwrap_or_default());
             let is_block_file = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("blockfile_"));
             let is_table = file.extension().is_some_and(|end| end == "ldb" || end == "sst");
@@ -34,6 +37,11 @@ pub(super) fn take(node: &Path, into: &Path) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+/// Whether a file is room that a write-ahead log has set aside for later: 64 MiB of nothing.
+fn is_to_come(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "tmp") && file.components().any(|part| part.as_os_str() == "wal")
 }
 
 /// Whether a table was written a while ago: one that was just being made goes on to be.
