@@ -2,6 +2,7 @@
 
 mod terms;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hlf_gateway::{
@@ -230,6 +231,13 @@ impl Definition<'_> {
         )
         .await?;
         Ok(true)
+    }
+
+    /// Which organisations have approved the definition, as a member's first peer knows it.
+    pub(crate) async fn readiness(&self, member: &Member) -> Result<BTreeMap<String, bool>, LifecycleError> {
+        let Some((host, endorser)) = member.peers.first() else { return Ok(BTreeMap::new()) };
+        let ready = endorser.lifecycle().readiness(self.channel, &self.to_agree_on()).await;
+        Ok(ready.map_err(|error| LifecycleError::of("looking for approvals", host, error))?.into_iter().collect())
     }
 
     /// Waits until every organisation's approval is known to the first one's peer.

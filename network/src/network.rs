@@ -3,6 +3,7 @@
 mod apply;
 mod backup;
 mod certificates;
+mod chaincodes;
 mod change;
 mod channels;
 mod claim;
@@ -35,6 +36,7 @@ pub use backup::{ArchivedLedger, ArchivedNode, Backup, BackupError, Keys, Manife
 pub use certificates::{
     CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
 };
+pub use chaincodes::{Build, ChaincodeError, ChaincodeIds};
 pub use change::ChangeError;
 pub use claim::StateError;
 pub use compare::{CompareError, ComparedPeer, Comparison};

@@ -213,6 +213,12 @@ impl Supervisor {
         Err(ProcessError::Died { name: name.to_owned(), cause, log, tail })
     }
 
+    /// What ended a process that nobody stopped, when its log says something known.
+    pub fn cause_of_end(&self, name: &str) -> Option<String> {
+        let ended = self.record_path(name).exists() && self.running(name).is_none();
+        ended.then(|| diagnose::known_cause(&self.layout.log(name))).flatten()
+    }
+
     /// Stops the process of this name; false when it did not run.
     ///
     /// # Errors

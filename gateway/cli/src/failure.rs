@@ -18,7 +18,7 @@ use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError}
 use hlf_network::ArchiveError;
 use hlf_network::change::{ProposalError, SubmitError};
 use hlf_network::network::{
-    ApplyError, BackupError, CertificatesError, ChangeError, CompareError, DownError, RestoreError, SnapshotError, StateError,
+    ApplyError, BackupError, CertificatesError, ChaincodeError, ChangeError, CompareError, DownError, RestoreError, SnapshotError, StateError,
     UpError, UpgradeError,
 };
 use serde::Serialize;
@@ -230,6 +230,12 @@ fn keeping_failure(error: &anyhow::Error) -> Option<(Failure, Exit)> {
         Some(RestoreError::Backup(backup)) => Some(backup),
         _ => error.downcast_ref::<BackupError>(),
     };
+    if let Some(ChaincodeError::Unknown { .. } | ChaincodeError::None | ChaincodeError::InUse { .. }) =
+        error.downcast_ref()
+    {
+        let fix = "nothing was changed: mend what the message names";
+        return Some((Failure::new("CHAINCODE_REFUSED", "input", fix), Exit::Invalid));
+    }
     if let Some(
         SnapshotError::Unknown { .. }
         | SnapshotError::Folder { .. }
@@ -251,7 +257,13 @@ fn keeping_failure(error: &anyhow::Error) -> Option<(Failure, Exit)> {
         (_, _, Some(UpgradeError::Downgrade { .. } | UpgradeError::Programs { .. } | UpgradeError::Spec(_))) => {
             ("RELEASE_REFUSED", "nothing was changed: mend what the message names", Exit::Invalid)
         }
-        (None, None, None) if !error.is::<CompareError>() && !error.is::<SnapshotError>() => return None,
+        (None, None, None)
+            if !error.is::<CompareError>()
+                && !error.is::<SnapshotError>()
+                && !error.is::<ChaincodeError>() =>
+        {
+            return None;
+        }
         _ => {
             ("NETWORK_FAILED", "mend what the message names, then run the same command again", Exit::Failed)
         }

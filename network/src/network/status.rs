@@ -196,7 +196,10 @@ fn bare(network: &Network, name: String, kind: NodeKind, msp_id: &str, ports: &P
         address: node::loopback(ports, &name, LISTEN).ok(),
         height: None,
         leads: None,
-        problem: pid.is_none().then(|| "it does not run".to_owned()),
+        problem: pid.is_none().then(|| match network.supervisor.cause_of_end(&name) {
+            Some(cause) => format!("it does not run: {cause}"),
+            None => "it does not run".to_owned(),
+        }),
         log: network.layout.log(&name),
         name,
     }

@@ -6,9 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hlf_gateway::{Deadlines, Endorser, Gateway, MspFolder};
 use hlf_network::ArchiveError;
-use hlf_network::network::{Backup, BackupError, Comparison, Keys, Manifest, Network, NodeKind, RestoreError, Whose};
+use hlf_network::network::{
+    Backup, BackupError, Comparison, Keys, Manifest, Network, NodeKind, Options, RestoreError, SnapshotError, Whose,
+};
+use hlf_protos::common::Payload;
+use hlf_protos::msp::SerializedIdentity;
+use hlf_protos::prost::Message as _;
+use hlf_protos::protos::{ChaincodeActionPayload, Transaction};
 
+use crate::bad_days::{everything_is_killed_at_once, level};
 use crate::bench::{Bench, marked, say, told};
 use crate::growth::{WRITERS, assert_nothing_lost, ledger, write};
 use crate::shelf::{edition, has, put, shelf, try_put, up};
@@ -75,27 +83,100 @@ pub(crate) async fn a_backup_is_restored_onto_an_empty_machine() {
     put(&network, "south", "after the restore").await;
     has(&network, "north", "after the restore").await;
 
+    let network = a_peer_joins_by_a_snapshot(network, &options).await;
+    let network = everything_is_killed_at_once(network, &options).await;
     one_organization_is_restored(&network, &new, &options).await;
     network.destroy(&say).await.unwrap();
     fs::remove_file(whole).unwrap();
 }
 
+/// A further peer has the state, no block before it, and endorses.
+async fn a_peer_joins_by_a_snapshot(network: Network, options: &Options) -> Network {
+    let snapshot = network.make_snapshot("peer0.south.example.com", &say).await.unwrap();
+    let listed = network.snapshots().await.unwrap();
+    assert_eq!((listed.made.as_slice(), listed.pending.len()), ([snapshot.clone()].as_slice(), 0));
+    put(&network, "south", "after the snapshot").await;
+
+    let peer = "peer1.north.example.com";
+    // One that was damaged on its way, and a peer that has joined, are refused.
+    let copy = network.layout().root().with_extension("snapshot");
+    fs::create_dir(&copy).unwrap();
+    for file in fs::read_dir(&snapshot.folder).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let damaged = copy.join("txids.data");
+    let mut bytes = fs::read(&damaged).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    let refused = network.join_by_snapshot(peer, &copy, &say).await.unwrap_err();
+    assert!(matches!(refused, SnapshotError::Folder { .. }), "{}", told(&refused));
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    let refused = network.join_by_snapshot("peer0.north.example.com", &copy, &say).await.unwrap_err();
+    assert!(matches!(refused, SnapshotError::Joined(_)), "{}", told(&refused));
+
+    let mut target = network.spec().clone();
+    target.organizations[0].peers.push("peer1".to_owned());
+    network.join_by_snapshot(peer, &copy, &say).await.unwrap();
+    let network = match network.apply(Some(&target), options, &say).await {
+        Ok(network) => network,
+        Err(error) => panic!("{}", told(&error)),
+    };
+    fs::remove_dir_all(copy).unwrap();
+    level(&network).await;
+    let compared = network.compare_ledgers(None, &say).await.unwrap();
+    let joined = compared.peers.iter().find(|found| found.name == peer).unwrap();
+    assert_eq!(joined.first_block, Some(snapshot.block + 1), "{compared:#?}");
+
+    // By its own gateway its own endorsement is asked for; it has the state of before it joined.
+    let profile = network.profile(&network.spec().organizations[0]).unwrap();
+    let endpoint = profile.gateways().unwrap().remove(1);
+    let msp = MspFolder::open(profile.msp_folder("User1").unwrap(), &profile.msp_id).unwrap();
+    let gateway = Gateway::connect(&endpoint, msp.into_credentials(), Deadlines::default()).await.unwrap();
+    let contract = gateway.contract("consortium", "shelf");
+    let value = contract.proposal("Value").endorsing_organizations(["NorthMSP"]).build().unwrap();
+    assert_eq!(value.evaluate().await.unwrap(), b"after the snapshot");
+    let proposal = contract.proposal("Put").arg("endorsed by the new peer").build().unwrap();
+    let committed = contract.submit(proposal).await.unwrap();
+    assert!(endorsers(&network, &committed.tx_id).await.iter().any(|pem| *pem == certificate(&network, peer)));
+    has(&network, "south", "endorsed by the new peer").await;
+    network
+}
+
+/// The certificates of those who endorsed a transaction, as the block has them.
+async fn endorsers(network: &Network, tx_id: &str) -> Vec<String> {
+    let south = network.spec().organization("south").unwrap();
+    let endpoint = network.profile(south).unwrap().gateway().unwrap();
+    let admin = network.admin_credentials(south).unwrap();
+    let endorser = Endorser::connect(&endpoint, admin, Deadlines::default()).await.unwrap();
+    has(network, "south", "endorsed by the new peer").await;
+    let found = endorser.ledger("consortium").transaction(tx_id).await.unwrap();
+    let payload = Payload::decode(found.transaction_envelope.unwrap().payload.as_slice()).unwrap();
+    let actions = Transaction::decode(payload.data.as_slice()).unwrap().actions;
+    let action = ChaincodeActionPayload::decode(actions[0].payload.as_slice()).unwrap().action.unwrap();
+    let identity = |endorser: &[u8]| SerializedIdentity::decode(endorser).unwrap().id_bytes;
+    let endorsers = action.endorsements.iter().map(|endorsement| identity(&endorsement.endorser));
+    endorsers.map(|pem| String::from_utf8(pem).unwrap()).collect()
+}
+
+fn certificate(network: &Network, peer: &str) -> String {
+    let home = network.layout().organization(&network.spec().organizations[0]);
+    fs::read_to_string(home.join(format!("peers/{peer}/msp/signcerts/{peer}-cert.pem"))).unwrap()
+}
+
 /// One organisation's machine is lost, and what it missed is fetched from the others.
-async fn one_organization_is_restored(
-    network: &Network,
-    bench: &Bench,
-    options: &hlf_network::network::Options,
-) {
+async fn one_organization_is_restored(network: &Network, bench: &Bench, options: &Options) {
     let file = bench.folder.with_extension("north.backup");
     let whose = network.whose("NorthMSP").unwrap();
     let manifest = back_up(network, &whose, Keys::Included, &file).await;
-    assert_eq!(manifest.nodes.len(), 1);
+    assert_eq!(manifest.nodes.len(), 2);
     let bare = bench.folder.with_extension("bare.backup");
     let without = back_up(network, &whose, Keys::LeftOut, &bare).await;
     assert!(without.left_out.iter().any(|path| path.ends_with("peer0.north.example.com/tls/server.key")));
     put(network, "north", "missed by the backup").await;
     has(network, "south", "missed by the backup").await;
-    for process in ["peer0.north.example.com", "chaincode.north.example.com"] {
+    for process in ["peer0.north.example.com", "peer1.north.example.com", "chaincode.north.example.com"] {
         assert!(network.supervisor().stop(process).await.unwrap());
     }
 
@@ -111,7 +192,7 @@ async fn one_organization_is_restored(
     assert!(!keys.is_empty() && keys.iter().all(|path| foreign.iter().all(|name| !path.contains(name))));
     let north = restored.network;
     up(&north, options).await;
-    assert_eq!(marked(&machine.folder).len(), 2, "north's peer and service, and nobody else's");
+    assert_eq!(marked(&machine.folder).len(), 3, "north's peers and service, and nobody else's");
     assert_equal(&north, Some(&manifest)).await;
     has(&north, "north", "missed by the backup").await;
     put(&north, "north", "after all").await;

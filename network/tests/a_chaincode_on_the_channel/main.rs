@@ -15,6 +15,7 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod backups;
+mod bad_days;
 mod bft;
 mod certificates;
 mod definitions;
@@ -62,6 +63,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
     upgrades::a_network_is_upgraded_under_load,
+    bad_days::full_disks_lose_nothing,
 ];
 
 fn main() {
@@ -78,6 +80,7 @@ fn main() {
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
+        ["full-disks"] => runtime().block_on(bad_days::fill_disks()),
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
             for (name, _) in TESTS.iter().chain(LONG_TESTS) {

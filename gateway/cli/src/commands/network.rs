@@ -9,6 +9,7 @@ mod apply;
 mod backup;
 mod builder;
 mod certificates;
+mod chaincode;
 mod change;
 mod destroy;
 mod down;
@@ -39,6 +40,9 @@ pub(crate) enum Verb {
     Backup(backup::Verb),
     /// Brings a backup back into an empty folder.
     Restore(restore::Restore),
+    /// Brings the contract onto the channel in single steps, and shows what peers have of it.
+    #[command(subcommand)]
+    Chaincode(chaincode::Verb),
     /// Makes and lists snapshots of the channel's state.
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
@@ -72,6 +76,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Upgrade(upgrade) => upgrade.run(app).await,
         Verb::Backup(verb) => backup::run(verb, app).await,
         Verb::Restore(restore) => restore.run(app),
+        Verb::Chaincode(verb) => chaincode::run(verb, app).await,
         Verb::Snapshot(verb) => snapshot::run(verb, app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
