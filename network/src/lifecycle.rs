@@ -289,6 +289,24 @@ impl Definition<'_> {
         .await
     }
 
+    /// Waits until a peer has the definition in force.
+    pub(crate) async fn await_in_force(
+        &self,
+        step: &Step<'_>,
+        host: &str,
+        endorser: &Endorser,
+    ) -> Result<(), LifecycleError> {
+        let wanted = i64::from(self.chaincode.sequence);
+        wait::until(step, &format!("`{host}` to have the definition"), LIMIT, || async {
+            let found = committed_sequence(self.channel, &self.chaincode.name, host, endorser).await?;
+            Ok::<_, LifecycleError>(match found {
+                found if found >= wanted => Look::Holds(()),
+                found => Look::NotYet(format!("it has sequence {found}")),
+            })
+        })
+        .await
+    }
+
     /// Waits until a call through each organisation's gateway reaches the chaincode on enough organisations' peers.
     ///
     /// The call is endorsed and never submitted, so the ledger does not change.

@@ -11,6 +11,7 @@ mod compare;
 mod deploy;
 mod environment;
 mod nodes;
+mod places;
 mod reach;
 mod restore;
 mod snapshot;

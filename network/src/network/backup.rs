@@ -317,7 +317,8 @@ impl Network {
         }
         if let Whose::Organization(name) = whose {
             kept.push(self.layout.profile(name));
-            kept.push(self.layout.chaincode().join(format!("{name}.values.json")));
+            let of_chaincode = ["values.json", "place"].map(|end| format!("{name}.{end}"));
+            kept.extend(of_chaincode.map(|file| self.layout.chaincode().join(file)));
         }
         if let Some(chaincode) = &self.spec.chaincode {
             let own = self.spec.organizations.iter().map(|member| chaincode.label_of(&member.name));

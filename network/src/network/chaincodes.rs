@@ -7,22 +7,15 @@ use hlf_gateway::{ConnectError, Deadlines, Endorser, Gateway, MspFolderError, Sy
 use hlf_protos::lifecycle::chaincode_source;
 use serde::Serialize;
 
-use super::{Network, chaincode_service};
+use super::places::{self, BUILDS, CONNECTION};
+use super::Network;
 use crate::files::{self, FileError};
 use crate::lifecycle::{self, Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN, NodeError};
 use crate::package::Package;
 use crate::ports::PortError;
-use crate::process;
 use crate::progress::{Progress, Step};
 use crate::spec::{Chaincode, Organization};
-
-/// The variable of its environment that tells a service which package it serves.
-const SERVED: &str = "CHAINCODE_ID";
-
-/// Where a peer keeps built packages, each under its id, and what it dials of one.
-const BUILDS: &str = "data/externalbuilder/builds";
-const CONNECTION: &str = "release/chaincode/server/connection.json";
 
 /// What one peer has of the chaincode, and what its organisation's service serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -203,10 +196,8 @@ impl Network {
         let ports = self.ports()?;
         let mut found = Vec::new();
         for organization in &self.spec.organizations {
-            let service = chaincode_service(organization);
-            let served = self.supervisor.running(&service).and_then(|running| {
-                process::variable_of(running.pid, SERVED).map(|id| id.to_string_lossy().into_owned())
-            });
+            let service = places::in_use(&self.layout, organization);
+            let served = self.served_at(&service);
             let address = node::loopback(&ports, &service, LISTEN)?;
             for peer in organization.peers.iter().map(|peer| organization.host(peer)) {
                 let mut ids = ChaincodeIds {

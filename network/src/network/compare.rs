@@ -158,7 +158,7 @@ impl Network {
             return Ok((first, blocks));
         }
         let gateway = Gateway::connect(&endpoint, admin, Deadlines::default()).await?;
-        let mut stream = gateway.blocks(channel, BlockRange::to_newest(Start::Number(first))).await?;
+        let mut stream = gateway.blocks(channel, BlockRange::to_newest(Start::Oldest)).await?;
         let mut number = first;
         while let Some(block) = stream.next().await? {
             let before = blocks.last().map(|before: &Fingerprint| before.hash.as_slice());

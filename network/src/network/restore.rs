@@ -237,8 +237,11 @@ impl Stand<'_> {
         let labels = spec.organizations.iter().map(|member| chaincode.label_of(&member.name));
         let packages: Vec<Package> =
             labels.map(Package::of_service).collect::<Result<_, _>>().map_err(UpError::Package)?;
-        self.run_chaincode(ports, &packages, program).await?;
+        let served = self.serve(ports, &packages, program, false).await?;
         self.install(members, &packages).await?;
+        for ((organization, package), place) in spec.organizations.iter().zip(&packages).zip(&served) {
+            self.network.aim_builds(organization, &package.id(), place)?;
+        }
         let step = Step::begin(self.progress, "chaincode through the own gateway");
         let terms = Terms::of(chaincode, &spec.organizations);
         let definition = Definition { channel: &spec.channel.name, chaincode, terms };

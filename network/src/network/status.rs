@@ -7,7 +7,7 @@ use hlf_gateway::{Deadlines, Endorser};
 use serde::{Deserialize, Serialize};
 
 use super::reach::client_tls;
-use super::{CertificateKind, Network, chaincode_service, package_file};
+use super::{CertificateKind, Network, package_file, places};
 use crate::channel;
 use crate::fabric::Version;
 use crate::lifecycle;
@@ -141,7 +141,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
                 None => None,
             };
             for organization in &spec.organizations {
-                let name = chaincode_service(organization);
+                let name = places::in_use(&network.layout, organization);
                 nodes.push(bare(network, name, NodeKind::Chaincode, &organization.msp_id, &ports));
             }
             Some(ChaincodeStatus {

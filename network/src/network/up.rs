@@ -11,7 +11,7 @@ use hlf_gateway::{ConnectError, MspFolderError};
 use super::backup::Whose;
 use super::claim::{self, StateError};
 use super::reach::ORDERER_ADMIN;
-use super::{Network, chaincode_service, restore};
+use super::{Network, chaincode_service, places, restore};
 use crate::builder::BuilderProgram;
 use crate::ca::{CaError, DevelopmentCa};
 use crate::channel::ChannelError;
@@ -227,7 +227,7 @@ impl Stand<'_> {
                     Ok(PeerProfile { host, address })
                 })
                 .collect::<Result<Vec<_>, NodeError>>()?;
-            let name = chaincode_service(organization);
+            let name = places::in_use(layout, organization);
             let address = node::loopback(ports, &name, LISTEN)?;
             let profile = Profile {
                 organization: organization.name.clone(),
