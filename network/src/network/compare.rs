@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use hlf_gateway::{
-    BlockRange, Credentials, Deadlines, DeliverError, Endorser, Gateway, MspFolderError, Start,
-    SystemChaincodeError,
+    BlockRange, Credentials, Deadlines, DeliverError, Endorser, Gateway, MspFolderError, SystemChaincodeError,
 };
 use hlf_protos::common::{Block, BlockMetadataIndex};
 use serde::Serialize;
@@ -152,13 +151,14 @@ impl Network {
         let channel = &self.spec.channel.name;
         let endorser = Endorser::connect(&endpoint, admin.clone(), Deadlines::default()).await?;
         let info = endorser.ledger(channel).info().await?;
-        let first = info.bootstrapping_snapshot_info.map_or(0, |begun| begun.last_block_in_snapshot + 1);
+        let first = info.bootstrapping_snapshot_info.map_or(0, |begun| begun.last_block_in_snapshot.saturating_add(1));
         let mut blocks = Vec::new();
+        let newest = info.height.saturating_sub(1);
         if first >= info.height {
             return Ok((first, blocks));
         }
         let gateway = Gateway::connect(&endpoint, admin, Deadlines::default()).await?;
-        let mut stream = gateway.blocks(channel, BlockRange::to_newest(Start::Oldest)).await?;
+        let mut stream = gateway.blocks(channel, BlockRange::from(first..=newest)).await?;
         let mut number = first;
         while let Some(block) = stream.next().await? {
             let before = blocks.last().map(|before: &Fingerprint| before.hash.as_slice());
