@@ -15,6 +15,8 @@ use crate::spec::{OrderingService, Organization};
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
 /// left/NODE.N/          the same of an orderer that left the network
 /// profiles/ORG.json     how to reach the network as one organisation
+/// restored.json         of a folder that was restored from one organisation's backup: whose nodes it has
+/// images.draft/         images of nodes, while a backup is made
 /// run/PROCESS.json      which process runs
 /// logs/PROCESS.log      what it said; the run before is PROCESS.log.1
 /// ```

@@ -33,6 +33,10 @@
 //! come and go, one change after the other, signed by the admins whose keys are here. [`network::Network::certificates`]
 //! says what ends when; renewal and revocation are carried through to every node.
 //!
+//! [`network::Network::back_up`] and [`network::Network::restore`] keep ledgers and keys, verified block by block;
+//! [`network::Network::upgrade`] brings a running network to another release of Fabric, node by node; peers join by
+//! [`network::Network::make_snapshot`]'s snapshots.
+//!
 //! The ordering service is Raft of one or more consenters, or, with Fabric 3, BFT of four or more, whose dead leader is
 //! replaced within 15 seconds. Organisations may have several peers each, agree on an endorsement policy and on private
 //! data collections, and run programs of their own under one chaincode definition.

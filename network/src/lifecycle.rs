@@ -237,7 +237,10 @@ impl Definition<'_> {
     pub(crate) async fn readiness(&self, member: &Member) -> Result<BTreeMap<String, bool>, LifecycleError> {
         let Some((host, endorser)) = member.peers.first() else { return Ok(BTreeMap::new()) };
         let ready = endorser.lifecycle().readiness(self.channel, &self.to_agree_on()).await;
-        Ok(ready.map_err(|error| LifecycleError::of("looking for approvals", host, error))?.into_iter().collect())
+        Ok(ready
+            .map_err(|error| LifecycleError::of("looking for approvals", host, error))?
+            .into_iter()
+            .collect())
     }
 
     /// Waits until every organisation's approval is known to the first one's peer.

@@ -18,8 +18,8 @@ use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError}
 use hlf_network::ArchiveError;
 use hlf_network::change::{ProposalError, SubmitError};
 use hlf_network::network::{
-    ApplyError, BackupError, CertificatesError, ChaincodeError, ChangeError, CompareError, DownError, RestoreError, SnapshotError, StateError,
-    UpError, UpgradeError,
+    ApplyError, BackupError, CertificatesError, ChaincodeError, ChangeError, CompareError, DownError,
+    RestoreError, SnapshotError, StateError, UpError, UpgradeError,
 };
 use serde::Serialize;
 
@@ -254,9 +254,11 @@ fn keeping_failure(error: &anyhow::Error) -> Option<(Failure, Exit)> {
         | (_, Some(RestoreError::NotEmpty { .. }), _) => {
             ("NAME_REFUSED", "nothing was written: mend what the message names", Exit::Invalid)
         }
-        (_, _, Some(UpgradeError::Downgrade { .. } | UpgradeError::Programs { .. } | UpgradeError::Spec(_))) => {
-            ("RELEASE_REFUSED", "nothing was changed: mend what the message names", Exit::Invalid)
-        }
+        (
+            _,
+            _,
+            Some(UpgradeError::Downgrade { .. } | UpgradeError::Programs { .. } | UpgradeError::Spec(_)),
+        ) => ("RELEASE_REFUSED", "nothing was changed: mend what the message names", Exit::Invalid),
         (None, None, None)
             if !error.is::<CompareError>()
                 && !error.is::<SnapshotError>()
@@ -264,9 +266,7 @@ fn keeping_failure(error: &anyhow::Error) -> Option<(Failure, Exit)> {
         {
             return None;
         }
-        _ => {
-            ("NETWORK_FAILED", "mend what the message names, then run the same command again", Exit::Failed)
-        }
+        _ => ("NETWORK_FAILED", "mend what the message names, then run the same command again", Exit::Failed),
     };
     let stage = if exit == Exit::Invalid { "input" } else { "local" };
     Some((Failure::new(code, stage, fix), exit))

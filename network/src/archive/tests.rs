@@ -13,8 +13,11 @@ impl Made {
         for (path, content) in [("a/key", &b"secret"[..]), ("empty", b""), (&long, &[7; 3000])] {
             let lies = home.path().join(format!("source-{}", sources.len()));
             fs::write(&lies, content).unwrap();
-            fs::set_permissions(&lies, fs::Permissions::from_mode(if path == "a/key" { 0o600 } else { 0o644 }))
-                .unwrap();
+            fs::set_permissions(
+                &lies,
+                fs::Permissions::from_mode(if path == "a/key" { 0o600 } else { 0o644 }),
+            )
+            .unwrap();
             sources.push(Source::of(&lies, path).unwrap());
         }
         write(&home.path().join("backup"), b"{\"a\":1}", &sources).unwrap();

@@ -221,8 +221,7 @@ impl Network {
         };
         demand_ordered(&manifest)?;
         manifest.files = content.sources.iter().map(|source| source.file.clone()).collect();
-        let text =
-            serde_json::to_vec_pretty(&manifest).map_err(|e| BackupError::Manifest(e.to_string()))?;
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|e| BackupError::Manifest(e.to_string()))?;
         archive::write(to, &text, &content.sources)?;
         let bytes: u64 = manifest.files.iter().map(|file| file.size_bytes).sum();
         step.done(&format!("{} files of {bytes} bytes, in `{}`", manifest.files.len(), to.display()));

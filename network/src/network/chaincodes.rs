@@ -7,8 +7,8 @@ use hlf_gateway::{ConnectError, Deadlines, Endorser, Gateway, MspFolderError, Sy
 use hlf_protos::lifecycle::chaincode_source;
 use serde::Serialize;
 
-use super::places::{self, BUILDS, CONNECTION};
 use super::Network;
+use super::places::{self, BUILDS, CONNECTION};
 use crate::files::{self, FileError};
 use crate::lifecycle::{self, Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN, NodeError};
@@ -252,8 +252,7 @@ impl Network {
         let lifecycle = endorser.lifecycle();
         ids.installed = lifecycle.installed().await?.into_iter().map(|package| package.id).collect();
         let channel = &self.spec.channel.name;
-        let committed =
-            lifecycle::committed_sequence(channel, &chaincode.name, &ids.peer, &endorser).await?;
+        let committed = lifecycle::committed_sequence(channel, &chaincode.name, &ids.peer, &endorser).await?;
         ids.committed_sequence = Some(committed);
         if committed > 0 {
             let approved = lifecycle.approved(channel, &chaincode.name, committed).await?;
@@ -372,7 +371,8 @@ mod tests {
     fn a_build_that_leads_elsewhere_is_found() {
         let home = tempfile::tempdir().unwrap();
         assert!(builds(home.path(), "127.0.0.1:1").unwrap().is_empty());
-        for (name, text) in [("a-1", r#"{"address":"127.0.0.1:1"}"#), ("b-2", r#"{"address":"127.0.0.1:2"}"#)] {
+        for (name, text) in [("a-1", r#"{"address":"127.0.0.1:1"}"#), ("b-2", r#"{"address":"127.0.0.1:2"}"#)]
+        {
             let path = home.path().join(BUILDS).join(name).join(CONNECTION);
             files::write_new(&path, files::SECRET, text.as_bytes()).unwrap();
         }

@@ -151,7 +151,9 @@ impl Network {
         let channel = &self.spec.channel.name;
         let endorser = Endorser::connect(&endpoint, admin.clone(), Deadlines::default()).await?;
         let info = endorser.ledger(channel).info().await?;
-        let first = info.bootstrapping_snapshot_info.map_or(0, |begun| begun.last_block_in_snapshot.saturating_add(1));
+        let first = info
+            .bootstrapping_snapshot_info
+            .map_or(0, |begun| begun.last_block_in_snapshot.saturating_add(1));
         let mut blocks = Vec::new();
         let newest = info.height.saturating_sub(1);
         if first >= info.height {
@@ -242,10 +244,8 @@ fn against(
                     node.name
                 )),
                 // A peer that joined by a snapshot has none that old.
-                None if *name == node.name && *first < ledger.height => differences.push(format!(
-                    "`{name}` has fewer blocks than the backup: {} were in it",
-                    ledger.height
-                )),
+                None if *name == node.name && *first < ledger.height => differences
+                    .push(format!("`{name}` has fewer blocks than the backup: {} were in it", ledger.height)),
                 _ => {}
             }
         }

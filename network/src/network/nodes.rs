@@ -3,8 +3,8 @@
 use hlf_gateway::{Deadlines, Endorser, Gateway};
 
 use super::Network;
-use super::up::{START_LIMIT, Stand, UpError, said};
 use super::read_bytes;
+use super::up::{START_LIMIT, Stand, UpError, said};
 use crate::channel;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};

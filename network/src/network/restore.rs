@@ -99,7 +99,8 @@ impl Network {
         for folder in missing_keys.iter().filter_map(|path| path.parent()) {
             files::make_private_folder(folder)?;
         }
-        let blocks: u64 = manifest.nodes.iter().flat_map(|node| node.ledgers.values()).map(|l| l.height).sum();
+        let blocks: u64 =
+            manifest.nodes.iter().flat_map(|node| node.ledgers.values()).map(|l| l.height).sum();
         step.done(&format!(
             "{} nodes with {blocks} blocks, equal to the manifest's; nothing runs yet",
             manifest.nodes.len()
@@ -114,8 +115,7 @@ impl Network {
             return Ok(Whose::All);
         }
         let note: Result<Note, _> = serde_json::from_str(&files::read(&path)?);
-        note.map(|note| note.whose)
-            .map_err(|error| StateError::Marker { path, reason: error.to_string() })
+        note.map(|note| note.whose).map_err(|error| StateError::Marker { path, reason: error.to_string() })
     }
 }
 
@@ -153,7 +153,8 @@ pub(super) async fn stand_up_part(
 ) -> Result<(), UpError> {
     let binaries = options.binaries.find(progress).await?;
     let layout = Layout::new(network.layout.root().to_owned());
-    let own = Network { spec: narrowed(&network.spec, whose), supervisor: Supervisor::new(layout.clone()), layout };
+    let own =
+        Network { spec: narrowed(&network.spec, whose), supervisor: Supervisor::new(layout.clone()), layout };
     let ports = Ports::read(&own.layout.ports())?;
     let stand = Stand { network: &own, options, progress, binaries };
     let mut services = Vec::new();

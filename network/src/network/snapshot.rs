@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hlf_gateway::{ConnectError, Credentials, Deadlines, Endorser, MspFolderError, SignError, SystemChaincodeError};
+use hlf_gateway::{
+    ConnectError, Credentials, Deadlines, Endorser, MspFolderError, SignError, SystemChaincodeError,
+};
 use hlf_protos::common::SignatureHeader;
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::snapshot_client::SnapshotClient;
@@ -169,8 +171,7 @@ impl Snapshot {
     /// A snapshot as its folder describes it.
     fn described(folder: &Path) -> Result<Self, SnapshotError> {
         let said = description(folder)?;
-        let absolute =
-            std::path::absolute(folder).map_err(|e| FileError::new(folder, "found", e))?;
+        let absolute = std::path::absolute(folder).map_err(|e| FileError::new(folder, "found", e))?;
         Ok(Self {
             peer: None,
             channel: said.channel_name,
@@ -216,7 +217,8 @@ impl Network {
             block_number: 0,
         };
         let signed = signed(&admin, request.encode_to_vec()).await?;
-        let asked = async { client(endpoint.connect(CALL_LIMIT).await?).generate(signed).await.map_err(refused) };
+        let asked =
+            async { client(endpoint.connect(CALL_LIMIT).await?).generate(signed).await.map_err(refused) };
         asked.await?;
         let folder = self.layout.node(peer).join(COMPLETED).join(channel);
         let made = wait::until(&step, "the peer to write it", MADE_WITHIN, || async {
@@ -301,7 +303,9 @@ impl Network {
                 let asked = async {
                     let endorser = Endorser::connect(&endpoint, admin.clone(), Deadlines::default()).await?;
                     let block = endorser.ledger(&self.spec.channel.name).block(number).await?;
-                    Ok::<_, SnapshotError>(block.header.map(|header| hex::encode(block_files::hash_of(&header))))
+                    Ok::<_, SnapshotError>(
+                        block.header.map(|header| hex::encode(block_files::hash_of(&header))),
+                    )
                 };
                 match asked.await {
                     Ok(hash) => return Ok(hash.unwrap_or_default()),

@@ -59,9 +59,7 @@ pub enum UpgradeError {
         to: Version,
     },
     /// An apply, or an upgrade to another release, is half done.
-    #[error(
-        "{what} is half done; finish it first: the same command again goes on; nothing was changed"
-    )]
+    #[error("{what} is half done; finish it first: the same command again goes on; nothing was changed")]
     Unfinished {
         /// What was interrupted.
         what: String,
@@ -94,7 +92,9 @@ pub enum UpgradeError {
         source: Box<StepError>,
     },
     /// The capabilities were not raised.
-    #[error("every node is upgraded, and the channel's capabilities are not raised yet; the same command again goes on")]
+    #[error(
+        "every node is upgraded, and the channel's capabilities are not raised yet; the same command again goes on"
+    )]
     Capabilities(#[source] Box<StepError>),
     /// The network of the new release is not whole.
     #[error("the network is upgraded and not whole; `up` makes it so")]
@@ -274,7 +274,8 @@ impl Work<'_> {
             })
         })
         .await?;
-        let status = self.at.status().await.map_err(|super::StatusError::Port(error)| UpError::from(error))?;
+        let status =
+            self.at.status().await.map_err(|super::StatusError::Port(error)| UpError::from(error))?;
         let highest = status.nodes.iter().filter_map(|node| node.height).max().unwrap_or_default();
         channel::await_height(&step, &endorser, host, (channel, highest)).await.map_err(UpError::from)?;
         step.done("level with the others");
@@ -332,9 +333,11 @@ impl Work<'_> {
             .await?;
         }
         step.done(&format!("each says {to}"));
-        self.change(self.after, "capabilities", |present| {
-            Ok(raising(present, to).map_err(ChangeError::from)?)
-        })
+        self.change(
+            self.after,
+            "capabilities",
+            |present| Ok(raising(present, to).map_err(ChangeError::from)?),
+        )
         .await
     }
 

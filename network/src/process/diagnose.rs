@@ -34,7 +34,10 @@ pub(super) fn last_words(log: &Path) -> (String, String) {
     let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines.len().saturating_sub(TAIL_LINES);
-    let skip = lines.iter().rposition(|line| line.starts_with(PANIC)).map_or(last, |at| last.min(at.saturating_sub(1)));
+    let skip = lines
+        .iter()
+        .rposition(|line| line.starts_with(PANIC))
+        .map_or(last, |at| last.min(at.saturating_sub(1)));
     let tail = lines.into_iter().skip(skip).take(TAIL_LINES).collect::<Vec<_>>().join("\n");
     (cause_in(&tail).unwrap_or("the reason is in its log").to_owned(), tail)
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{Deadlines, Endorser, Gateway, MspFolder};
 use hlf_network::ArchiveError;
 use hlf_network::network::{
-    Backup, BackupError, Comparison, Keys, Manifest, Network, NodeKind, Options, RestoreError, SnapshotError, Whose,
+    Backup, BackupError, Comparison, Keys, Manifest, Network, NodeKind, Options, RestoreError, SnapshotError,
+    Whose,
 };
 use hlf_protos::common::Payload;
 use hlf_protos::msp::SerializedIdentity;
@@ -139,7 +140,9 @@ async fn a_peer_joins_by_a_snapshot(network: Network, options: &Options) -> Netw
     assert_eq!(value.evaluate().await.unwrap(), b"after the snapshot");
     let proposal = contract.proposal("Put").arg("endorsed by the new peer").build().unwrap();
     let committed = contract.submit(proposal).await.unwrap();
-    assert!(endorsers(&network, &committed.tx_id).await.iter().any(|pem| *pem == certificate(&network, peer)));
+    assert!(
+        endorsers(&network, &committed.tx_id).await.iter().any(|pem| *pem == certificate(&network, peer))
+    );
     has(&network, "south", "endorsed by the new peer").await;
     network
 }

@@ -94,7 +94,11 @@ pub(crate) async fn fill_disks() {
         let problem = status.nodes.into_iter().find(|found| found.name == node).unwrap().problem.unwrap();
         assert!(problem.contains("the disk is full"), "{problem}");
         let refused = network.up(&options, &say).await.unwrap_err();
-        assert!(told(&refused).contains("disk is full") || told(&refused).contains("no space"), "{}", told(&refused));
+        assert!(
+            told(&refused).contains("disk is full") || told(&refused).contains("no space"),
+            "{}",
+            told(&refused)
+        );
         assert!(!matches!(&refused, UpError::Process(ProcessError::Died { name, .. }) if name != node));
         stop.store(true, Ordering::Relaxed);
         let sent = joined(writers).await;
@@ -127,7 +131,10 @@ impl Disk {
         let moved = data.with_extension("moved");
         fs::rename(&data, &moved).unwrap();
         fs::create_dir(&data).unwrap();
-        run("mount", &["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), DISK.as_ref(), "none".as_ref(), &data]);
+        run(
+            "mount",
+            &["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), DISK.as_ref(), "none".as_ref(), &data],
+        );
         run("cp", &["-a".as_ref(), &moved.join("."), &data]);
         fs::remove_dir_all(moved).unwrap();
         Self { data }

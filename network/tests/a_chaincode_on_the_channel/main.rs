@@ -12,10 +12,10 @@
     clippy::print_stdout
 )]
 
-#[path = "../bench/mod.rs"]
-mod bench;
 mod backups;
 mod bad_days;
+#[path = "../bench/mod.rs"]
+mod bench;
 mod bft;
 mod certificates;
 mod definitions;

@@ -29,9 +29,11 @@ pub(super) fn take(node: &Path, into: &Path) -> Result<(), FileError> {
                 continue;
             }
             let to = target.join(file.file_name().unwrap_or_default());
-            let is_block_file = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("blockfile_"));
+            let is_block_file =
+                file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("blockfile_"));
             let is_table = file.extension().is_some_and(|end| end == "ldb" || end == "sst");
-            let lasting = (is_table && is_settled(&file)?) || (is_block_file && newest.as_ref() != Some(&file));
+            let lasting =
+                (is_table && is_settled(&file)?) || (is_block_file && newest.as_ref() != Some(&file));
             let taken = if lasting { link(&file, &to) } else { fs::copy(&file, &to).map(drop) };
             taken.map_err(|e| FileError::new(&file, "copied", e))?;
         }
@@ -41,7 +43,8 @@ pub(super) fn take(node: &Path, into: &Path) -> Result<(), FileError> {
 
 /// Whether a file is room that a write-ahead log has set aside for later: 64 MiB of nothing.
 fn is_to_come(file: &Path) -> bool {
-    file.extension().is_some_and(|end| end == "tmp") && file.components().any(|part| part.as_os_str() == "wal")
+    file.extension().is_some_and(|end| end == "tmp")
+        && file.components().any(|part| part.as_os_str() == "wal")
 }
 
 /// Whether a table was written a while ago: one that was just being made goes on to be.

@@ -32,11 +32,15 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "It ends with 1 when something does not fit together.\n\nExample:\n  caretrail network chaincode show")]
+#[command(
+    after_help = "It ends with 1 when something does not fit together.\n\nExample:\n  caretrail network chaincode show"
+)]
 pub(crate) struct Show {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  caretrail network chaincode package --label caretrail_2 --to caretrail_2.tar.gz")]
+#[command(
+    after_help = "Example:\n  caretrail network chaincode package --label caretrail_2 --to caretrail_2.tar.gz"
+)]
 pub(crate) struct Make {
     /// The package's label.
     #[arg(long)]
@@ -47,10 +51,8 @@ pub(crate) struct Make {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The definition is the one of --spec, or else the network's own.\n\n\
-                        Example:\n  caretrail network chaincode approve --org north --spec wanted.toml"
-)]
+#[command(after_help = "The definition is the one of --spec, or else the network's own.\n\n\
+                        Example:\n  caretrail network chaincode approve --org north --spec wanted.toml")]
 pub(crate) struct OfOne {
     /// The hospital, by its name or MSP id.
     #[arg(long, value_name = "NAME")]
@@ -141,7 +143,8 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
 
 fn package(make: &Make, app: &App) -> anyhow::Result<Exit> {
     if !Chaincode::is_label(&make.label) {
-        let problem = format!("`{}` is no label: letters, digits and `_.+-`, a letter or digit first", make.label);
+        let problem =
+            format!("`{}` is no label: letters, digits and `_.+-`, a letter or digit first", make.label);
         return Err(Invalid(problem).into());
     }
     let package = Package::of_service(&make.label).context("the package cannot be made")?;
