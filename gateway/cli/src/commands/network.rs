@@ -18,12 +18,9 @@ mod down;
 mod env;
 mod organization;
 mod plan;
-<<<<<<< HEAD
+mod profile;
 mod restore;
 mod snapshot;
-=======
-mod profile;
->>>>>>> main
 mod spec;
 mod status;
 mod up;
