@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hlf_gateway::Credentials;
 
+use super::backup::Whose;
 use super::claim::{self, StateError};
 use super::up::{Options, Stand, UpError};
 use super::{ChangeError, Network};
@@ -108,6 +109,9 @@ impl Network {
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         // Whoever had the lock before may have changed it.
         let made = Self::existing(self.layout.root())?;
+        if made.part()? != Whose::All {
+            return Err(StateError::Part.into());
+        }
         let target = made.target(target)?;
         let plan = Plan::between(&made.spec, &target)?;
         if plan.changes.is_empty() {

@@ -158,6 +158,8 @@ impl Network {
         if to.exists() {
             return Err(ArchiveError::Exists(to.to_owned()).into());
         }
+        let part = self.part()?;
+        let whose = if *whose == Whose::All { &part } else { whose };
         let made_at_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let images = self.layout.root().join(IMAGES);
         clear(&images)?;

@@ -56,6 +56,12 @@ pub enum StateError {
         /// The field.
         field: String,
     },
+    /// It has one organisation's nodes alone.
+    #[error(
+        "this folder has the nodes of one organisation alone, restored from its backup: no key is made for another, and what \
+         concerns all nodes is done where all are"
+    )]
+    Part,
     /// Its path cannot stand in Fabric's configuration files.
     #[error("the path `{0}` is not UTF-8, or holds control characters; name another folder")]
     Path(PathBuf),

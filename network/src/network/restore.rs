@@ -200,7 +200,7 @@ pub(super) async fn stand_up_part(
 }
 
 /// A consortium with one organisation's nodes alone.
-fn narrowed(spec: &Consortium, whose: &Whose) -> Consortium {
+pub(super) fn narrowed(spec: &Consortium, whose: &Whose) -> Consortium {
     let mut own = spec.clone();
     match whose {
         Whose::All => {}

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use hlf_gateway::{Deadlines, Endorser};
 use serde::{Deserialize, Serialize};
 
+use super::backup::Whose;
 use super::reach::client_tls;
+use super::restore::narrowed;
 use super::{CertificateKind, Network, package_file, places};
 use crate::channel;
 use crate::fabric::Version;
@@ -114,6 +116,16 @@ pub enum StatusError {
 }
 
 pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
+    match network.part() {
+        Ok(whose) if whose != Whose::All => {
+            of_nodes(&network.with_spec(narrowed(&network.spec, &whose))).await
+        }
+        _ => of_nodes(network).await,
+    }
+}
+
+/// A look at the nodes of a spec.
+async fn of_nodes(network: &Network) -> Result<Status, StatusError> {
     let ports = network.ports()?;
     let mut nodes = Vec::new();
     let spec = &network.spec;

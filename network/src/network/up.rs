@@ -164,6 +164,9 @@ impl Stand<'_> {
     /// Issues every key and certificate that is not there.
     pub(super) fn issue(&self) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
+        if self.network.part()? != Whose::All {
+            return Err(StateError::Part.into());
+        }
         let begun = Instant::now();
         let mut issued = 0_usize;
         let mut count = |new: bool| issued = issued.saturating_add(usize::from(new));

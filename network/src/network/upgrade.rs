@@ -64,11 +64,6 @@ pub enum UpgradeError {
         /// What was interrupted.
         what: String,
     },
-    /// The folder has one organisation's nodes only.
-    #[error(
-        "this folder has one organisation's nodes only; whether all others are of the new release is not known here"
-    )]
-    Part,
     /// The spec is not valid with the release.
     #[error("the spec is not valid with that release; nothing was changed")]
     Spec(#[from] SpecError),
@@ -125,7 +120,7 @@ impl Network {
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         let made = Self::existing(self.layout.root())?;
         if made.part()? != Whose::All {
-            return Err(UpgradeError::Part);
+            return Err(StateError::Part.into());
         }
         let from = made.spec.fabric;
         let target = made.spec.with(|spec| spec.fabric = to)?;
