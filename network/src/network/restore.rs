@@ -187,7 +187,7 @@ pub(super) async fn stand_up_part(
     }
     step.done(&super::up::said(services.len(), started));
     let packages = stand.serve_own(&ports, &members).await?;
-    stand.write_profiles(&ports, packages.as_deref())?;
+    stand.write_profiles(packages.as_deref())?;
     for organization in &own.spec.organizations {
         // The other members are still members.
         let path = own.layout.profile(&organization.name);

@@ -158,7 +158,7 @@ impl Stand<'_> {
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;
         let packages = self.deploy(&ports, &members).await?;
-        self.write_profiles(&ports, packages.as_deref())
+        self.write_profiles(packages.as_deref())
     }
 
     /// Issues every key and certificate that is not there.
@@ -218,8 +218,10 @@ impl Stand<'_> {
         Ok(())
     }
 
-    pub(super) fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
+    pub(super) fn write_profiles(&self, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
+        // The chaincode may have got a second place since these were read.
+        let ports = &self.network.ports()?;
         for (index, organization) in spec.organizations.iter().enumerate() {
             let package = packages.and_then(|packages| packages.get(index));
             let peers = organization

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hlf_gateway::{Deadlines, Endorser, Gateway, MspFolder};
+use hlf_gateway::{Deadlines, Endorser, Gateway, MspFolder, TransactionError};
 use hlf_network::ArchiveError;
 use hlf_network::network::{
     Backup, BackupError, Comparison, Keys, Manifest, Network, NodeKind, Options, RestoreError, SnapshotError,
@@ -138,8 +138,19 @@ async fn a_peer_joins_by_a_snapshot(network: Network, options: &Options) -> Netw
     let contract = gateway.contract("consortium", "shelf");
     let value = contract.proposal("Value").endorsing_organizations(["NorthMSP"]).build().unwrap();
     assert_eq!(value.evaluate().await.unwrap(), b"after the snapshot");
-    let proposal = contract.proposal("Put").arg("endorsed by the new peer").build().unwrap();
-    let committed = contract.submit(proposal).await.unwrap();
+    let begun = Instant::now();
+    let committed = loop {
+        let proposal = contract.proposal("Put").arg("endorsed by the new peer").build().unwrap();
+        match contract.submit(proposal).await {
+            Ok(committed) => break committed,
+            // It does not know the others yet.
+            Err(error @ TransactionError::Endorse(_)) => {
+                assert!(begun.elapsed() < LEVEL_WITHIN, "{}", told(&error));
+            }
+            Err(error) => panic!("{}", told(&error)),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     assert!(
         endorsers(&network, &committed.tx_id).await.iter().any(|pem| *pem == certificate(&network, peer))
     );
