@@ -212,8 +212,9 @@ async fn one_organization_is_restored(network: &Network, bench: &Bench, options:
     put(&north, "north", "after all").await;
     has(network, "south", "after all").await;
     assert_equal(&north, Some(&manifest)).await;
-    // Nobody else's key was made meanwhile.
-    assert_eq!(keys_below(&machine.folder).len(), keys.len());
+    // No key was made meanwhile; those in the peers' builds are copies.
+    let after = keys_below(&machine.folder).into_iter().filter(|path| !path.contains("externalbuilder"));
+    assert_eq!(after.collect::<Vec<_>>(), keys);
     north.down(&say).await.unwrap();
     for file in [file, bare] {
         fs::remove_file(file).unwrap();
@@ -269,6 +270,7 @@ fn keys_below(folder: &Path) -> Vec<String> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(keys_below(&path));
+            found.sort();
         } else {
             let text = fs::read(&path).unwrap();
             if text.windows(11).any(|window| window == b"PRIVATE KEY") {
