@@ -11,6 +11,8 @@ mod compare;
 mod deploy;
 mod environment;
 mod nodes;
+mod own;
+mod part;
 mod places;
 mod reach;
 mod restore;
@@ -30,7 +32,7 @@ use crate::ports::{PortError, Ports};
 use crate::process::{Ensured, ProcessError, Service, Supervisor};
 use crate::profile::{Profile, ProfileError};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{Consortium, Organization};
+use crate::spec::{Consortium, Organization, Part};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use backup::{ArchivedLedger, ArchivedNode, Backup, BackupError, Keys, Manifest, Whose};
@@ -42,6 +44,7 @@ pub use change::ChangeError;
 pub use claim::StateError;
 pub use compare::{CompareError, ComparedPeer, Comparison};
 pub use environment::{EnvironmentError, PeerEnvironment};
+pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
 pub use restore::{RestoreError, Restored};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
@@ -55,6 +58,8 @@ pub use upgrade::UpgradeError;
 #[derive(Debug)]
 pub struct Network {
     spec: Consortium,
+    /// Of one organisation: its own part. `None` for all of the consortium.
+    part: Option<Part>,
     layout: Layout,
     supervisor: Supervisor,
 }
@@ -96,7 +101,7 @@ impl Network {
     /// [`StateError`] when the folder's absolute path cannot be had.
     pub fn new(folder: &Path, spec: Consortium) -> Result<Self, StateError> {
         let layout = Layout::new(claim::absolute(folder)?);
-        Ok(Self { spec, supervisor: Supervisor::new(layout.clone()), layout })
+        Ok(Self { spec, part: None, supervisor: Supervisor::new(layout.clone()), layout })
     }
 
     /// The network that was made in a folder, with the spec that it was made from.
@@ -105,8 +110,8 @@ impl Network {
     /// [`StateError`] when the folder holds none.
     pub fn existing(folder: &Path) -> Result<Self, StateError> {
         let layout = Layout::new(claim::absolute(folder)?);
-        let spec = claim::read(&layout)?;
-        Ok(Self { spec, supervisor: Supervisor::new(layout.clone()), layout })
+        let (spec, part) = claim::read_whole(&layout)?;
+        Ok(Self { spec, part, supervisor: Supervisor::new(layout.clone()), layout })
     }
 
     /// The consortium.
@@ -146,7 +151,7 @@ impl Network {
     /// [`PortError`] when none is free or the file of ports cannot be used.
     pub fn service_port(&self, service: &str) -> Result<u16, PortError> {
         let wanted: &'static [&'static str] = &[node::LISTEN];
-        Ports::keep(&self.layout.ports(), [(service.to_owned(), wanted)])?
+        self.keep_ports([(service.to_owned(), wanted)])?
             .port(service, node::LISTEN)
             .ok_or(PortError::NoneFree)
     }
@@ -236,8 +241,17 @@ impl Network {
         Ok(stopped)
     }
 
+    /// The ports that were chosen, and where the other nodes are.
     pub(crate) fn ports(&self) -> Result<Ports, PortError> {
-        Ports::read(&self.layout.ports())
+        Ok(Ports::read(&self.layout.ports())?.at(self.places()?))
+    }
+
+    /// The same, with ports chosen for what has none yet.
+    pub(crate) fn keep_ports(
+        &self,
+        wanted: impl IntoIterator<Item = (String, &'static [&'static str])>,
+    ) -> Result<Ports, PortError> {
+        Ok(Ports::keep(&self.layout.ports(), wanted)?.at(self.places()?))
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hlf_gateway::Credentials;
 
-use super::backup::Whose;
 use super::claim::{self, StateError};
 use super::up::{Options, Stand, UpError};
 use super::{ChangeError, Network};
@@ -18,7 +17,6 @@ use crate::files::{self, FileError};
 use crate::genesis;
 use crate::layout::Layout;
 use crate::lock::{FolderLock, LockError};
-use crate::ports::Ports;
 use crate::process::Supervisor;
 use crate::progress::{self, Progress, Quiet, Step};
 use crate::spec::{Consortium, Endorsement};
@@ -106,12 +104,10 @@ impl Network {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Self, ApplyError> {
+        claim::demand_whole(&self.layout)?;
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         // Whoever had the lock before may have changed it.
         let made = Self::existing(self.layout.root())?;
-        if made.part()? != Whose::All {
-            return Err(StateError::Part.into());
-        }
         let target = made.target(target)?;
         let plan = Plan::between(&made.spec, &target)?;
         if plan.changes.is_empty() {
@@ -164,7 +160,7 @@ impl Network {
 
     pub(super) fn with_spec(&self, spec: Consortium) -> Self {
         let layout = self.layout.clone();
-        Self { spec, supervisor: Supervisor::new(layout.clone()), layout }
+        Self { spec, part: self.part.clone(), supervisor: Supervisor::new(layout.clone()), layout }
     }
 }
 
@@ -188,7 +184,7 @@ impl Stand<'_> {
     /// Brings back what is down of the nodes.
     async fn revive(&self, all: &Network) -> Result<(), StepError> {
         self.issue()?;
-        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
         self.start_nodes(&ports).await?;
         // One that is about to leave may be the leader.
         self.await_leader(&ports, all).await?;

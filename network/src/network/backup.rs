@@ -23,13 +23,13 @@ use crate::lock::{FolderLock, LockError};
 use crate::node;
 use crate::process::ProcessError;
 use crate::progress::{Progress, Step};
-use crate::spec::Organization;
+use crate::spec::{ORDERING, Organization};
 
 pub use manifest::{ArchivedLedger, ArchivedNode, Manifest, Whose};
 use manifest::{FORMAT, ledgers};
 
 /// What is of this run of the programs alone, and what others keep elsewhere.
-const PASSING: [&str; 5] = ["lock", "run", "logs", IMAGES, super::restore::NOTE];
+const PASSING: [&str; 4] = ["lock", "run", "logs", IMAGES];
 
 /// Where images are taken, in the state folder.
 const IMAGES: &str = "images.draft";
@@ -128,7 +128,7 @@ impl Network {
     /// # Errors
     /// [`BackupError::Unknown`] names those that there are.
     pub fn whose(&self, name: &str) -> Result<Whose, BackupError> {
-        if name == "orderer" || name == self.spec.orderer.msp_id {
+        if name == ORDERING || name == self.spec.orderer.msp_id {
             return Ok(Whose::Orderer);
         }
         match self.spec.organization(name) {
@@ -158,8 +158,7 @@ impl Network {
         if to.exists() {
             return Err(ArchiveError::Exists(to.to_owned()).into());
         }
-        let part = self.part()?;
-        let whose = if *whose == Whose::All { &part } else { whose };
+        let whose = &self.demand_own(whose)?;
         let made_at_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let images = self.layout.root().join(IMAGES);
         clear(&images)?;
@@ -168,6 +167,20 @@ impl Network {
         let manifest = done?;
         cleared?;
         Ok(manifest)
+    }
+
+    /// Of one organisation's part everything is its own, and nothing another's.
+    fn demand_own(&self, whose: &Whose) -> Result<Whose, BackupError> {
+        let Some(part) = self.part() else { return Ok(whose.clone()) };
+        match whose {
+            Whose::Organization(name) if *name != part.organization => {
+                Err(BackupError::Unknown { name: name.clone(), known: part.organization.clone() })
+            }
+            Whose::Orderer if !part.is_ordering() => {
+                Err(BackupError::Unknown { name: ORDERING.to_owned(), known: part.organization.clone() })
+            }
+            _ => Ok(Whose::All),
+        }
     }
 
     async fn fill(
@@ -266,7 +279,7 @@ impl Network {
             hosts.map(|name| Node { name, kind: NodeKind::Peer, msp_id: msp_id.clone() }).collect()
         };
         let orderers = || {
-            let hosts = spec.orderer.consenters.iter().map(|consenter| spec.orderer.host(consenter));
+            let hosts = self.own_consenters().iter().map(|consenter| spec.orderer.host(consenter));
             let msp_id = &spec.orderer.msp_id;
             hosts.map(|name| Node { name, kind: NodeKind::Orderer, msp_id: msp_id.clone() }).collect()
         };
@@ -274,7 +287,7 @@ impl Network {
             Whose::Orderer => orderers(),
             Whose::Organization(name) => spec.organization(name).map(peers).unwrap_or_default(),
             Whose::All => {
-                let mut nodes: Vec<Node> = spec.organizations.iter().flat_map(peers).collect();
+                let mut nodes: Vec<Node> = self.own_organizations().flat_map(peers).collect();
                 let orderers: Vec<Node> = orderers();
                 nodes.extend(orderers);
                 nodes
@@ -314,6 +327,14 @@ impl Network {
             } else {
                 // By what everybody knows of it, its nodes are known.
                 kept.extend([home.join("msp"), home.join("tlsca").join(format!("tlsca.{domain}-cert.pem"))]);
+                for nodes in ["peers", "orderers"].map(|kind| home.join(kind)) {
+                    if nodes.exists() {
+                        let certificates = image::entries(&nodes, |_| true)?
+                            .into_iter()
+                            .flat_map(|node| [node.join("tls/server.crt"), node.join("msp/signcerts")]);
+                        kept.extend(certificates);
+                    }
+                }
             }
         }
         if let Whose::Organization(name) = whose {

@@ -195,7 +195,7 @@ impl Network {
         let chaincode = self.spec.chaincode.as_ref().ok_or(ChaincodeError::None)?;
         let ports = self.ports()?;
         let mut found = Vec::new();
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             let service = places::in_use(&self.layout, organization);
             let served = self.served_at(&service);
             let address = node::loopback(&ports, &service, LISTEN)?;

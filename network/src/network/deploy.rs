@@ -8,7 +8,7 @@ use super::{Network, make_parent, package_file, places};
 use crate::ca::TlsFiles;
 use crate::files;
 use crate::lifecycle::{self, Definition, Member, Terms};
-use crate::node::{self, LISTEN};
+use crate::node::{self, LISTEN, NodeError};
 use crate::package::Package;
 use crate::ports::Ports;
 use crate::process::Service;
@@ -38,7 +38,7 @@ impl Stand<'_> {
             None => 0,
         };
         let mut packages = Vec::new();
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             let label = chaincode.label_of(&organization.name);
             let package = Package::of_service(label).map_err(UpError::Package)?;
             let file = package_file(layout, package.label());
@@ -49,9 +49,7 @@ impl Stand<'_> {
         let upgraded = committed > 0 && committed != i64::from(chaincode.sequence);
         let served = self.serve(ports, &packages, program, upgraded).await?;
         self.install(members, &packages).await?;
-        for ((organization, package), place) in spec.organizations.iter().zip(&packages).zip(&served) {
-            self.network.aim_builds(organization, &package.id(), place)?;
-        }
+        self.aim(&packages, &served)?;
         self.define(members, &definition, &packages, committed).await?;
         self.hand_over(members, &definition, &served).await?;
         Ok(Some(packages))
@@ -66,11 +64,11 @@ impl Stand<'_> {
         program: &ChaincodeProgram,
         upgraded: bool,
     ) -> Result<Vec<String>, UpError> {
-        let Network { spec, layout, .. } = self.network;
+        let layout = &self.network.layout;
         let step = Step::begin(self.progress, "chaincode services, one of each organisation");
         let mut services = Vec::new();
         let mut served = Vec::new();
-        for (organization, package) in spec.organizations.iter().zip(packages) {
+        for (organization, package) in self.network.own_organizations().zip(packages) {
             let used = places::in_use(layout, organization);
             let another = self.network.served_at(&used).is_some_and(|id| id != package.id());
             let name = if upgraded && another { places::other(layout, organization) } else { used };
@@ -79,7 +77,7 @@ impl Stand<'_> {
             } else {
                 format!("127.0.0.1:{}", self.network.service_port(&name)?)
             };
-            let (server, _) = self.network.ca(organization)?.service("chaincode")?;
+            let (server, _) = self.network.chaincode_tls(organization)?;
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
             let ports = self.network.ports()?;
             services.push(chaincode_process(name.clone(), address, &package.id(), program, &server, &ports));
@@ -104,17 +102,25 @@ impl Stand<'_> {
         Ok(served)
     }
 
+    /// Has own peers dial the services where they are, for what they have built of the packages.
+    pub(super) fn aim(&self, packages: &[Package], served: &[String]) -> Result<(), NodeError> {
+        for ((organization, package), place) in self.network.own_organizations().zip(packages).zip(served) {
+            self.network.aim_builds(organization, &package.id(), place)?;
+        }
+        Ok(())
+    }
+
     /// Ends the services that nobody asks any more, once every peer has the new definition.
-    async fn hand_over(
+    pub(super) async fn hand_over(
         &self,
         members: &[Member],
         definition: &Definition<'_>,
         served: &[String],
     ) -> Result<(), UpError> {
-        let Network { spec, layout, supervisor, .. } = self.network;
-        let idle: Vec<(&Organization, &String, String)> = spec
-            .organizations
-            .iter()
+        let Network { layout, supervisor, .. } = self.network;
+        let idle: Vec<(&Organization, &String, String)> = self
+            .network
+            .own_organizations()
             .zip(served)
             .map(|(organization, place)| {
                 let [first, second] = places::places(organization);

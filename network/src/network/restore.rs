@@ -3,28 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::Network;
 use super::backup::{Backup, BackupError, Manifest, Whose};
 use super::claim::{self, StateError};
-use super::up::{Options, Stand, UpError};
-use super::{Network, chaincode_service};
-use crate::builder::Values;
+use crate::exchange::Description;
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::lifecycle::{Definition, LifecycleError, Member, Terms};
-use crate::node::{self, LISTEN};
-use crate::package::Package;
-use crate::ports::Ports;
-use crate::process::Supervisor;
-use crate::profile::Profile;
+use crate::node::{self, NodeError};
+use crate::ports::PortError;
 use crate::progress::{Progress, Step};
-use crate::spec::{Consortium, Organization};
-use crate::wait;
-use crate::{orderer, peer};
-
-/// The note of a folder that holds one organisation's part, restored from its backup.
-pub(super) const NOTE: &str = "restored.json";
+use crate::spec::{Consortium, ORDERING, Part};
 
 /// Why a backup was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +32,12 @@ pub enum RestoreError {
     /// The folder's path does not serve.
     #[error("the folder does not serve")]
     State(#[from] StateError),
+    /// The file of ports in the backup is damaged.
+    #[error("the ports in the backup cannot be used")]
+    Port(#[from] PortError),
+    /// Where another organisation's node is found is not known.
+    #[error("another organisation cannot be described")]
+    Node(#[from] NodeError),
     /// A file cannot be read or written.
     #[error("the folder cannot be written")]
     File(#[from] FileError),
@@ -61,15 +55,10 @@ pub struct Restored {
     pub missing_keys: Vec<PathBuf>,
 }
 
-/// Whose nodes a folder has, when it has not all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
-    whose: Whose,
-}
-
 impl Network {
     /// Writes a backup's files into an empty folder, and demands that its ledgers are those of its manifest, block by
-    /// block. [`Network::up`] then starts the nodes that are in it, and they fetch what they have missed.
+    /// block. [`Network::up`] then starts the nodes that are in it, and they fetch what they have missed; of one
+    /// organisation's backup the folder is that organisation's own part, which [`Network::up_part`] stands up.
     ///
     /// The folder appears whole or not at all.
     ///
@@ -107,23 +96,44 @@ impl Network {
         ));
         Ok(Restored { network, manifest, missing_keys })
     }
-
-    /// Whose nodes this folder has; everybody's, unless it was restored from one organisation's backup.
-    pub(super) fn part(&self) -> Result<Whose, StateError> {
-        let path = self.layout.root().join(NOTE);
-        if !path.exists() {
-            return Ok(Whose::All);
-        }
-        let note: Result<Note, _> = serde_json::from_str(&files::read(&path)?);
-        note.map(|note| note.whose).map_err(|error| StateError::Marker { path, reason: error.to_string() })
-    }
 }
 
 fn fill(backup: &Backup, manifest: &Manifest, draft: &Path) -> Result<(), RestoreError> {
     backup.write_to(draft)?;
-    if manifest.whose != Whose::All {
-        let note = serde_json::to_string_pretty(&Note { whose: manifest.whose.clone() }).unwrap_or_default();
-        files::write_new(&draft.join(NOTE), files::PUBLIC, note.as_bytes())?;
+    match &manifest.whose {
+        Whose::All => Ok(()),
+        Whose::Organization(name) => make_part(draft, &manifest.consortium, name),
+        Whose::Orderer => make_part(draft, &manifest.consortium, ORDERING),
+    }
+}
+
+/// Makes a folder, which holds one organisation's keys and nodes, that organisation's own part: the others are known
+/// by descriptions, as if they had handed them over.
+fn make_part(root: &Path, spec: &Consortium, name: &str) -> Result<(), RestoreError> {
+    let layout = Layout::new(root.to_owned());
+    claim::make_part(&layout, spec, Part::new(name))?;
+    let network = Network::existing(root)?;
+    let ports = network.ports()?;
+    let orderer = &spec.orderer;
+    let ordering = (ORDERING, &orderer.msp_id, &orderer.domain, layout.ordering_organization(orderer));
+    let hosts = orderer.consenters.iter().map(|name| orderer.host(name)).collect::<Vec<_>>();
+    let members = spec.organizations.iter().map(|member| {
+        let names = (member.name.as_str(), &member.msp_id, &member.domain, layout.organization(member));
+        (names, member.peers.iter().map(|peer| member.host(peer)).collect())
+    });
+    for ((other, msp_id, domain, home), hosts) in std::iter::once((ordering, hosts)).chain(members) {
+        if other == name {
+            continue;
+        }
+        let mut nodes = Vec::new();
+        for host in hosts {
+            let address = node::public(&ports, &host)?;
+            nodes.push((host, address));
+        }
+        let names = (other, msp_id.as_str(), domain.as_str());
+        let description = Description::of_folder(&spec.channel.name, names, &home, &nodes)?;
+        let path = layout.imports().join(format!("{other}.json"));
+        files::write_new(&path, files::PUBLIC, description.to_text().as_bytes())?;
     }
     Ok(())
 }
@@ -140,118 +150,5 @@ fn demand_empty(root: &Path) -> Result<(), RestoreError> {
             let (folder, found) = (root.to_owned(), found.to_string_lossy().into_owned());
             Err(RestoreError::NotEmpty { folder, found })
         }
-    }
-}
-
-/// Starts the nodes of one organisation alone, with the keys that it has: nothing is issued, and nobody else's node is
-/// started.
-pub(super) async fn stand_up_part(
-    network: &Network,
-    whose: &Whose,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<(), UpError> {
-    let binaries = options.binaries.find(progress).await?;
-    let layout = Layout::new(network.layout.root().to_owned());
-    let own =
-        Network { spec: narrowed(&network.spec, whose), supervisor: Supervisor::new(layout.clone()), layout };
-    let ports = Ports::read(&own.layout.ports())?;
-    let stand = Stand { network: &own, options, progress, binaries };
-    let mut services = Vec::new();
-    for consenter in &own.spec.orderer.consenters {
-        services.push(orderer::prepare(&own.spec.orderer, consenter, &own.layout, &ports, &stand.binaries)?);
-    }
-    for organization in &own.spec.organizations {
-        stand.write_values(organization, &ports)?;
-        for name in &organization.peers {
-            services.push(peer::prepare(
-                organization,
-                name,
-                &own.spec.peer,
-                &own.layout,
-                &ports,
-                &stand.binaries,
-                &options.builder,
-                None,
-            )?);
-        }
-    }
-    let step = Step::begin(progress, "own nodes");
-    let started = own.supervisor.ensure_all(&services).await?;
-    if !own.spec.orderer.consenters.is_empty() {
-        stand.await_orderers(&step, &ports).await?;
-    }
-    let mut members = Vec::new();
-    for organization in &own.spec.organizations {
-        members.push(stand.await_member(&step, organization, &ports).await?);
-    }
-    step.done(&super::up::said(services.len(), started));
-    let packages = stand.serve_own(&ports, &members).await?;
-    stand.write_profiles(packages.as_deref())?;
-    for organization in &own.spec.organizations {
-        // The other members are still members.
-        let path = own.layout.profile(&organization.name);
-        if let Ok(mut profile) = Profile::read(&path) {
-            profile.members = network.spec.organizations.iter().map(|member| member.msp_id.clone()).collect();
-            profile.write(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// A consortium with one organisation's nodes alone.
-pub(super) fn narrowed(spec: &Consortium, whose: &Whose) -> Consortium {
-    let mut own = spec.clone();
-    match whose {
-        Whose::All => {}
-        Whose::Orderer => own.organizations.clear(),
-        Whose::Organization(name) => {
-            own.organizations.retain(|member| &member.name == name);
-            own.orderer.consenters.clear();
-        }
-    }
-    own
-}
-
-impl Stand<'_> {
-    /// What an organisation's peers fill their packages with.
-    pub(super) fn write_values(&self, organization: &Organization, ports: &Ports) -> Result<(), UpError> {
-        let (_, client) = self.network.ca(organization)?.service("chaincode")?;
-        let values = Values {
-            address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
-            root_cert: client.roots,
-            client_cert: client.certificate,
-            client_key: client.key,
-        };
-        Ok(peer::write_builder_values(&self.network.layout, organization, &values)?)
-    }
-
-    /// Runs the chaincode services of the organisations that are here; the packages are installed already.
-    async fn serve_own(&self, ports: &Ports, members: &[Member]) -> Result<Option<Vec<Package>>, UpError> {
-        let Network { spec, .. } = self.network;
-        let (Some(chaincode), Some(program)) = (&spec.chaincode, &self.options.chaincode) else {
-            return Ok(None);
-        };
-        if members.is_empty() {
-            return Ok(None);
-        }
-        let labels = spec.organizations.iter().map(|member| chaincode.label_of(&member.name));
-        let packages: Vec<Package> =
-            labels.map(Package::of_service).collect::<Result<_, _>>().map_err(UpError::Package)?;
-        let served = self.serve(ports, &packages, program, false).await?;
-        self.install(members, &packages).await?;
-        for ((organization, package), place) in spec.organizations.iter().zip(&packages).zip(&served) {
-            self.network.aim_builds(organization, &package.id(), place)?;
-        }
-        let step = Step::begin(self.progress, "chaincode through the own gateway");
-        let terms = Terms::of(chaincode, &spec.organizations);
-        let definition = Definition { channel: &spec.channel.name, chaincode, terms };
-        match definition.await_answer(&step, members).await {
-            Ok(()) => step.done("enough organisations' peers answer"),
-            // The others may be down, which is not for this organisation to mend.
-            Err(LifecycleError::Wait(error)) => step.done(&wait::chain(&error)),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(Some(packages))
     }
 }

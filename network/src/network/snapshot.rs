@@ -240,7 +240,7 @@ impl Network {
     pub async fn snapshots(&self) -> Result<Snapshots, SnapshotError> {
         let channel = &self.spec.channel.name;
         let mut found = Snapshots { made: Vec::new(), pending: BTreeMap::new() };
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             for peer in organization.peers.iter().map(|peer| organization.host(peer)) {
                 let folder = self.layout.node(&peer).join(COMPLETED).join(channel);
                 let made = completed(&folder)?.into_iter();
@@ -336,9 +336,9 @@ impl Network {
         let hosts = |organization: &Organization| -> Vec<String> {
             organization.peers.iter().map(|peer| organization.host(peer)).collect()
         };
-        let all = &self.spec.organizations;
-        all.iter().find(|organization| hosts(organization).iter().any(|host| host == peer)).ok_or_else(|| {
-            let known = all.iter().flat_map(hosts).collect::<Vec<_>>().join(", ");
+        let mut all = self.own_organizations();
+        all.find(|organization| hosts(organization).iter().any(|host| host == peer)).ok_or_else(|| {
+            let known = self.own_organizations().flat_map(hosts).collect::<Vec<_>>().join(", ");
             SnapshotError::Unknown { peer: peer.to_owned(), known }
         })
     }

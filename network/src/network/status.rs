@@ -6,14 +6,12 @@ use std::path::PathBuf;
 use hlf_gateway::{Deadlines, Endorser};
 use serde::{Deserialize, Serialize};
 
-use super::backup::Whose;
 use super::reach::client_tls;
-use super::restore::narrowed;
 use super::{CertificateKind, Network, package_file, places};
 use crate::channel;
 use crate::fabric::Version;
 use crate::lifecycle;
-use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
+use crate::node::{self, ADMIN, OPERATIONS};
 use crate::operations::Operations;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
@@ -31,6 +29,9 @@ pub struct Status {
     pub fabric: Version,
     /// The channel.
     pub channel: String,
+    /// The organisation whose own part this is; absent when all of the consortium is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Whether every process runs, every node answers with the channel, and the chaincode is in force.
     pub ready: bool,
     /// Every orderer, peer and chaincode service.
@@ -78,7 +79,7 @@ pub struct NodeStatus {
     pub msp_id: String,
     /// Its process id, when it runs.
     pub pid: Option<u32>,
-    /// Its main address, `127.0.0.1:PORT`.
+    /// Its main address, `HOST:PORT`.
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
@@ -116,24 +117,14 @@ pub enum StatusError {
 }
 
 pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
-    match network.part() {
-        Ok(whose) if whose != Whose::All => {
-            of_nodes(&network.with_spec(narrowed(&network.spec, &whose))).await
-        }
-        _ => of_nodes(network).await,
-    }
-}
-
-/// A look at the nodes of a spec.
-async fn of_nodes(network: &Network) -> Result<Status, StatusError> {
     let ports = network.ports()?;
     let mut nodes = Vec::new();
     let spec = &network.spec;
-    for consenter in &spec.orderer.consenters {
+    for consenter in network.own_consenters() {
         nodes.push(orderer(network, &spec.orderer.host(consenter), &ports).await);
     }
     let mut admin = None;
-    for organization in &spec.organizations {
+    for organization in network.own_organizations() {
         for peer in &organization.peers {
             let host = organization.host(peer);
             let (status, endorser) = self::peer(network, organization, host, &ports).await;
@@ -141,7 +132,8 @@ async fn of_nodes(network: &Network) -> Result<Status, StatusError> {
             nodes.push(status);
         }
     }
-    let chaincode = match &spec.chaincode {
+    // Whose part has no peers has nothing to do with it.
+    let chaincode = match spec.chaincode.as_ref().filter(|_| network.own_organizations().next().is_some()) {
         None => None,
         Some(chaincode) => {
             let committed_sequence = match &admin {
@@ -152,7 +144,7 @@ async fn of_nodes(network: &Network) -> Result<Status, StatusError> {
                 }
                 None => None,
             };
-            for organization in &spec.organizations {
+            for organization in network.own_organizations() {
                 let name = places::in_use(&network.layout, organization);
                 nodes.push(bare(network, name, NodeKind::Chaincode, &organization.msp_id, &ports));
             }
@@ -179,6 +171,7 @@ async fn of_nodes(network: &Network) -> Result<Status, StatusError> {
         folder: network.layout.root().to_owned(),
         fabric: spec.fabric,
         channel: spec.channel.name.clone(),
+        part: network.part.as_ref().map(|part| part.organization.clone()),
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
         chaincode,
@@ -205,7 +198,7 @@ fn bare(network: &Network, name: String, kind: NodeKind, msp_id: &str, ports: &P
         kind,
         msp_id: msp_id.to_owned(),
         pid,
-        address: node::loopback(ports, &name, LISTEN).ok(),
+        address: node::public(ports, &name).ok().map(|address| address.to_string()),
         height: None,
         leads: None,
         problem: pid.is_none().then(|| match network.supervisor.cause_of_end(&name) {

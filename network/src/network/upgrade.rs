@@ -9,7 +9,6 @@ use std::cmp::Reverse;
 use hlf_gateway::{Deadlines, Endorser};
 
 use super::apply::{StepError, Work};
-use super::backup::Whose;
 use super::claim::{self, StateError};
 use super::reach::client_tls;
 use super::up::{Options, START_LIMIT, UpError};
@@ -118,10 +117,8 @@ impl Network {
         progress: &dyn Progress,
     ) -> Result<Self, UpgradeError> {
         let _lock = FolderLock::try_take(&self.layout.lock())?;
+        claim::demand_whole(&self.layout)?;
         let made = Self::existing(self.layout.root())?;
-        if made.part()? != Whose::All {
-            return Err(StateError::Part.into());
-        }
         let from = made.spec.fabric;
         let target = made.spec.with(|spec| spec.fabric = to)?;
         match made.unfinished()? {

@@ -205,7 +205,8 @@ async fn one_organization_is_restored(network: &Network, bench: &Bench, options:
     let keys = keys_below(&machine.folder);
     assert!(!keys.is_empty() && keys.iter().all(|path| foreign.iter().all(|name| !path.contains(name))));
     let north = restored.network;
-    up(&north, options).await;
+    let standing = north.up_part(options, &say).await.unwrap();
+    assert!(standing.complete, "{standing:#?}");
     assert_eq!(marked(&machine.folder).len(), 3, "north's peers and service, and nobody else's");
     assert_equal(&north, Some(&manifest)).await;
     has(&north, "north", "missed by the backup").await;

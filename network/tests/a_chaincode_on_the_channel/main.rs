@@ -21,6 +21,7 @@ mod certificates;
 mod definitions;
 mod growth;
 mod life;
+mod parts;
 mod shelf;
 mod sizes;
 mod upgrades;
@@ -55,6 +56,7 @@ const TESTS: &[(&str, Test)] = tests![
     certificates::certificates_are_renewed_and_revoked,
     backups::a_backup_is_restored_onto_an_empty_machine,
     upgrades::a_network_is_upgraded_node_by_node,
+    parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
@@ -64,6 +66,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     certificates::certificates_of_bft_consenters_are_renewed,
     upgrades::a_network_is_upgraded_under_load,
     bad_days::full_disks_lose_nothing,
+    parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
 fn main() {
@@ -81,6 +84,9 @@ fn main() {
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
         ["full-disks"] => runtime().block_on(bad_days::fill_disks()),
+        ["part", folder, organization] => {
+            runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
+        }
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
             for (name, _) in TESTS.iter().chain(LONG_TESTS) {
