@@ -145,7 +145,7 @@ pub(crate) async fn await_height(
 }
 
 impl ChannelError {
-    fn of(host: &str, error: SystemChaincodeError) -> Self {
+    pub(crate) fn of(host: &str, error: SystemChaincodeError) -> Self {
         let host = host.to_owned();
         match error {
             SystemChaincodeError::Call { source, .. } => Self::Peer { host, source },

@@ -96,7 +96,7 @@ pub(crate) fn make_whole<E: From<FileError>>(
 }
 
 /// The hidden sibling in which something is made before it gets its name.
-fn draft_of(path: &Path) -> PathBuf {
+pub(crate) fn draft_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.draft"))
 }

@@ -20,6 +20,9 @@ use crate::spec::{Consensus, Consortium, Endorsement, OrderingService, Organizat
 /// The one profile in the `configtx.yaml` that this crate writes.
 const PROFILE: &str = "Consortium";
 
+/// The file that names the release whose capabilities the channel has.
+const RELEASE: &str = "fabric-version";
+
 /// The most bytes of a block's transactions, of both consensus protocols.
 const BATCH_BYTES_MAX: u32 = 10 << 20;
 
@@ -132,12 +135,12 @@ pub(crate) fn take(
     draft: &Path,
 ) -> Result<(), GenesisError> {
     let block = layout.genesis_block(channel);
-    files::replace(&release_note(layout), files::PUBLIC, release.to_string().as_bytes())?;
+    note_release(layout, release)?;
     Ok(std::fs::rename(draft, &block).map_err(|e| FileError::new(&block, "made", e))?)
 }
 
 fn release_note(layout: &Layout) -> PathBuf {
-    layout.channel().join("fabric-version")
+    layout.channel().join(RELEASE)
 }
 
 /// Makes a block of what is in the layout's folders, with `configtx.yaml` in a folder, as a file.
@@ -176,6 +179,11 @@ pub(crate) fn make(
         });
     }
     Ok(())
+}
+
+/// Notes that the channel has the capabilities of a release from now on.
+pub(crate) fn note_release(layout: &Layout, release: Version) -> Result<(), FileError> {
+    files::replace(&release_note(layout), files::PUBLIC, release.to_string().as_bytes())
 }
 
 /// Demands that programs know the capabilities of the channel, which are those of the release that made it.

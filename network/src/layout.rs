@@ -16,6 +16,7 @@ use crate::spec::{OrderingService, Organization};
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
 /// left/NODE.N/          the same of an orderer that left the network
 /// profiles/ORG.json     how to reach the network as one organisation
+/// images.draft/         images of nodes, while a backup is made
 /// profiles/ORG.connection.json  the same in the form of Fabric's own SDKs
 /// run/PROCESS.json      which process runs
 /// logs/PROCESS.log      what it said; the run before is PROCESS.log.1

@@ -33,6 +33,10 @@
 //! come and go, one change after the other, signed by the admins whose keys are here. [`network::Network::certificates`]
 //! says what ends when; renewal and revocation are carried through to every node.
 //!
+//! [`network::Network::back_up`] and [`network::Network::restore`] keep ledgers and keys, verified block by block;
+//! [`network::Network::upgrade`] brings a running network to another release of Fabric, node by node; peers join by
+//! [`network::Network::make_snapshot`]'s snapshots.
+//!
 //! The ordering service is Raft of one or more consenters, or, with Fabric 3, BFT of four or more, whose dead leader is
 //! replaced within 15 seconds. Organisations may have several peers each, agree on an endorsement policy and on private
 //! data collections, and run programs of their own under one chaincode definition.
@@ -64,6 +68,8 @@ pub mod process;
 pub mod profile;
 pub mod spec;
 
+mod archive;
+mod block_files;
 mod channel;
 mod files;
 mod genesis;
@@ -80,6 +86,8 @@ mod ports;
 mod progress;
 mod wait;
 
+pub use archive::{ArchiveError, ArchivedFile};
+pub use block_files::BlockFileError;
 pub use channel::ChannelError;
 pub use files::FileError;
 pub use genesis::GenesisError;

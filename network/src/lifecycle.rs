@@ -233,6 +233,16 @@ impl Definition<'_> {
         Ok(true)
     }
 
+    /// Which organisations have approved the definition, as a member's first peer knows it.
+    pub(crate) async fn readiness(&self, member: &Member) -> Result<BTreeMap<String, bool>, LifecycleError> {
+        let Some((host, endorser)) = member.peers.first() else { return Ok(BTreeMap::new()) };
+        let ready = endorser.lifecycle().readiness(self.channel, &self.to_agree_on()).await;
+        Ok(ready
+            .map_err(|error| LifecycleError::of("looking for approvals", host, error))?
+            .into_iter()
+            .collect())
+    }
+
     /// Waits until every organisation's approval is known to the first one's peer.
     pub(crate) async fn await_readiness(
         &self,
@@ -297,6 +307,24 @@ impl Definition<'_> {
             || member.gateway.lifecycle(self.channel).commit(&definition),
             || async { Ok(self.committed_sequence(member).await? == wanted) },
         )
+        .await
+    }
+
+    /// Waits until a peer has the definition in force.
+    pub(crate) async fn await_in_force(
+        &self,
+        step: &Step<'_>,
+        host: &str,
+        endorser: &Endorser,
+    ) -> Result<(), LifecycleError> {
+        let wanted = i64::from(self.chaincode.sequence);
+        wait::until(step, &format!("`{host}` to have the definition"), LIMIT, || async {
+            let found = committed_sequence(self.channel, &self.chaincode.name, host, endorser).await?;
+            Ok::<_, LifecycleError>(match found {
+                found if found >= wanted => Look::Holds(()),
+                found => Look::NotYet(format!("it has sequence {found}")),
+            })
+        })
         .await
     }
 

@@ -1,19 +1,26 @@
 //! A network in a state folder: stood up, looked at, stopped, destroyed.
 
 mod apply;
+mod backup;
 mod certificates;
+mod chaincodes;
 mod change;
 mod channels;
 mod claim;
+mod compare;
 mod deploy;
 mod environment;
 mod issue;
 mod nodes;
 mod own;
 mod part;
+mod places;
 mod reach;
+mod restore;
+mod snapshot;
 mod status;
 mod up;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 
@@ -28,17 +35,23 @@ use crate::progress::{self, Progress, Step};
 use crate::spec::{Consortium, Organization, Part};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
+pub use backup::{ArchivedLedger, ArchivedNode, Backup, BackupError, Keys, Manifest, Whose};
 pub use certificates::{
     AuthorityPart, AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError,
     ImportedCertificate, Refusals, Renewal, RenewedKeys, RequestKey, UnfitError, Use,
 };
+pub use chaincodes::{Build, ChaincodeError, ChaincodeIds};
 pub use change::ChangeError;
 pub use claim::StateError;
+pub use compare::{CompareError, ComparedPeer, Comparison};
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use issue::IssueError;
 pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
+pub use restore::{RestoreError, Restored};
+pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
+pub use upgrade::UpgradeError;
 
 /// A consortium's network on this machine, in a folder of its own.
 ///

@@ -1,9 +1,11 @@
 //! What peers and orderers have in common: their ports and their folders.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use crate::builder::BuilderError;
-use crate::files::FileError;
+use crate::fabric::Version;
+use crate::files::{self, FileError};
 use crate::overlay::OverlayError;
 use crate::ports::Ports;
 #[cfg(test)]
@@ -19,6 +21,8 @@ pub(crate) const ADMIN: &str = "admin";
 /// The purpose of a peer's port for chaincode that dials it, which none here does.
 pub(crate) const CHAINCODE: &str = "chaincode";
 
+/// The file in a node's folder that names the release that it runs with.
+const RELEASE: &str = "fabric-version";
 /// What an orderer listens for, and what a peer does.
 pub(crate) const OF_ORDERER: &[&str] = &[LISTEN, OPERATIONS, ADMIN];
 pub(crate) const OF_PEER: &[&str] = &[LISTEN, OPERATIONS, CHAINCODE];
@@ -53,9 +57,36 @@ pub enum NodeError {
     /// The builder's scripts could not be written.
     #[error("the external builder cannot be written")]
     Builder(#[source] Box<BuilderError>),
+    /// The node ran with a newer release.
+    #[error(
+        "`{host}` has run with Fabric {ran}, and the programs are of {found}: what a newer release wrote an older one \
+         may not read; use programs of {ran} or newer (`fabric` in the spec, or the folder of programs)"
+    )]
+    Downgrade {
+        /// The node.
+        host: String,
+        /// The newest release that it was started with.
+        ran: Version,
+        /// The release of the programs.
+        found: Version,
+    },
     /// A file cannot be read or written.
     #[error("the node's folder cannot be used")]
     File(#[from] FileError),
+}
+
+/// The newest release that a node was started with, when that is known.
+pub(crate) fn release(node: &Path) -> Option<Version> {
+    files::read(&node.join(RELEASE)).ok()?.trim().parse().ok()
+}
+
+/// Notes the release that a node is to be started with, which is never older than the last one.
+pub(crate) fn note_release(node: &Path, host: &str, found: Version) -> Result<(), NodeError> {
+    match release(node) {
+        Some(ran) if found < ran => Err(NodeError::Downgrade { host: host.to_owned(), ran, found }),
+        Some(ran) if found == ran => Ok(()),
+        _ => Ok(files::replace(&node.join(RELEASE), files::PUBLIC, found.to_string().as_bytes())?),
+    }
 }
 
 /// Where a node of this machine listens.
@@ -80,4 +111,25 @@ pub(crate) fn public(ports: &Ports, host: &str) -> Result<NodeAddress, NodeError
     }
     let address = reached_from_here(listen(ports, host, LISTEN)?);
     Ok(NodeAddress { host: address.ip().to_string(), port: address.port() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_never_goes_back_to_an_older_release() {
+        let home = tempfile::tempdir().unwrap();
+        let note = |found: &str| note_release(home.path(), "peer0", found.parse().unwrap());
+        assert_eq!(release(home.path()), None);
+        note("2.5.9").unwrap();
+        note("2.5.9").unwrap();
+        note("3.1.1").unwrap();
+        assert_eq!(release(home.path()), Some(Version::new(3, 1, 1)));
+        for older in ["3.1.0", "2.5.9"] {
+            let refused = note(older).unwrap_err();
+            assert!(matches!(refused, NodeError::Downgrade { .. }));
+            assert!(refused.to_string().contains("3.1.1"), "{refused}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
 use crate::ca::TlsFiles;
+use crate::fabric::Version;
 use crate::files::{self, FileError};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,6 +95,24 @@ impl Operations {
         let url = format!("https://{address}/healthz");
         let (status, body) = self.ask(self.http.get(&url), &url).await?;
         demand(status == StatusCode::OK, url, status, body).map(|_| ())
+    }
+
+    /// The release of Fabric that a node says it is.
+    pub(crate) async fn version(&self, address: &str) -> Result<Version, OperationsError> {
+        #[derive(Deserialize)]
+        struct Said {
+            #[serde(rename = "Version")]
+            version: String,
+        }
+        let url = format!("https://{address}/version");
+        let (status, body) = self.ask(self.http.get(&url), &url).await?;
+        let body = demand(status == StatusCode::OK, url.clone(), status, body)?;
+        let said: Option<Said> = serde_json::from_str(&body).ok();
+        said.and_then(|said| said.version.parse().ok()).ok_or_else(|| OperationsError::Refused {
+            url,
+            status: status.as_u16(),
+            body,
+        })
     }
 
     /// The value of a gauge of a channel, the greatest over its other labels; `None` when the node has none.

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fabric::Binaries;
 use crate::files;
 use crate::layout::Layout;
-use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, listen};
+use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, listen, note_release};
 use crate::overlay::Overlay;
 use crate::ports::Ports;
 use crate::process::Service;
@@ -25,6 +25,7 @@ pub(crate) fn prepare(
     let host = orderer.host(consenter);
     let node = layout.node(&host);
     files::make_folder(&node)?;
+    note_release(&node, &host, binaries.version())?;
     let sample = files::read(&binaries.sample_config().join("orderer.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, orderer, &host, layout, ports)?;

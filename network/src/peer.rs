@@ -10,7 +10,7 @@ use crate::builder::{self, BuilderError, BuilderProgram, Values};
 use crate::fabric::{Binaries, Version};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, listen, public};
+use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, listen, note_release, public};
 use crate::overlay::{Overlay, OverlayError};
 use crate::ports::Ports;
 use crate::process::{MARKER, Service};
@@ -66,6 +66,8 @@ pub(crate) fn prepare(
 ) -> Result<Service, NodeError> {
     let host = organization.host(peer);
     let node = layout.node(&host);
+    files::make_folder(&node)?;
+    note_release(&node, &host, binaries.version())?;
     let kept = node.join("orderers.json");
     if let Some(successors) = successors {
         let text = serde_json::to_string_pretty(successors).unwrap_or_default();

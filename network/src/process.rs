@@ -5,6 +5,7 @@
 
 mod diagnose;
 mod fingerprint;
+mod freeze;
 mod handle;
 mod proc_fs;
 
@@ -210,6 +211,12 @@ impl Supervisor {
         let log = self.layout.log(name);
         let (cause, tail) = diagnose::last_words(&log);
         Err(ProcessError::Died { name: name.to_owned(), cause, log, tail })
+    }
+
+    /// What ended a process that nobody stopped, when its log says something known.
+    pub fn cause_of_end(&self, name: &str) -> Option<String> {
+        let ended = self.record_path(name).exists() && self.running(name).is_none();
+        ended.then(|| diagnose::known_cause(&self.layout.log(name))).flatten()
     }
 
     /// Stops the process of this name; false when it did not run.

@@ -15,9 +15,11 @@ use caretrail_records::workflows::{
 };
 use caretrail_records::{CallError, Failure};
 use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
+use hlf_network::ArchiveError;
 use hlf_network::change::{ProposalError, SubmitError};
 use hlf_network::network::{
-    ApplyError, CertificatesError, ChangeError, DownError, ImportError, PartError, StateError, UpError,
+    ApplyError, BackupError, CertificatesError, ChaincodeError, ChangeError, CompareError, DownError,
+    ImportError, PartError, RestoreError, SnapshotError, StateError, UpError, UpgradeError,
 };
 use serde::Serialize;
 
@@ -224,6 +226,9 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
         return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
     }
+    if let Some(failure) = keeping_failure(error) {
+        return failure;
+    }
     match error.downcast_ref() {
         Some(ImportError::Part(_)) | None => {}
         Some(_) => return invalid("IMPORT_REFUSED", "nothing was taken over: mend what the message names"),
@@ -243,6 +248,54 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
         return failed("NETWORK_FAILED", "mend what the message names, then run the same command again");
     }
     failed("FAILED", "")
+}
+
+/// What went wrong with a backup, a restore or an upgrade.
+fn keeping_failure(error: &anyhow::Error) -> Option<(Failure, Exit)> {
+    let backup = match error.downcast_ref() {
+        Some(RestoreError::Backup(backup)) => Some(backup),
+        _ => error.downcast_ref::<BackupError>(),
+    };
+    if let Some(ChaincodeError::Unknown { .. } | ChaincodeError::None | ChaincodeError::InUse { .. }) =
+        error.downcast_ref()
+    {
+        let fix = "nothing was changed: mend what the message names";
+        return Some((Failure::new("CHAINCODE_REFUSED", "input", fix), Exit::Invalid));
+    }
+    if let Some(
+        SnapshotError::Unknown { .. }
+        | SnapshotError::Folder { .. }
+        | SnapshotError::Other { .. }
+        | SnapshotError::Joined(_),
+    ) = error.downcast_ref()
+    {
+        let fix = "nothing was changed: mend what the message names";
+        return Some((Failure::new("SNAPSHOT_REFUSED", "input", fix), Exit::Invalid));
+    }
+    let (code, fix, exit) = match (backup, error.downcast_ref(), error.downcast_ref()) {
+        (Some(BackupError::Archive(ArchiveError::Damaged { .. } | ArchiveError::Foreign { .. })), _, _) => {
+            ("BACKUP_DAMAGED", "take another copy of the backup, or an older one", Exit::Failed)
+        }
+        (Some(BackupError::Archive(ArchiveError::Exists(_)) | BackupError::Unknown { .. }), _, _)
+        | (_, Some(RestoreError::NotEmpty { .. }), _) => {
+            ("NAME_REFUSED", "nothing was written: mend what the message names", Exit::Invalid)
+        }
+        (
+            _,
+            _,
+            Some(UpgradeError::Downgrade { .. } | UpgradeError::Programs { .. } | UpgradeError::Spec(_)),
+        ) => ("RELEASE_REFUSED", "nothing was changed: mend what the message names", Exit::Invalid),
+        (None, None, None)
+            if !error.is::<CompareError>()
+                && !error.is::<SnapshotError>()
+                && !error.is::<ChaincodeError>() =>
+        {
+            return None;
+        }
+        _ => ("NETWORK_FAILED", "mend what the message names, then run the same command again", Exit::Failed),
+    };
+    let stage = if exit == Exit::Invalid { "input" } else { "local" };
+    Some((Failure::new(code, stage, fix), exit))
 }
 
 /// A change of the channel's configuration.

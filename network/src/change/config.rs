@@ -145,6 +145,16 @@ impl ChannelConfig {
         Ok(self.raft(&kind)?.consenters.into_iter().map(Consenter::from).collect())
     }
 
+    /// Names of the capabilities of a section, `Application` or `Orderer`, or of the channel itself.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it has none.
+    pub fn capabilities(&self, section: Option<&str>) -> Result<Vec<String>, ConfigError> {
+        let path: Vec<&str> = section.into_iter().collect();
+        let found: Capabilities = self.value(&path, CAPABILITIES)?;
+        Ok(found.capabilities.into_keys().collect())
+    }
+
     /// The membership rules of an organisation of the channel, member or ordering, by its MSP id.
     ///
     /// # Errors

@@ -158,7 +158,7 @@ impl Network {
         }
     }
 
-    fn with_spec(&self, spec: Consortium) -> Self {
+    pub(super) fn with_spec(&self, spec: Consortium) -> Self {
         let layout = self.layout.clone();
         Self { spec, part: self.part.clone(), supervisor: Supervisor::new(layout.clone()), layout }
     }

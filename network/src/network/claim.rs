@@ -209,6 +209,12 @@ pub(super) fn claim_part(layout: &Layout, spec: &Consortium, part: &Part) -> Res
     }
 }
 
+/// Makes a folder one organisation's part, whatever it was made as.
+pub(super) fn make_part(layout: &Layout, spec: &Consortium, part: Part) -> Result<(), StateError> {
+    part.check(spec)?;
+    write(layout, spec, Some(part), None)
+}
+
 /// The first field that certificates, nodes or blocks carry.
 fn changed_in_part(made: &Consortium, spec: &Consortium) -> Option<String> {
     let (ordering, wanted) = (&made.orderer, &spec.orderer);

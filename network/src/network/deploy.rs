@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::up::{ChaincodeProgram, RELOADS_TLS, START_LIMIT, Stand, UpError, said};
-use super::{Network, chaincode_service, make_parent, package_file};
+use super::{Network, make_parent, package_file, places};
 use crate::ca::TlsFiles;
 use crate::files;
 use crate::lifecycle::{self, Definition, Member, Terms};
-use crate::node::{self, LISTEN};
+use crate::node::{self, LISTEN, NodeError};
 use crate::package::Package;
 use crate::ports::Ports;
 use crate::process::Service;
 use crate::progress::{self, Step};
+use crate::spec::Organization;
 use crate::wait::{self, Look};
 
 impl Stand<'_> {
@@ -45,26 +46,42 @@ impl Stand<'_> {
             files::replace(&file, files::PUBLIC, package.bytes())?;
             packages.push(package);
         }
-        self.run_chaincode(ports, &packages, program).await?;
+        let upgraded = committed > 0 && committed != i64::from(chaincode.sequence);
+        let served = self.serve(ports, &packages, program, upgraded).await?;
         self.install(members, &packages).await?;
+        self.aim(&packages, &served)?;
         self.define(members, &definition, &packages, committed).await?;
+        self.hand_over(members, &definition, &served).await?;
         Ok(Some(packages))
     }
 
-    pub(super) async fn run_chaincode(
+    /// Runs each organisation's service, and says at which place. Another package than the one that is served is served
+    /// beside it when the channel still has the old definition.
+    pub(super) async fn serve(
         &self,
         ports: &Ports,
         packages: &[Package],
         program: &ChaincodeProgram,
-    ) -> Result<(), UpError> {
+        upgraded: bool,
+    ) -> Result<Vec<String>, UpError> {
+        let layout = &self.network.layout;
         let step = Step::begin(self.progress, "chaincode services, one of each organisation");
         let mut services = Vec::new();
+        let mut served = Vec::new();
         for (organization, package) in self.network.own_organizations().zip(packages) {
-            let name = chaincode_service(organization);
-            let address = node::loopback(ports, &name, LISTEN)?;
+            let used = places::in_use(layout, organization);
+            let another = self.network.served_at(&used).is_some_and(|id| id != package.id());
+            let name = if upgraded && another { places::other(layout, organization) } else { used };
+            let address = if ports.port(&name, LISTEN).is_some() {
+                node::loopback(ports, &name, LISTEN)?
+            } else {
+                format!("127.0.0.1:{}", self.network.service_port(&name)?)
+            };
             let (server, _) = self.network.chaincode_tls(organization);
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
-            services.push(chaincode_process(name, address, &package.id(), program, &server, ports));
+            let ports = self.network.ports()?;
+            services.push(chaincode_process(name.clone(), address, &package.id(), program, &server, &ports));
+            served.push(name);
         }
         let started = self.network.supervisor.ensure_all(&services).await?;
         for service in &services {
@@ -82,6 +99,48 @@ impl Stand<'_> {
             .await?;
         }
         step.done(&said(services.len(), started));
+        Ok(served)
+    }
+
+    /// Has own peers dial the services where they are, for what they have built of the packages.
+    pub(super) fn aim(&self, packages: &[Package], served: &[String]) -> Result<(), NodeError> {
+        for ((organization, package), place) in self.network.own_organizations().zip(packages).zip(served) {
+            self.network.aim_builds(organization, &package.id(), place)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the services that nobody asks any more, once every peer has the new definition.
+    pub(super) async fn hand_over(
+        &self,
+        members: &[Member],
+        definition: &Definition<'_>,
+        served: &[String],
+    ) -> Result<(), UpError> {
+        let Network { layout, supervisor, .. } = self.network;
+        let idle: Vec<(&Organization, &String, String)> = self
+            .network
+            .own_organizations()
+            .zip(served)
+            .map(|(organization, place)| {
+                let [first, second] = places::places(organization);
+                (organization, place, if *place == first { second } else { first })
+            })
+            .collect();
+        if idle.iter().all(|(organization, place, old)| {
+            **place == places::in_use(layout, organization) && supervisor.running(old).is_none()
+        }) {
+            return Ok(());
+        }
+        let step = Step::begin(self.progress, "chaincode services of before");
+        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
+            definition.await_in_force(&step, host, endorser).await?;
+        }
+        for (organization, place, old) in idle {
+            places::use_place(layout, organization, place)?;
+            supervisor.stop(&old).await?;
+        }
+        step.done("ended; every peer has the definition in force");
         Ok(())
     }
 

@@ -21,16 +21,8 @@ use crate::{orderer, peer};
 impl Stand<'_> {
     /// Starts orderers and peers, and waits until each answers.
     pub(super) async fn start_nodes(&self, ports: &Ports) -> Result<Vec<Member>, UpError> {
-        let layout = &self.network.layout;
         for organization in self.network.own_organizations() {
-            let (_, client) = self.network.chaincode_tls(organization);
-            let values = Values {
-                address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
-                root_cert: client.roots,
-                client_cert: client.certificate,
-                client_key: client.key,
-            };
-            peer::write_builder_values(layout, organization, &values)?;
+            self.write_values(organization, ports)?;
         }
         let services = self.nodes(ports)?;
         self.demand_addresses(ports, &services)?;
@@ -45,6 +37,18 @@ impl Stand<'_> {
         }
         step.done(&said(services.len(), started));
         Ok(members)
+    }
+
+    /// What an organisation's peers fill their packages with.
+    fn write_values(&self, organization: &Organization, ports: &Ports) -> Result<(), UpError> {
+        let (_, client) = self.network.chaincode_tls(organization);
+        let values = Values {
+            address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
+            root_cert: client.roots,
+            client_cert: client.certificate,
+            client_key: client.key,
+        };
+        Ok(peer::write_builder_values(&self.network.layout, organization, &values)?)
     }
 
     /// Demands that nodes which do not run can listen where they are told to.
@@ -144,7 +148,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
+    pub(super) async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
         let spec = &self.network.spec;
         let own = self.network.own_consenters();
         if own.is_empty() {
@@ -169,7 +173,7 @@ impl Stand<'_> {
     }
 
     /// Waits until an organisation's peers answer its admin.
-    async fn await_member(
+    pub(super) async fn await_member(
         &self,
         step: &Step<'_>,
         organization: &Organization,
@@ -238,7 +242,8 @@ impl Stand<'_> {
         }
         let mut highest = 0;
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
-            let new = channel::join_peer(endorser, host, channel, &block).await?;
+            let new = self.join_by_noted_snapshot(&step, endorser, host).await?
+                || channel::join_peer(endorser, host, channel, &block).await?;
             joined = joined.saturating_add(usize::from(new));
             if let Ok(height) = channel::height(endorser, host, channel).await {
                 highest = highest.max(height);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hlf_gateway::{Deadlines, Endorser};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reach::client_tls;
-use super::{CertificateKind, Network, chaincode_service, package_file};
+use super::{CertificateKind, Network, package_file, places};
 use crate::channel;
 use crate::fabric::Version;
 use crate::fabric_ca::Server;
@@ -57,7 +57,7 @@ pub struct FirstToEnd {
 }
 
 /// What kind of process a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// A consenter of the ordering service.
@@ -156,7 +156,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
                 None => None,
             };
             for organization in network.own_organizations() {
-                let name = chaincode_service(organization);
+                let name = places::in_use(&network.layout, organization);
                 nodes.push(bare(network, name, NodeKind::Chaincode, &organization.msp_id, &ports));
             }
             Some(ChaincodeStatus {
@@ -212,7 +212,10 @@ fn bare(network: &Network, name: String, kind: NodeKind, msp_id: &str, ports: &P
         address: node::public(ports, &name).ok().map(|address| address.to_string()),
         height: None,
         leads: None,
-        problem: pid.is_none().then(|| "it does not run".to_owned()),
+        problem: pid.is_none().then(|| match network.supervisor.cause_of_end(&name) {
+            Some(cause) => format!("it does not run: {cause}"),
+            None => "it does not run".to_owned(),
+        }),
         log: network.layout.log(&name),
         name,
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
-use super::{Network, chaincode_service};
+use super::{Network, chaincode_service, places};
 use crate::builder::BuilderProgram;
 use crate::ca::CaError;
 use crate::channel::ChannelError;
@@ -170,7 +170,7 @@ impl Stand<'_> {
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;
         let packages = self.deploy(&ports, &members).await?;
-        self.write_profiles(&ports, packages.as_deref())
+        self.write_profiles(packages.as_deref())
     }
 
     pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
@@ -192,8 +192,10 @@ impl Stand<'_> {
         Ok(())
     }
 
-    pub(super) fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
+    pub(super) fn write_profiles(&self, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
+        // The chaincode may have got a second place since these were read.
+        let ports = &self.network.ports()?;
         for (index, organization) in self.network.own_organizations().enumerate() {
             let package = packages.and_then(|packages| packages.get(index));
             let peers = organization
@@ -205,7 +207,7 @@ impl Stand<'_> {
                     Ok(PeerProfile { host, address })
                 })
                 .collect::<Result<Vec<_>, NodeError>>()?;
-            let name = chaincode_service(organization);
+            let name = places::in_use(layout, organization);
             let address = node::loopback(ports, &name, LISTEN)?;
             let profile = Profile {
                 organization: organization.name.clone(),

@@ -7,6 +7,9 @@ const TAIL_LINES: usize = 12;
 /// Only the end of a log is read, however long it is.
 const READ_BYTES_MAX: usize = 1 << 16;
 
+/// How the line of a program in Go begins that ends by itself.
+const PANIC: &str = "panic: ";
+
 /// Texts in a log, and what they mean to an operator.
 const CAUSES: [(&str, &str); 10] = [
     ("address already in use", "one of its ports is in use by another process"),
@@ -24,20 +27,30 @@ const CAUSES: [(&str, &str); 10] = [
     ("config file", "its configuration cannot be read"),
 ];
 
-/// The likely cause and the last lines.
+/// The likely cause and the last lines; of a panic those from it on, for its stack comes after it.
 pub(super) fn last_words(log: &Path) -> (String, String) {
     let bytes = fs::read(log).unwrap_or_default();
     let from = bytes.len().saturating_sub(READ_BYTES_MAX);
     let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let skip = lines.len().saturating_sub(TAIL_LINES);
-    let tail = lines.into_iter().skip(skip).collect::<Vec<_>>().join("\n");
-    let lower = tail.to_ascii_lowercase();
-    let cause = CAUSES
+    let last = lines.len().saturating_sub(TAIL_LINES);
+    let skip = lines
         .iter()
-        .find(|(sign, _)| lower.contains(sign))
-        .map_or("the reason is in its log", |(_, cause)| cause);
-    (cause.to_owned(), tail)
+        .rposition(|line| line.starts_with(PANIC))
+        .map_or(last, |at| last.min(at.saturating_sub(1)));
+    let tail = lines.into_iter().skip(skip).take(TAIL_LINES).collect::<Vec<_>>().join("\n");
+    (cause_in(&tail).unwrap_or("the reason is in its log").to_owned(), tail)
+}
+
+/// What ended a process, if its last lines say something known.
+pub(super) fn known_cause(log: &Path) -> Option<String> {
+    let (_, tail) = last_words(log);
+    cause_in(&tail).map(str::to_owned)
+}
+
+fn cause_in(tail: &str) -> Option<&'static str> {
+    let lower = tail.to_ascii_lowercase();
+    CAUSES.iter().find(|(sign, _)| lower.contains(sign)).map(|(_, cause)| *cause)
 }
 
 #[cfg(test)]
@@ -54,6 +67,13 @@ mod tests {
         let (cause, tail) = last_words(&log);
         assert!(cause.contains("ports"), "{cause}");
         assert_eq!(tail.lines().count(), TAIL_LINES);
+        assert_eq!(known_cause(&log), Some(cause));
+        // A long stack comes after what matters.
+        let stack = "main.main()\n\t/src/main.go:1\n".repeat(40);
+        let said = "Cannot commit block: write blockfile_000000: no space left on device";
+        fs::write(&log, format!("{many}PANI {said}\npanic: {said}\n\n{stack}")).unwrap();
+        let (cause, tail) = last_words(&log);
+        assert!(cause.contains("disk is full") && tail.starts_with("PANI"), "{cause}: {tail}");
         let (cause, tail) = last_words(&home.path().join("absent.log"));
         assert!(cause.contains("log") && tail.is_empty());
     }

@@ -185,3 +185,33 @@ fn logs_of_earlier_runs_are_kept_and_bounded() {
     assert_eq!(text("a.log.3"), "2");
     assert!(!home.path().join("a.log.4").exists());
 }
+
+#[tokio::test]
+async fn frozen_processes_stand_still_and_go_on() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let count = home.path().join("count");
+    let script = format!("while :; do echo >> {}; done", count.display());
+    for name in ["a", "b"] {
+        supervisor.ensure(&shell(name, &script)).await.unwrap();
+    }
+    let length = || fs::metadata(&count).map_or(0, |found| found.len());
+    until("both to write", || length() > 10).await;
+    let names = ["a", "b", "none"].map(str::to_owned);
+    let frozen = supervisor.freeze(&names).await.unwrap();
+    let pids = ["a", "b"].map(|name| supervisor.running(name).unwrap().pid);
+    assert!(pids.iter().all(|pid| proc_fs::stands_still(*pid)));
+    let written = length();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(length(), written);
+    drop(frozen);
+    until("them to write again", || length() > written).await;
+
+    // Whoever froze them is gone without a word: the guard lets them go on.
+    let frozen = supervisor.freeze(&names).await.unwrap();
+    frozen.forget_but_for_the_guard();
+    until("the guard to let them go on", || pids.iter().all(|pid| !proc_fs::stands_still(*pid))).await;
+    supervisor.sweep().await.unwrap();
+}

@@ -267,6 +267,11 @@ impl User {
 }
 
 impl Chaincode {
+    /// Whether a text can be a package's label: letters and digits in runs, with one of `.+-_` between them.
+    pub fn is_label(text: &str) -> bool {
+        label("label", text).is_ok()
+    }
+
     pub(super) fn check(&self, organizations: &[Organization]) -> Result<(), SpecError> {
         if !segments(&self.name, "-_") {
             return Err(SpecError::field(

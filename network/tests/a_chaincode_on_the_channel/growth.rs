@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hlf_gateway::{Committed, Deadlines, Endorser, TransactionError};
+use hlf_gateway::{Committed, Deadlines, Endorser, Gateway, TransactionError};
 use hlf_network::Event;
 use hlf_network::network::{Network, StateError, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
@@ -33,24 +33,29 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Ids of those that were said to be committed and valid.
-    acknowledged: Vec<String>,
+    pub(crate) acknowledged: Vec<String>,
     /// Why others were not endorsed or not taken.
-    failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// Ids and reasons of those of which nothing is known.
-    unknown: Vec<(String, String)>,
+    pub(crate) unknown: Vec<(String, String)>,
 }
 
 /// Puts values until it is told to stop, and one at least.
 pub(crate) async fn write(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
     let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
-    let contract = gateway_with(&network, organization, deadlines).await.contract("consortium", "shelf");
+    write_by(gateway_with(&network, organization, deadlines).await, organization.to_owned(), stop).await
+}
+
+/// The same through a gateway.
+pub(crate) async fn write_by(gateway: Gateway, name: String, stop: Arc<AtomicBool>) -> Sent {
+    let contract = gateway.contract("consortium", "shelf");
     let mut sent = Sent::default();
     let mut tries = 0..LAST_TRIES;
     for number in 0_u32.. {
         if stop.load(Ordering::Relaxed) && (!sent.acknowledged.is_empty() || tries.next().is_none()) {
             break;
         }
-        let proposal = contract.proposal("Put").arg(format!("{organization} {number}"));
+        let proposal = contract.proposal("Put").arg(format!("{name} {number}"));
         sent.take(contract.submit(proposal.build().unwrap()).await);
     }
     sent
@@ -78,7 +83,7 @@ pub(crate) struct Counted {
 }
 
 /// Ids of the valid transactions on an organisation's first peer, in order, read block by block.
-async fn ledger(network: &Network, organization: &str) -> Vec<String> {
+pub(crate) async fn ledger(network: &Network, organization: &str) -> Vec<String> {
     let organization = network.spec().organization(organization).unwrap();
     let profile = network.profile(organization).unwrap();
     let endpoint = profile.gateway().unwrap();

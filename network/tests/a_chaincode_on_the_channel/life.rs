@@ -4,14 +4,18 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use hlf_network::network::{Network, UpError};
+use hlf_network::network::{ChaincodeError, Network, UpError};
+use hlf_network::package::Package;
 use hlf_network::process::ProcessError;
 use hlf_network::spec::Chaincode;
 use hlf_network::{Event, LifecycleError};
 
 use crate::bench::{Bench, marked, say, told};
+use crate::growth::{WRITERS, assert_nothing_lost, write};
 use crate::shelf::{ask, edition, has, put, shelf, up};
 
 pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
@@ -64,14 +68,43 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     assert_eq!(ask(&network, "north", "Edition").await, "second");
     has(&network, "south", "from south").await;
 
-    // A new package and definition, the ledger goes on.
+    // A new package and definition while transactions run: the ledger goes on, and nobody is refused.
     let mut upgraded = spec.clone();
     let mut definition = Chaincode::new("shelf", "shelf_2");
     definition.sequence = 2;
     upgraded.set_chaincode(definition.clone()).unwrap();
-    let network = Network::new(&bench.folder, upgraded.clone()).unwrap();
+    let network = Arc::new(Network::new(&bench.folder, upgraded.clone()).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let names = WRITERS.into_iter().chain(WRITERS);
+    let writers: Vec<_> =
+        names.map(|name| tokio::spawn(write(Arc::clone(&network), name, Arc::clone(&stop)))).collect();
+    let begun = Instant::now();
     up(&network, &edition(&upgraded, program.clone(), "third")).await;
-    assert_eq!(ask(&network, "south", "Edition").await, "third");
+    for organization in ["north", "south"] {
+        assert_eq!(ask(&network, organization, "Edition").await, "third");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut sent = Vec::new();
+    for writer in writers {
+        sent.push(writer.await.unwrap());
+    }
+    let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();
+    eprintln!("{acknowledged} acknowledged in {:?} around the upgrade", begun.elapsed());
+    for sent in &sent {
+        assert_eq!((&sent.failed, &sent.unknown), (&Vec::new(), &Vec::new()));
+    }
+    assert_nothing_lost(&network, "north", &sent).await;
+    let network = Arc::into_inner(network).unwrap();
+    let second = Package::of_service("shelf_2").unwrap().id();
+    for ids in network.chaincode_ids().await.unwrap() {
+        assert_eq!(ids.problems, Vec::<String>::new());
+        assert_eq!((ids.installed.len(), ids.committed_sequence), (2, Some(2)));
+        assert_eq!((ids.approved.as_ref(), ids.served.as_ref()), (Some(&second), Some(&second)));
+        // What was built of the first package leads to where nobody serves any more.
+        assert_eq!(ids.builds.iter().filter(|build| build.stale.is_some()).count(), 1);
+    }
+    let refused = network.remove_stale_builds().await.unwrap_err();
+    assert!(matches!(refused, ChaincodeError::InUse { .. }), "{}", told(&refused));
     put(&network, "south", "after the upgrade").await;
 
     // A sequence that Fabric would refuse is refused before anything is approved.
@@ -92,6 +125,7 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     // Down and up: everything is there again.
     let network = Network::new(&bench.folder, upgraded.clone()).unwrap();
     assert_eq!(network.down(&say).await.unwrap(), 5);
+    assert_eq!(network.remove_stale_builds().await.unwrap().len(), 2);
     up(&network, &edition(&upgraded, program.clone(), "third")).await;
     has(&network, "north", "after the upgrade").await;
     network.destroy(&say).await.unwrap();

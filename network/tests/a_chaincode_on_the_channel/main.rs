@@ -13,6 +13,8 @@
 )]
 
 mod authorities;
+mod backups;
+mod bad_days;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
@@ -24,6 +26,7 @@ mod life;
 mod parts;
 mod shelf;
 mod sizes;
+mod upgrades;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -54,6 +57,8 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
     authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
+    backups::a_backup_is_restored_onto_an_empty_machine,
+    upgrades::a_network_is_upgraded_node_by_node,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
@@ -65,6 +70,8 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     certificates::a_rolling_renewal_under_load_fails_no_transaction,
     authorities::authorities_are_renewed_beside_the_old_ones,
     authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
+    upgrades::a_network_is_upgraded_under_load,
+    bad_days::full_disks_lose_nothing,
     parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
@@ -82,6 +89,7 @@ fn main() {
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
+        ["full-disks"] => runtime().block_on(bad_days::fill_disks()),
         ["part", folder, organization] => {
             runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
         }

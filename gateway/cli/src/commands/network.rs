@@ -8,9 +8,11 @@ use crate::app::App;
 use crate::failure::{Exit, Invalid};
 
 mod apply;
+mod backup;
 mod builder;
 mod ca;
 mod certificates;
+mod chaincode;
 mod change;
 mod destroy;
 mod down;
@@ -23,9 +25,12 @@ mod organization;
 mod part;
 mod plan;
 mod profile;
+mod restore;
+mod snapshot;
 mod spec;
 mod status;
 mod up;
+mod upgrade;
 
 pub(crate) use up::{Up, stand_up};
 
@@ -45,6 +50,19 @@ pub(crate) enum Verb {
     Plan(plan::ShowPlan),
     /// Makes the running network into that of another spec, step by step.
     Apply(apply::Apply),
+    /// Brings a running network to another release of Fabric, node by node.
+    Upgrade(upgrade::Upgrade),
+    /// Writes, checks and compares backups of ledgers, keys and configuration.
+    #[command(subcommand)]
+    Backup(backup::Verb),
+    /// Brings a backup back into an empty folder.
+    Restore(restore::Restore),
+    /// Brings the contract onto the channel in single steps, and shows what peers have of it.
+    #[command(subcommand)]
+    Chaincode(chaincode::Verb),
+    /// Makes and lists snapshots of the channel's state.
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     /// Stops every process of the network; ledgers and keys stay.
     Down(down::Down),
     /// Shows what runs, how high the ledgers are, and what is wrong.
@@ -81,6 +99,11 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Up(up) => up.run(app).await,
         Verb::Plan(plan) => plan.run(app).await,
         Verb::Apply(apply) => apply.run(app).await,
+        Verb::Upgrade(upgrade) => upgrade.run(app).await,
+        Verb::Backup(verb) => backup::run(verb, app).await,
+        Verb::Restore(restore) => restore.run(app),
+        Verb::Chaincode(verb) => chaincode::run(verb, app).await,
+        Verb::Snapshot(verb) => snapshot::run(verb, app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),

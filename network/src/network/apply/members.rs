@@ -2,7 +2,7 @@
 
 use hlf_protos::protos::AnchorPeers;
 
-use super::super::{Network, chaincode_service};
+use super::super::{Network, places};
 use super::{StepError, Work};
 use crate::change::{ChannelConfig, Edit};
 use crate::network::ChangeError;
@@ -48,7 +48,9 @@ impl Work<'_> {
         for peer in &organization.peers {
             self.at.supervisor.stop(&organization.host(peer)).await.map_err(UpError::from)?;
         }
-        self.at.supervisor.stop(&chaincode_service(organization)).await.map_err(UpError::from)?;
+        for place in places::places(organization) {
+            self.at.supervisor.stop(&place).await.map_err(UpError::from)?;
+        }
         let profile = self.at.layout.profile(&organization.name);
         match std::fs::remove_file(&profile) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -273,8 +273,8 @@ fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanE
     if made.fabric != target.fabric {
         return fixed(
             "fabric",
-            "nodes are brought to another release one by one, and the channel's capabilities last, which \
-             is not part of an apply; put it back",
+            "nodes are brought to another release one by one, and the channel's capabilities last; put it back, \
+             and use `network upgrade --to`",
         );
     }
     if made.channel.name != target.channel.name {

@@ -39,8 +39,11 @@ impl Stand<'_> {
             files::replace(&package_file(&network.layout, package.label()), files::PUBLIC, package.bytes())?;
             packages.push(package);
         }
-        self.run_chaincode(ports, &packages, program).await?;
-        self.install(std::slice::from_ref(member), &packages).await?;
+        let upgraded = committed > 0 && committed != i64::from(chaincode.sequence);
+        let served = self.serve(ports, &packages, program, upgraded).await?;
+        let members = std::slice::from_ref(member);
+        self.install(members, &packages).await?;
+        self.aim(&packages, &served).map_err(UpError::from)?;
         let Some(package) = packages.first() else { return Ok((None, Vec::new())) };
         let awaited = match self.agree(&definition, member, &package.id(), committed).await {
             Ok(awaited) => awaited,
@@ -52,6 +55,11 @@ impl Stand<'_> {
             )],
             Err(error) => return Err(UpError::from(error).into()),
         };
+        // Until it is in force the service of before is asked.
+        let in_force = definition.committed_sequence(member).await.map_err(UpError::from)?;
+        if in_force == i64::from(chaincode.sequence) {
+            self.hand_over(members, &definition, &served).await?;
+        }
         Ok((Some(packages), awaited))
     }
 

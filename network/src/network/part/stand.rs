@@ -96,11 +96,11 @@ impl Stand<'_> {
             return Ok(Vec::new());
         };
         if let Some(awaited) = self.look_for_orderers().await? {
-            self.write_profiles(ports, None)?;
+            self.write_profiles(None)?;
             return Ok(vec![awaited]);
         }
         let (packages, waiting_for) = self.deploy_part(ports, member).await?;
-        self.write_profiles(ports, packages.as_deref())?;
+        self.write_profiles(packages.as_deref())?;
         Ok(waiting_for)
     }
 

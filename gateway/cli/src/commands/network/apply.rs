@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hlf_network::network::{Agreed, Network};
+use hlf_network::network::{Agreed, Change, Network};
 
 use super::change::{self, Shown};
 use super::part;
@@ -26,6 +26,9 @@ pub(crate) struct Apply {
     /// File for a change that others must sign.
     #[arg(long, value_name = "FILE", default_value = "change.json")]
     out: PathBuf,
+    /// A snapshot by which the peers that come join, instead of by the channel's first block.
+    #[arg(long, value_name = "DIR", requires = "spec")]
+    snapshot: Option<PathBuf>,
     #[command(flatten)]
     programs: Programs,
 }
@@ -39,6 +42,15 @@ impl Apply {
         let target = self.spec.as_deref().map(read).transpose()?;
         let options = options(&self.programs, network.spec())?;
         let progress = app.progress();
+        if let (Some(snapshot), Some(target)) = (&self.snapshot, &target) {
+            for planned in network.plan(Some(target))?.changes {
+                if let Change::AddPeer { organization, peer } = planned.change
+                    && let Some(organization) = target.organization(&organization)
+                {
+                    network.join_by_snapshot(&organization.host(&peer), snapshot, &progress).await?;
+                }
+            }
+        }
         let network = network.apply(target.as_ref(), &options, &progress).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
