@@ -27,15 +27,15 @@ pub(crate) const WRITERS: [&str; 6] = ["north", "south", "north", "south", "nort
 const LAST_TRIES: usize = 20;
 
 /// How long a writer waits for a block, before it goes on with another transaction.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of transactions that were sent one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Ids of those that were said to be committed and valid.
-    acknowledged: Vec<String>,
+    pub(crate) acknowledged: Vec<String>,
     /// Why others were not endorsed or not taken.
-    failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// Ids and reasons of those of which nothing is known.
     unknown: Vec<(String, String)>,
 }
