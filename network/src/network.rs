@@ -36,7 +36,7 @@ pub use change::ChangeError;
 pub use claim::StateError;
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use issue::IssueError;
-pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
+pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 

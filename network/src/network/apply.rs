@@ -299,7 +299,7 @@ impl<'a> Work<'a> {
     fn signers(&self) -> Result<Vec<(String, Credentials)>, StepError> {
         let mut signers = Vec::new();
         for network in [self.after, self.at] {
-            for organization in &network.spec.organizations {
+            for organization in network.own_organizations() {
                 if signers.iter().all(|(known, _)| *known != organization.msp_id)
                     // One that is about to come has no keys yet and no say.
                     && self.at.spec.organization(&organization.name).is_some()
@@ -308,7 +308,9 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        signers.push((self.at.spec.orderer.msp_id.clone(), self.at.orderer_credentials()?));
+        if self.at.holds_ordering() {
+            signers.push((self.at.spec.orderer.msp_id.clone(), self.at.orderer_credentials()?));
+        }
         Ok(signers)
     }
 }

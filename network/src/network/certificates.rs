@@ -7,7 +7,7 @@ mod renew;
 mod revoke;
 
 use super::up::UpError;
-use super::{ChangeError, IssueError, StepError};
+use super::{ChangeError, IssueError, PartError, StepError};
 use crate::ca::CaError;
 use crate::files::FileError;
 use crate::lock::LockError;
@@ -74,6 +74,9 @@ pub enum CertificatesError {
     /// A node did not come back.
     #[error("a node did not come back with its new certificate")]
     Up(#[from] UpError),
+    /// The organisation's own part is not as it shall be.
+    #[error("the organisation's own part is not settled")]
+    Part(#[source] Box<PartError>),
     /// Peers still take what is revoked on the channel, or a node is not level with the others after its restart.
     #[error("not every node does yet what it should; see `network status`")]
     Wait(#[from] WaitError),

@@ -1,5 +1,6 @@
 //! One organisation's own part of a consortium: its keys and nodes alone, the others known by files they hand over.
 
+mod agree;
 mod chaincode;
 mod first_block;
 mod import;
@@ -24,6 +25,7 @@ use crate::process::Supervisor;
 use crate::progress::{self, Progress};
 use crate::spec::{Consortium, ORDERING, Part};
 
+pub use agree::Agreed;
 pub use import::{ImportError, Imported};
 
 /// Why a step of one organisation's part failed.

@@ -79,7 +79,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Import(import) => import.run(app).await,
         Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
-        Verb::Plan(plan) => plan.run(app),
+        Verb::Plan(plan) => plan.run(app).await,
         Verb::Apply(apply) => apply.run(app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,

@@ -95,8 +95,12 @@ impl Network {
         if let Renewal::Within(limit) = what {
             renewed.extend(self.renew_fabric_cas(*limit).await?);
         }
-        if !renewed.is_empty() {
-            bench.work.stand().settle().await?;
+        let stand = bench.work.stand();
+        if !renewed.is_empty() && self.part.is_some() {
+            let settled = stand.settle_part(&bench.ports).await;
+            settled.map_err(|error| CertificatesError::Part(Box::new(error)))?;
+        } else if !renewed.is_empty() {
+            stand.settle().await?;
         }
         Ok(renewed)
     }
@@ -137,12 +141,14 @@ impl Network {
         let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
         let work = Work { at: self, after: self, options, progress, binaries };
-        let ports = Ports::keep(&self.layout.ports(), work.stand().wanted_ports()).map_err(UpError::from)?;
+        let ports = self.keep_ports(work.stand().wanted_ports()).map_err(UpError::from)?;
         // An interruption may have left a node stopped; all must be there before one may be away.
         let stand = work.stand();
         stand.start_cas(&ports).await?;
         stand.start_nodes(&ports).await?;
-        stand.await_leader(&ports, self).await?;
+        if self.holds_ordering() {
+            stand.await_leader(&ports, self).await?;
+        }
         Ok(Bench { work, ports })
     }
 
