@@ -13,7 +13,7 @@ use hlf_network::change::{Edit, OrganizationDefinition, Proposal};
 use hlf_network::exchange::{Description, Digest, FirstBlockError};
 use hlf_network::network::{
     Agreed, ApplyError, ImportError, Imported, Network, Options, PartError, PartStanding, Renewal,
-    StateError, UpError,
+    RenewedKeys, StateError, UpError,
 };
 use hlf_network::spec::{Consortium, Endorsement, NodeAddress, ORDERING, Part};
 use hlf_network::{Event, Quiet};
@@ -575,7 +575,7 @@ pub(crate) async fn parts_of_bft_are_killed_at_every_event_and_go_on() {
     ] {
         let network = Network::existing(&machine.bench.folder).unwrap();
         let what = Renewal::Named(name.to_owned());
-        match network.renew_certificates(&what, &machine.options(), &say).await {
+        match network.renew_certificates(&what, RenewedKeys::Same, &machine.options(), &say).await {
             Ok(renewed) => assert_eq!(renewed, [name]),
             Err(error) => panic!("{name}: {}", told(&error)),
         }

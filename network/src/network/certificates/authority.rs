@@ -114,14 +114,14 @@ impl Network {
         }
         let nodes = self.nodes_that_call(&seat)?;
         self.restart_all(&seat, &bench, nodes, |note| &mut note.trusting, &mut note).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         if part == AuthorityPart::Announce {
             return Ok(AuthorityRenewal { msp_id: seat.msp_id, reissued: Vec::new(), finished: false });
         }
         seat.take_up(&new)?;
         self.trust_as_the_channel(&seat).await?;
         let reissued = self.reissue(&seat, &bench).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         Ok(AuthorityRenewal { msp_id: seat.msp_id, reissued, finished: false })
     }
 
@@ -285,7 +285,7 @@ impl Network {
         }
         let nodes = self.nodes_of(seat)?;
         self.restart_all(seat, bench, nodes, |note| &mut note.forgetting, &mut note).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         remove_if_there(&seat.note_file())?;
         Ok(AuthorityRenewal { msp_id: seat.msp_id.clone(), reissued: Vec::new(), finished: true })
     }
