@@ -68,10 +68,18 @@ impl Server {
         self.folder().join("registrar.secret")
     }
 
+    /// The certificate of one of its CAs as the server keeps it; it makes itself a key and a certificate when it finds none.
+    pub(crate) fn certificate(&self, signs: Signs) -> PathBuf {
+        match signs {
+            Signs::Identities => self.folder().join("ca-cert.pem"),
+            Signs::Tls => self.folder().join("tlsca/ca-cert.pem"),
+        }
+    }
+
     /// A client of one of its CAs; its certificate must be there.
     pub(crate) fn client(&self, signs: Signs) -> Result<FabricCa, FabricCaError> {
         let url = format!("https://127.0.0.1:{}", self.port);
-        let file = self.home.authority(Signs::Identities);
+        let file = self.certificate(Signs::Identities);
         let roots = files::read(&file)
             .map_err(|error| FabricCaError::Unusable { url: url.clone(), reason: error.to_string() })?;
         FabricCa::new(&url, &roots, Some(&self.ca_name(signs)))
@@ -91,11 +99,6 @@ impl Server {
         files::make_private_folder(&folder)?;
         let second = folder.join("tlsca");
         files::make_private_folder(&second)?;
-        for signs in [Signs::Identities, Signs::Tls] {
-            if let Some(parent) = self.home.authority(signs).parent() {
-                files::make_folder(parent)?;
-            }
-        }
         let secret_file = self.secret_file();
         if !secret_file.exists() {
             let secret = random_hex().map_err(CaSetupError::Secret)?;
@@ -158,7 +161,7 @@ impl Server {
         };
         json!({
             "version": CA_RELEASE,
-            "ca": { "name": name, "certfile": self.home.authority(signs) },
+            "ca": { "name": name, "certfile": self.certificate(signs) },
             "crl": { "expiry": LIST_EXPIRY },
             "registry": {
                 "maxenrollments": -1,

@@ -17,7 +17,7 @@ use crate::node::{self, NodeError};
 use crate::ordered::OrderedError;
 use crate::ports::PortError;
 use crate::progress::{Progress, Step};
-use crate::spec::Organization;
+use crate::spec::{Consensus, Organization};
 use crate::wait::{self, Look, WaitError};
 
 /// How long an orderer may take to answer.
@@ -159,22 +159,31 @@ impl Network {
         let step = Step::begin(progress, "submit the change");
         let ports = self.ports()?;
         let orderer = &self.spec.orderer;
-        let mut refused = None;
-        // An orderer that can't be reached was sent nothing, so the next one is asked.
+        // An orderer that can't be reached was sent nothing, so the next one is asked. Of BFT all are sent it, as Fabric's
+        // gateway does: one that is not level with the others takes it and hands it to nobody.
+        let everywhere = orderer.consensus == Consensus::Bft;
+        let mut taken = 0_usize;
+        let (mut unreached, mut refused) = (None, None);
         for consenter in &orderer.consenters {
             let address = node::public(&ports, &orderer.host(consenter))?.to_string();
             let roots = files::read(&self.orderer_tls_ca())?;
             let endpoint = hlf_gateway::Endpoint::tls(address, roots);
             match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
-                Ok(()) => {
-                    step.done("an orderer took it");
-                    return self.await_in_force(proposal, limit, progress).await;
+                Ok(()) => taken = taken.saturating_add(1),
+                Err(error @ SubmitError::Connect(_)) => unreached = Some(error),
+                Err(error) => {
+                    refused.get_or_insert(error);
                 }
-                Err(error @ SubmitError::Connect(_)) => refused = Some(error),
-                Err(error) => return Err(error.into()),
+            }
+            if !everywhere && (taken > 0 || refused.is_some()) {
+                break;
             }
         }
-        Err(refused.map_or(ChangeError::NoPeer(None), ChangeError::Submit))
+        if taken > 0 {
+            step.done(if everywhere { "the ordering service took it" } else { "an orderer took it" });
+            return self.await_in_force(proposal, limit, progress).await;
+        }
+        Err(refused.or(unreached).map_or(ChangeError::NoPeer(None), ChangeError::Submit))
     }
 
     async fn await_in_force(

@@ -276,7 +276,7 @@ fn of_fabric_ca(name: &str, error: crate::fabric_ca::FabricCaError) -> CaError {
     CaError::FabricCa { name: name.to_owned(), source: Box::new(error) }
 }
 
-fn ca_server(home: &Home, ports: &Ports) -> Result<Server, IssueError> {
+pub(super) fn ca_server(home: &Home, ports: &Ports) -> Result<Server, IssueError> {
     let name = Server::name(home.domain());
     let port = |purpose| ports.port(&name, purpose).ok_or(IssueError::NoPort);
     Ok(Server::new(home.clone(), port(LISTEN)?, port(OPERATIONS)?))
@@ -345,6 +345,13 @@ impl Stand<'_> {
             CertificateSource::FabricCa => {
                 let server = ca_server(&home, ports)?;
                 let ca = Registrar::open(&server).await?;
+                for signs in [Signs::Identities, Signs::Tls] {
+                    let file = home.authority(signs);
+                    if !file.exists() {
+                        let certificate = files::read(&server.certificate(signs))?;
+                        files::replace(&file, files::PUBLIC, certificate.as_bytes())?;
+                    }
+                }
                 home.make_msp()?;
                 Ok(Issuer::Fabric(home, ca))
             }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hlf_gateway::{Deadlines, Gateway, MspFolder};
+use hlf_gateway::{Deadlines, Gateway, MspFolder, Retry};
 use hlf_network::ca::Validity;
 use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal, RenewedKeys};
 use hlf_network::spec::{Consortium, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
-use crate::growth::{Sent, WRITERS, assert_nothing_lost, write};
+use crate::growth::{PATIENCE, Sent, WRITERS, assert_nothing_lost, write};
 use crate::shelf::{edition, gateway, has, put, shelf, up};
 
 /// Public keys of the certificates in a folder, by file.
@@ -152,8 +152,8 @@ async fn write_steadily(network: Arc<Network>, organization: &'static str, stop:
     let profile = network.profile(member).unwrap();
     let msp = MspFolder::open(profile.msp_folder("User1").unwrap(), &profile.msp_id).unwrap();
     let gateways = profile.gateways().unwrap();
-    let gateway =
-        Gateway::connect_any(&gateways, msp.into_credentials(), Deadlines::default()).await.unwrap();
+    let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
+    let gateway = Gateway::connect_any(&gateways, msp.into_credentials(), deadlines).await.unwrap();
     let contract = gateway.contract("consortium", "shelf");
     let mut pace = tokio::time::interval(STEADY.1);
     let mut sent = Sent::default();
@@ -162,14 +162,17 @@ async fn write_steadily(network: Arc<Network>, organization: &'static str, stop:
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let proposal = contract.proposal("Put").arg(format!("{organization} {number}"));
-        sent.take(contract.submit(proposal.build().unwrap()).await);
+        let call = contract.proposal("Put").arg(format!("{organization} {number}"));
+        match contract.submit_retrying(call, &Retry::default()).await {
+            Ok(done) => sent.acknowledged.push(done.committed.tx_id),
+            Err(error) => sent.failed.push(told(&error)),
+        }
     }
     sent
 }
 
-/// Every certificate of a network is renewed, with new keys, while fifty transactions a second are sent: each is valid in a
-/// block, and none failed.
+/// Every certificate of a network is renewed, with new keys, while fifty transactions a second are sent by clients that try
+/// again where that is safe: each call is valid in a block, once, and none failed.
 pub(crate) async fn a_rolling_renewal_under_load_fails_no_transaction() {
     let bench = Bench::new("steady");
     let mut spec = shelf();

@@ -27,7 +27,7 @@ pub(crate) const WRITERS: [&str; 6] = ["north", "south", "north", "south", "nort
 const LAST_TRIES: usize = 20;
 
 /// How long a writer waits for a block, before it goes on with another transaction.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of transactions that were sent one after the other.
 #[derive(Debug, Default)]

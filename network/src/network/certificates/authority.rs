@@ -13,6 +13,7 @@ use crate::change::{Edit, key_id};
 use crate::fabric_ca::Server;
 use crate::files::{self, FileError};
 use crate::lock::FolderLock;
+use crate::network::issue::ca_server;
 use crate::network::up::{Options, UpError};
 use crate::network::{ChangeError, Network};
 use crate::progress::Progress;
@@ -113,14 +114,14 @@ impl Network {
         }
         let nodes = self.nodes_that_call(&seat)?;
         self.restart_all(&seat, &bench, nodes, |note| &mut note.trusting, &mut note).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         if part == AuthorityPart::Announce {
             return Ok(AuthorityRenewal { msp_id: seat.msp_id, reissued: Vec::new(), finished: false });
         }
-        seat.take_up()?;
+        seat.take_up(&new)?;
         self.trust_as_the_channel(&seat).await?;
         let reissued = self.reissue(&seat, &bench).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         Ok(AuthorityRenewal { msp_id: seat.msp_id, reissued, finished: false })
     }
 
@@ -132,13 +133,10 @@ impl Network {
         bench: &Bench<'_>,
     ) -> Result<[String; 2], CertificatesError> {
         let home = &seat.home;
-        let present = || -> Result<[String; 2], FileError> {
-            let read = |signs| files::read(&home.authority(signs)).map(|text| first_of(&text));
-            Ok([read(Signs::Identities)?, read(Signs::Tls)?])
-        };
         match seat.source {
             CertificateSource::Development => {
-                let now = present()?;
+                let read = |signs| files::read(&home.authority(signs)).map(|text| first_of(&text));
+                let now = [read(Signs::Identities)?, read(Signs::Tls)?];
                 let taken_up = [0, 1].map(|part| {
                     now.get(part).map(|pem| pem.trim()) != note.old.get(part).map(|pem| pem.trim())
                 });
@@ -155,18 +153,20 @@ impl Network {
                 ])
             }
             CertificateSource::FabricCa => {
-                let certificates = [home.authority(Signs::Identities), home.authority(Signs::Tls)];
-                let is_old = certificates.iter().zip(&note.old).any(|(file, old)| {
-                    files::read(file).map_or(true, |text| first_of(&text).trim() == old.trim())
-                });
+                let server = ca_server(home, &bench.ports)?;
+                let certificates = [server.certificate(Signs::Identities), server.certificate(Signs::Tls)];
+                let is_old = certificates
+                    .iter()
+                    .zip(&note.old)
+                    .any(|(file, old)| files::read(file).map_or(true, |text| text.trim() == old.trim()));
                 if is_old {
                     // The server makes itself a key and a certificate when it finds none, and keeps its registry.
-                    let name = Server::name(home.domain());
-                    self.supervisor.stop(&name).await.map_err(UpError::from)?;
+                    self.supervisor.stop(&Server::name(home.domain())).await.map_err(UpError::from)?;
                     let own = home.folder().join("fabric-ca");
-                    let gone = certificates.iter().zip(&note.old).filter(|(file, old)| {
-                        files::read(file).is_ok_and(|text| first_of(&text).trim() == old.trim())
-                    });
+                    let gone = certificates
+                        .iter()
+                        .zip(&note.old)
+                        .filter(|(file, old)| files::read(file).is_ok_and(|text| text.trim() == old.trim()));
                     for file in gone.map(|(file, _)| file.clone()).chain([own.join("tls-cert.pem")]) {
                         remove_if_there(&file)?;
                     }
@@ -175,7 +175,8 @@ impl Network {
                     }
                 }
                 bench.work.stand().start_cas(&bench.ports).await?;
-                Ok(present()?)
+                let [identities, tls] = certificates;
+                Ok([files::read(&identities)?, files::read(&tls)?])
             }
         }
     }
@@ -284,7 +285,7 @@ impl Network {
         }
         let nodes = self.nodes_of(seat)?;
         self.restart_all(seat, bench, nodes, |note| &mut note.forgetting, &mut note).await?;
-        bench.work.stand().settle().await?;
+        bench.settle().await?;
         remove_if_there(&seat.note_file())?;
         Ok(AuthorityRenewal { msp_id: seat.msp_id.clone(), reissued: Vec::new(), finished: true })
     }
@@ -351,10 +352,17 @@ impl Seat {
         files::replace(&self.note_file(), files::PUBLIC, text.as_bytes())
     }
 
-    /// Puts new authorities of a development CA in the places of the old, whose keys are kept under `former`.
-    fn take_up(&self) -> Result<(), CertificatesError> {
+    /// Puts new authorities in the places of the old. Keys of a development CA's old ones are kept under `former`; a Fabric
+    /// CA has its own to itself.
+    fn take_up(&self, new: &[String; 2]) -> Result<(), CertificatesError> {
+        if self.source == CertificateSource::FabricCa {
+            for (signs, pem) in [Signs::Identities, Signs::Tls].into_iter().zip(new) {
+                files::replace(&self.home.authority(signs), files::PUBLIC, pem.as_bytes())?;
+            }
+            return Ok(());
+        }
         let next = self.next();
-        if self.source != CertificateSource::Development || !next.exists() {
+        if !next.exists() {
             return Ok(());
         }
         let folder = self.home.folder();

@@ -95,12 +95,8 @@ impl Network {
         if let Renewal::Within(limit) = what {
             renewed.extend(self.renew_fabric_cas(*limit).await?);
         }
-        let stand = bench.work.stand();
-        if !renewed.is_empty() && self.part.is_some() {
-            let settled = stand.settle_part(&bench.ports).await;
-            settled.map_err(|error| CertificatesError::Part(Box::new(error)))?;
-        } else if !renewed.is_empty() {
-            stand.settle().await?;
+        if !renewed.is_empty() {
+            bench.settle().await?;
         }
         Ok(renewed)
     }
@@ -129,7 +125,7 @@ impl Network {
     ) -> Result<(), CertificatesError> {
         let bench = self.bench(options, progress).await?;
         bench.put_in_place(&holder).await?;
-        Ok(bench.work.stand().settle().await?)
+        bench.settle().await
     }
 
     /// What certificates are put in place with.
@@ -280,6 +276,17 @@ pub(super) struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Makes everything true again that is this folder's.
+    pub(super) async fn settle(&self) -> Result<(), CertificatesError> {
+        let stand = self.work.stand();
+        if self.work.at.part.is_none() {
+            return Ok(stand.settle().await?);
+        }
+        let settled = stand.settle_part(&self.ports).await;
+        settled.map_err(|error| CertificatesError::Part(Box::new(error)))?;
+        Ok(())
+    }
+
     /// Gives the certificates that wait in a holder's folder their places: of an ordering node the channel learns first.
     /// What uses them is started anew.
     pub(super) async fn put_in_place(&self, holder: &Holder) -> Result<(), CertificatesError> {
