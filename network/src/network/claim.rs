@@ -166,13 +166,18 @@ pub(super) fn claim(layout: &Layout, spec: &Consortium) -> Result<(), StateError
 /// Demands that a folder does not hold one organisation's part alone.
 pub(super) fn demand_whole(layout: &Layout) -> Result<(), StateError> {
     match read_whole(layout) {
-        Ok((_, Some(part))) => Err(StateError::Kind {
-            folder: layout.root().to_owned(),
-            held: format!("the part of `{}` alone", part.organization),
-            fix: "the others' steps are theirs: stand up the own part, and change the channel by proposals",
-        }),
+        Ok((_, Some(part))) => Err(part_alone(layout, &part)),
         Ok((_, None)) | Err(StateError::None(_)) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Why what concerns all of a consortium is not done in a part of it.
+pub(super) fn part_alone(layout: &Layout, part: &Part) -> StateError {
+    StateError::Kind {
+        folder: layout.root().to_owned(),
+        held: format!("the part of `{}` alone", part.organization),
+        fix: "the others' steps are theirs: stand up the own part, and change the channel by proposals",
     }
 }
 

@@ -130,7 +130,9 @@ pub enum UpError {
 
 pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Progress) -> Result<(), UpError> {
     let layout = &network.layout;
-    claim::demand_whole(layout)?;
+    if let Some(part) = &network.part {
+        return Err(claim::part_alone(layout, part).into());
+    }
     files::make_private_folder(layout.root())?;
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;

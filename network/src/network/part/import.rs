@@ -189,12 +189,15 @@ impl Network {
             }
         }
         let home = self.home_of(name);
+        let kept = self.layout.imports().join(format!("{name}.json"));
+        // What is among the imports is laid out, whenever this is interrupted: it goes first, and comes last.
+        if new && kept.exists() {
+            std::fs::remove_file(&kept).map_err(|e| FileError::new(&kept, "removed", e))?;
+        }
         if new && home.exists() {
             std::fs::remove_dir_all(&home).map_err(|e| FileError::new(&home, "removed", e))?;
         }
-        // Laid out first: what is among the imports is laid out, whenever this is interrupted.
         description.lay_out(&home)?;
-        let kept = self.layout.imports().join(format!("{name}.json"));
         files::replace(&kept, files::PUBLIC, description.to_text().as_bytes())?;
         let missing = self.undescribed()?;
         Ok(Imported { what: format!("description of {name}"), digest: found, new, missing })
