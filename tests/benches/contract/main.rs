@@ -87,8 +87,8 @@ async fn bench(settings: Settings) -> ExitCode {
 
 async fn run(folder: PathBuf, settings: Settings) -> Found {
     let mut report = Report::new(settings);
-    let stood =
-        part("two hospitals", SLACK, World::stand_up(&folder, settings.block, settings.timer_ms)).await;
+    let standing = Box::pin(World::stand_up(&folder, settings.block, settings.timer_ms));
+    let stood = part("two hospitals", SLACK, standing).await;
     match stood {
         Err(why) => report.failed(why),
         Ok(world) => {
