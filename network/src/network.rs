@@ -7,6 +7,7 @@ mod channels;
 mod claim;
 mod deploy;
 mod environment;
+mod issue;
 mod nodes;
 mod own;
 mod part;
@@ -16,7 +17,6 @@ mod up;
 
 use std::path::{Path, PathBuf};
 
-use crate::ca::{CaError, DevelopmentCa};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::lock::{FolderLock, LockError};
@@ -29,12 +29,14 @@ use crate::spec::{Consortium, Organization, Part};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use certificates::{
-    CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError,
+    ImportedCertificate, Refusals, Renewal, RenewedKeys, RequestKey, UnfitError, Use,
 };
 pub use change::ChangeError;
 pub use claim::StateError;
 pub use environment::{EnvironmentError, PeerEnvironment};
-pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
+pub use issue::IssueError;
+pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 
@@ -122,14 +124,6 @@ impl Network {
     /// [`ProfileError`] when there is none.
     pub fn profile(&self, organization: &Organization) -> Result<Profile, ProfileError> {
         Profile::read(&self.layout.profile(&organization.name))
-    }
-
-    /// An organisation's development CA, to issue further identities and service certificates.
-    ///
-    /// # Errors
-    /// [`CaError`] when the network was never up, or the CA is damaged.
-    pub fn ca(&self, organization: &Organization) -> Result<DevelopmentCa, CaError> {
-        DevelopmentCa::open(&self.layout.organization(organization), &organization.domain)
     }
 
     /// The port of a further service, chosen at the first call and kept.

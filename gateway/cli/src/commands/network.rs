@@ -9,6 +9,7 @@ use crate::failure::{Exit, Invalid};
 
 mod apply;
 mod builder;
+mod ca;
 mod certificates;
 mod change;
 mod destroy;
@@ -59,6 +60,9 @@ pub(crate) enum Verb {
     Change(change::Verb),
     /// Shows when certificates end and what ends with them; renews and revokes.
     Certificates(Box<certificates::Certificates>),
+    /// Asks a hospital's Fabric CA: registers, enrols, revokes, shows.
+    #[command(subcommand)]
+    Ca(ca::Verb),
     /// Prints what a hospital hands over to the members of a channel that it wants to join.
     Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
@@ -75,7 +79,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Import(import) => import.run(app).await,
         Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
-        Verb::Plan(plan) => plan.run(app),
+        Verb::Plan(plan) => plan.run(app).await,
         Verb::Apply(apply) => apply.run(app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
@@ -84,6 +88,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,
+        Verb::Ca(verb) => ca::run(verb, app).await,
         Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),
