@@ -429,6 +429,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_ends_for_want_of_a_client_certificate_says_so() {
+        let failed = |words: &str| {
+            let transport = std::io::Error::other(std::io::Error::other(words.to_owned()));
+            CallFailure::from(Status::from_error(Box::new(transport)))
+        };
+        for alert in ["CertificateRequired", "BadCertificate", "UnknownCA"] {
+            let failure = failed(&format!("connection error: received fatal alert: {alert}"));
+            assert_eq!(failure.cause(), Some(FailureCause::ClientCertificateMissing), "{failure}");
+            assert_eq!((failure.code(), failure.is_retryable()), (Code::Unavailable, false));
+            assert!(failure.advice().unwrap().contains("client_tls"), "{failure}");
+        }
+        assert_eq!(failed("connection reset by peer").cause(), None);
+        // As the transport says it of a call that it did not send.
+        let closed = CallFailure::from(Status::cancelled("operation was canceled"));
+        assert_eq!(closed.cause(), Some(FailureCause::ConnectionClosed));
+        assert!(closed.is_retryable() && closed.advice().unwrap().contains("client_tls"), "{closed}");
+    }
+
+    #[test]
     fn details_that_cannot_be_read_leave_the_status() {
         let foreign =
             Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: b"\xff".to_vec() };

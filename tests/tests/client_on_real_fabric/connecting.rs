@@ -80,10 +80,15 @@ pub(crate) async fn a_peer_that_asks_for_a_client_certificate_is_shown_one(world
     let mut blocks = own.filtered_blocks(world.channel(), BlockRange::newest()).await.unwrap();
     assert!(blocks.next().await.unwrap().is_some());
 
-    // Without one, the peer ends the connection when it stands already, and the call says what may be missing.
+    // Without one, the peer ends the connection when it stands already: mostly a call learns why, or what it may be.
     let lazy = Gateway::connect_lazy(&endpoint, credentials(), Deadlines::default()).unwrap();
-    let proposal = lazy.contract(world.channel(), NOTES).proposal("Caller").build().unwrap();
-    let error = proposal.evaluate().await.unwrap_err();
+    let failed = async || {
+        let proposal = lazy.contract(world.channel(), NOTES).proposal("Caller").build().unwrap();
+        let error = proposal.evaluate().await.unwrap_err();
+        assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", told(&error));
+        error.failure().unwrap().cause().is_some().then_some(error)
+    };
+    let error = until("the cause to be told", Duration::from_secs(60), failed).await;
     let failure = error.failure().unwrap();
     let causes = [FailureCause::ClientCertificateMissing, FailureCause::ConnectionClosed];
     assert!(failure.cause().is_some_and(|cause| causes.contains(&cause)), "{}", told(&error));
