@@ -18,7 +18,7 @@ use time::{Duration, OffsetDateTime};
 use crate::files::{self, FileError};
 use crate::spec::{NodeOu, User, UserKey};
 
-pub(crate) use renew::{draft, take_up};
+pub(crate) use renew::{draft, revoked, take_up};
 
 use certificate::{Authority, Purpose, Subject};
 use key::Key;
@@ -299,6 +299,18 @@ impl DevelopmentCa {
         files::write_new(&tls.join(format!("{name}.crt")), files::PUBLIC, certificate.as_bytes())?;
         folder::write_key(tls, &format!("{name}.key"), &key)
     }
+}
+
+/// Whether a private key, PKCS #8 in PEM, is the one of a certificate.
+///
+/// # Errors
+/// What is wrong with a key that is of no kind that identities here have.
+pub(crate) fn key_matches(
+    certificate: &x509_parser::prelude::X509Certificate<'_>,
+    key_pem: &str,
+) -> Result<bool, String> {
+    let key = Key::of_any_kind(key_pem)?;
+    Ok(certificate.public_key().subject_public_key.data.as_ref() == rcgen::PublicKeyData::der_bytes(&key))
 }
 
 #[cfg(test)]

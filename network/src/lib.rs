@@ -50,6 +50,7 @@ pub mod builder;
 pub mod ca;
 pub mod change;
 pub mod fabric;
+pub mod logs;
 pub mod network;
 pub mod package;
 pub mod process;

@@ -6,11 +6,15 @@ mod change;
 mod channels;
 mod claim;
 mod deploy;
+mod doctor;
 mod environment;
+mod metrics;
 mod nodes;
 mod reach;
+mod ready;
 mod status;
 mod up;
+mod vitals;
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +35,11 @@ pub use certificates::{
 };
 pub use change::ChangeError;
 pub use claim::StateError;
+pub use doctor::{Checkup, Code, DoctorError, Finding, Obstacles, Severity, catalogue};
 pub use environment::{EnvironmentError, PeerEnvironment};
-pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
+pub use metrics::{DASHBOARD, Exporter, ExporterError, METRICS, MetricsError, MetricsTarget};
+pub use ready::{Readiness, ReadyError, Unmet};
+pub use status::{ChaincodeOnPeer, ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 
 /// A consortium's network on this machine, in a folder of its own.

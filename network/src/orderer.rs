@@ -25,6 +25,7 @@ pub(crate) fn prepare(
     let host = orderer.host(consenter);
     let node = layout.node(&host);
     files::make_folder(&node)?;
+    crate::node::own_data(layout, &host, &orderer.msp_id)?;
     let sample = files::read(&binaries.sample_config().join("orderer.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, orderer, &host, layout, ports)?;

@@ -125,6 +125,13 @@ impl DevelopmentCa {
     }
 }
 
+/// Serial numbers in lower-case hexadecimal, and names, of what the CA in an organisation's folder has revoked.
+pub(crate) fn revoked(folder: &Path) -> Vec<(String, String)> {
+    let kept = files::read(&folder.join("ca/revoked.json")).unwrap_or_default();
+    let kept: Revoked = serde_json::from_str(&kept).unwrap_or_default();
+    kept.certificates.into_iter().map(|known| (known.serial, known.name)).collect()
+}
+
 /// Where a renewed certificate waits for its place.
 pub(crate) fn draft(certificate: &Path) -> PathBuf {
     let mut name = certificate.file_name().unwrap_or_default().to_owned();

@@ -168,7 +168,7 @@ fn write(layout: &Layout, spec: &Consortium, applying: Option<Consortium>) -> Re
 }
 
 /// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.
-fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
+pub(super) fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.fabric != spec.fabric {
         return Some("fabric".to_owned());
     }

@@ -10,7 +10,7 @@ use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
 use super::reach::ORDERER_ADMIN;
-use super::{Network, chaincode_service};
+use super::{Network, Obstacles, chaincode_service};
 use crate::builder::BuilderProgram;
 use crate::ca::{CaError, DevelopmentCa};
 use crate::channel::ChannelError;
@@ -77,6 +77,9 @@ pub enum UpError {
     /// Keys and certificates could not be issued.
     #[error("keys and certificates cannot be issued")]
     Ca(#[from] CaError),
+    /// Something is known to keep a node from starting.
+    #[error("the network would not start; nothing was started")]
+    Obstacles(#[from] Obstacles),
     /// Ports could not be chosen.
     #[error("ports cannot be chosen")]
     Port(#[from] PortError),
@@ -147,6 +150,7 @@ impl Stand<'_> {
     /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
     pub(super) async fn settle(&self) -> Result<(), UpError> {
         self.issue()?;
+        self.network.demand_no_obstacle()?;
         let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;

@@ -17,6 +17,7 @@ mod bench;
 mod bft;
 mod certificates;
 mod definitions;
+mod doctor;
 mod growth;
 mod life;
 mod shelf;
@@ -50,6 +51,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    doctor::known_failures_are_found_and_nothing_else_is,
 ];
 
 /// Run when they are asked for by name: `make test-long`.

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hlf_network::network::Network;
 
+use super::doctor::explained;
 use super::plan::read;
 use super::up::{Programs, options};
 use crate::app::App;
@@ -27,7 +28,8 @@ impl Apply {
         let target = self.spec.as_deref().map(read).transpose()?;
         let options = options(&self.programs, network.spec())?;
         let progress = app.progress();
-        let network = network.apply(target.as_ref(), &options, &progress).await?;
+        let applied = network.apply(target.as_ref(), &options, &progress).await;
+        let network = explained(app, applied.map_err(Into::into)).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
     }

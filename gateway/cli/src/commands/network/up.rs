@@ -8,6 +8,7 @@ use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::Consortium;
 
+use super::doctor::explained;
 use super::plan::read;
 use crate::app::App;
 use crate::failure::{Exit, Invalid};
@@ -47,7 +48,7 @@ pub(crate) struct Programs {
 
 impl Up {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
-        let network = stand_up(&self, app).await?;
+        let network = explained(app, stand_up(&self, app).await).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
     }
