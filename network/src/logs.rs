@@ -62,6 +62,9 @@ pub struct Logs {
     /// The next entry of each source, by its time and the source's number.
     next: BinaryHeap<Reverse<(i64, usize)>>,
     waiting: Vec<Option<LogEntry>>,
+    /// The latest time of each source so far: a process may write two lines of one moment in the wrong order, and
+    /// they stay as they lie.
+    latest: Vec<i64>,
 }
 
 impl Network {
@@ -87,8 +90,13 @@ impl Network {
 impl Logs {
     fn new(query: LogQuery, sources: Vec<Kept>) -> Result<Self, LogsError> {
         let count = sources.len();
-        let mut logs =
-            Self { query, sources, next: BinaryHeap::new(), waiting: (0..count).map(|_| None).collect() };
+        let mut logs = Self {
+            query,
+            sources,
+            next: BinaryHeap::new(),
+            waiting: (0..count).map(|_| None).collect(),
+            latest: vec![i64::MIN; count],
+        };
         for number in 0..count {
             logs.refill(number)?;
         }
@@ -118,7 +126,10 @@ impl Logs {
     fn refill(&mut self, number: usize) -> Result<(), LogsError> {
         let Some(source) = self.sources.get_mut(number) else { return Ok(()) };
         if let Some(entry) = source.next_entry()? {
-            self.next.push(Reverse((entry.at.unwrap_or_default(), number)));
+            if let Some(latest) = self.latest.get_mut(number) {
+                *latest = entry.at.unwrap_or_default().max(*latest);
+                self.next.push(Reverse((*latest, number)));
+            }
             if let Some(place) = self.waiting.get_mut(number) {
                 *place = Some(entry);
             }

@@ -86,11 +86,11 @@ pub(super) async fn of_a_running_network(ward: &Ward) {
 
     // A node with an expired certificate would not start again: standing the network up says so first.
     let mut damage = Damage::none();
-    impersonate(&mut damage, &made[0], &ward.keys(SOUTH));
+    impersonate(&mut damage, &made[0], &ward.keys(NORTH));
     let error = ward.network.up(&ward.options, &say).await.unwrap_err();
     let UpError::Obstacles(obstacles) = &error else { panic!("{}", told(&error)) };
     let found: Vec<_> = obstacles.findings.iter().map(|found| (found.code, found.node.as_deref())).collect();
-    assert_eq!(found, [(Code::CertificateExpired, Some(SOUTH))]);
+    assert_eq!(found, [(Code::CertificateExpired, Some(NORTH))]);
     damage.undo();
     for folder in made {
         fs::remove_dir_all(folder).unwrap();
