@@ -165,7 +165,7 @@ impl Network {
                 nodes::check_running(self, vitals, found);
                 ordering::check(self, ports, vitals, found);
                 channel::check(self, vitals, found);
-                chaincode::check(self, ports, vitals, found).await;
+                chaincode::check(self, vitals, found);
             }
         }
     }

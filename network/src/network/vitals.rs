@@ -86,6 +86,19 @@ pub(super) struct ServiceVitals {
     pub(super) pid: Option<u32>,
     /// The package id that it was started with.
     pub(super) serves: Option<String>,
+    /// What came of a connection to it, of one that runs and whose callers' values can be read.
+    pub(super) dialled: Option<Dialled>,
+}
+
+/// What came of a connection to a chaincode service as a peer makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Dialled {
+    /// It took the connection.
+    Taken,
+    /// One side does not trust the other's certificate.
+    Distrusted(String),
+    /// Nobody answered.
+    Silent(String),
 }
 
 impl Vitals {
@@ -96,18 +109,26 @@ impl Vitals {
         for consenter in &spec.orderer.consenters {
             orderers.push(orderer(network, spec.orderer.host(consenter), ports).await);
         }
+        let mut services = Vec::new();
+        if spec.chaincode.is_some() {
+            for organization in &spec.organizations {
+                services.push(service(network, organization, ports).await);
+            }
+        }
         let (mut peers, mut config, mut definition) = (Vec::new(), None, None);
         for organization in &spec.organizations {
             for peer in &organization.peers {
-                let mut asked =
-                    Asked { network, organization, ports, config: &mut config, definition: &mut definition };
+                let mut asked = Asked {
+                    network,
+                    organization,
+                    ports,
+                    service: services.iter().find(|service| service.organization == organization.name),
+                    config: &mut config,
+                    definition: &mut definition,
+                };
                 peers.push(asked.peer(organization.host(peer)).await);
             }
         }
-        let services = match &spec.chaincode {
-            Some(_) => spec.organizations.iter().map(|organization| service(network, organization)).collect(),
-            None => Vec::new(),
-        };
         Self { orderers, peers, config, definition, services }
     }
 
@@ -125,6 +146,25 @@ impl OrdererVitals {
 
     pub(super) fn height(&self) -> Option<u64> {
         self.participation().map(|channel| channel.height)
+    }
+}
+
+impl ServiceVitals {
+    /// Demands that it could serve a peer: otherwise the peer would try for long, and say less.
+    fn demand_for(&self, peer: &PeerAnswers) -> Result<(), String> {
+        let name = &self.name;
+        if self.pid.is_none() {
+            return Err(format!("`{name}` does not run"));
+        }
+        if let Some(Dialled::Distrusted(error) | Dialled::Silent(error)) = &self.dialled {
+            return Err(format!("`{name}` takes no connection: {error}"));
+        }
+        match (&self.serves, &peer.approved) {
+            (Some(serves), Some(approved)) if serves != approved => {
+                Err(format!("`{name}` serves {serves}, and {approved} is approved"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -161,13 +201,14 @@ async fn orderer(network: &Network, host: String, ports: &Ports) -> OrdererVital
     vitals
 }
 
-fn service(network: &Network, organization: &Organization) -> ServiceVitals {
+async fn service(network: &Network, organization: &Organization, ports: &Ports) -> ServiceVitals {
     let name = chaincode_service(organization);
     let pid = network.supervisor.running(&name).map(|running| running.pid);
     let serves = pid
         .and_then(|pid| crate::process::variable_of(pid, "CHAINCODE_ID"))
         .map(|id| id.to_string_lossy().into_owned());
-    ServiceVitals { name, organization: organization.name.clone(), pid, serves }
+    let dialled = if pid.is_some() { dial(network, organization, ports).await } else { None };
+    ServiceVitals { name, organization: organization.name.clone(), pid, serves, dialled }
 }
 
 /// What a node's operations endpoint says.
@@ -189,6 +230,7 @@ struct Asked<'a> {
     network: &'a Network,
     organization: &'a Organization,
     ports: &'a Ports,
+    service: Option<&'a ServiceVitals>,
     config: &'a mut Option<ChannelConfig>,
     definition: &'a mut Option<Option<QueryChaincodeDefinitionResult>>,
 }
@@ -288,7 +330,10 @@ impl Asked<'_> {
         if let Some(chaincode_source::Type::LocalPackage(local)) = source {
             answers.approved = Some(local.package_id);
         }
-        answers.chaincode = Some(answer_of(endorser, channel, &chaincode.name).await);
+        answers.chaincode = Some(match self.service.map_or(Ok(()), |service| service.demand_for(answers)) {
+            Ok(()) => answer_of(endorser, channel, &chaincode.name).await,
+            error => error,
+        });
         Ok(())
     }
 }
@@ -306,19 +351,8 @@ async fn answer_of(endorser: &Endorser, channel: &str, chaincode: &str) -> Resul
     }
 }
 
-/// What came of a connection to a chaincode service as a peer makes it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Dialled {
-    /// It took the connection.
-    Taken,
-    /// One side does not trust the other's certificate.
-    Distrusted(String),
-    /// Nobody answered.
-    Silent(String),
-}
-
 /// Dials a chaincode service with the values that the organisation's peers build packages with.
-pub(super) async fn dial(network: &Network, organization: &Organization, ports: &Ports) -> Option<Dialled> {
+async fn dial(network: &Network, organization: &Organization, ports: &Ports) -> Option<Dialled> {
     let values = crate::peer::read_builder_values(&network.layout, organization)?;
     let read = |path: &std::path::Path| crate::files::read(path).ok();
     let address = node::loopback(ports, &chaincode_service(organization), LISTEN).ok()?;

@@ -8,19 +8,18 @@ use super::nodes::cannot_ask;
 use super::{Code, Findings};
 use crate::files;
 use crate::network::Network;
-use crate::network::vitals::{Dialled, PeerVitals, ServiceVitals, Vitals, dial};
+use crate::network::vitals::{Dialled, PeerVitals, ServiceVitals, Vitals};
 use crate::package::Package;
 use crate::peer;
-use crate::ports::Ports;
 use crate::spec::{Chaincode, Organization};
 
-pub(super) async fn check(network: &Network, ports: &Ports, vitals: &Vitals, found: &mut Findings) {
+pub(super) fn check(network: &Network, vitals: &Vitals, found: &mut Findings) {
     let Some(chaincode) = &network.spec.chaincode else { return };
     let in_force = check_definition(chaincode, vitals, found);
     for organization in &network.spec.organizations {
         let service = vitals.services.iter().find(|service| service.organization == organization.name);
         let Some(service) = service else { continue };
-        let answers = check_service(network, organization, service, ports, found).await;
+        let answers = check_service(network, service, found);
         if cannot_ask(network, &organization.name, found) {
             continue;
         }
@@ -52,13 +51,7 @@ fn check_definition(chaincode: &Chaincode, vitals: &Vitals, found: &mut Findings
 }
 
 /// Whether an organisation's service runs and takes connections.
-async fn check_service(
-    network: &Network,
-    organization: &Organization,
-    service: &ServiceVitals,
-    ports: &Ports,
-    found: &mut Findings,
-) -> bool {
+fn check_service(network: &Network, service: &ServiceVitals, found: &mut Findings) -> bool {
     let name = Some(service.name.as_str());
     let Some(pid) = service.pid else {
         if !found.has(&[Code::PortTaken, Code::PortsForeign], &service.name) {
@@ -67,7 +60,7 @@ async fn check_service(
         }
         return false;
     };
-    match dial(network, organization, ports).await {
+    match &service.dialled {
         Some(Dialled::Distrusted(error)) => {
             found.add(Code::ChaincodeTlsMismatch, name, format!("process {pid}: {error}"));
             false
