@@ -206,6 +206,12 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
         return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
     }
+    if let Some(UpError::Obstacles(obstacles)) = error.downcast_ref()
+        && let Some(first) = obstacles.findings.first()
+    {
+        let code = first.code.as_str().to_uppercase().replace('-', "_");
+        return (Failure::new(code, "local", first.fix.clone()), Exit::Failed);
+    }
     if error.is::<ApplyError>()
         || error.is::<CertificatesError>()
         || error.is::<UpError>()

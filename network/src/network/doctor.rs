@@ -114,7 +114,7 @@ impl fmt::Display for Finding {
         if let Some(node) = &self.node {
             write!(f, " of `{node}`")?;
         }
-        write!(f, ": {} ({}). {}. What helps: {}", self.symptom, self.evidence, self.cause, self.fix)
+        write!(f, ": {} ({}); cause: {}; what helps: {}", self.symptom, self.evidence, self.cause, self.fix)
     }
 }
 

@@ -87,7 +87,7 @@ async fn configurations_and_ledgers(ward: &Ward) {
     let UpError::Obstacles(obstacles) = &error else { panic!("{}", told(&error)) };
     let codes: Vec<Code> = obstacles.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, [Code::GenesisForeign, Code::LedgerForeign], "{}", told(&error));
-    assert!(told(&error).contains("What helps"), "{}", told(&error));
+    assert!(told(&error).contains("what helps"), "{}", told(&error));
     assert_eq!(ward.network.supervisor().marked(), before);
     damage.undo();
     ward.finds(&[]).await;
