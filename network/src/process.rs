@@ -25,7 +25,7 @@ use crate::layout::Layout;
 use crate::ports::{self, PortError};
 use handle::Handle;
 
-pub(crate) use diagnose::log_end;
+pub(crate) use diagnose::{last_words, log_end};
 pub(crate) use proc_fs::{all, command_line, variable_of};
 
 /// The environment variable by which a state folder's processes are found: its value is the folder.

@@ -39,7 +39,7 @@ pub(crate) fn log_end(log: &Path) -> String {
 }
 
 /// The likely cause and the last lines.
-pub(super) fn last_words(log: &Path) -> (String, String) {
+pub(crate) fn last_words(log: &Path) -> (String, String) {
     let text = log_end(log);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let skip = lines.len().saturating_sub(TAIL_LINES);

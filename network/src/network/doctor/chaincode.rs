@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::nodes::cannot_ask;
+use super::nodes::{cannot_ask, last_words_of};
 use super::{Code, Findings};
 use crate::files;
 use crate::network::Network;
@@ -55,8 +55,7 @@ fn check_service(network: &Network, service: &ServiceVitals, found: &mut Finding
     let name = Some(service.name.as_str());
     let Some(pid) = service.pid else {
         if !found.has(&[Code::PortTaken, Code::PortsForeign], &service.name) {
-            let log = network.layout.log(&service.name);
-            found.add(Code::ChaincodeDown, name, format!("its log: {}", log.display()));
+            found.add(Code::ChaincodeDown, name, last_words_of(network, &service.name));
         }
         return false;
     };

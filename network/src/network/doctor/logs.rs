@@ -1,5 +1,6 @@
 //! What the ends of logs give away.
 
+use super::nodes::last_words_of;
 use super::{Code, Findings};
 use crate::network::Network;
 use crate::process::log_end;
@@ -12,8 +13,7 @@ pub(super) fn check(network: &Network, found: &mut Findings) {
     let mut names: Vec<String> = network.processes().collect();
     for name in network.supervisor.ended() {
         if !names.contains(&name) {
-            let seen = format!("it ended; see {}", network.layout.log(&name).display());
-            found.add(Code::ServiceDown, Some(&name), seen);
+            found.add(Code::ServiceDown, Some(&name), last_words_of(network, &name));
             names.push(name);
         }
     }

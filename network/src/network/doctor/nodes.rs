@@ -8,6 +8,7 @@ use crate::node;
 use crate::operations::Heard;
 use crate::overlay::Overlay;
 use crate::peer;
+use crate::process::last_words;
 
 /// How far a clock may be off.
 const SKEW_MAX: time::Duration = time::Duration::seconds(2);
@@ -49,7 +50,7 @@ pub(super) fn check_owners(network: &Network, found: &mut Findings) {
 
 /// What does not run or does not answer.
 pub(super) fn check_running(network: &Network, vitals: &Vitals, found: &mut Findings) {
-    let log = |host: &str| format!("its log: {}", network.layout.log(host).display());
+    let log = |host: &str| last_words_of(network, host);
     let admin = format!("{}@{}", crate::network::reach::ORDERER_ADMIN, network.spec.orderer.domain);
     for orderer in &vitals.orderers {
         let host = orderer.host.as_str();
@@ -90,6 +91,13 @@ pub(super) fn cannot_ask(network: &Network, organization: &str, found: &Findings
         found.cannot_act(&format!("{admin}@{}", organization.domain))
             || found.has(&[Code::MspIdWrong], &organization.name)
     })
+}
+
+/// Why a process probably ended, and where its log is.
+pub(super) fn last_words_of(network: &Network, name: &str) -> String {
+    let log = network.layout.log(name);
+    let (cause, _) = last_words(&log);
+    format!("{cause}: {}", log.display())
 }
 
 /// A node that is down because another process has its port is not told of twice.
