@@ -38,6 +38,10 @@
 //! data collections, and run programs of their own under one chaincode definition.
 //! [`network::Network::peer_environment`] makes Fabric's own command line work on all of it.
 //!
+//! [`network::Network::doctor`] looks for every failure that is known ([`network::Code`]) and names cause and fix;
+//! [`network::Network::await_ready`] asks the network to be used; [`network::Network::logs`] merges what all processes
+//! said; [`network::Network::metrics`] tells monitoring what Fabric has no metric of.
+//!
 //! # What it is not
 //!
 //! The built-in CA keeps its keys beside what it issues: it is for development. All nodes run on this machine, on

@@ -29,6 +29,9 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
     /// The chaincode, when the spec has one.
     pub chaincode: Option<ChaincodeStatus>,
+    /// What is installed, approved and served for each peer, when the spec has a chaincode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registrations: Vec<ChaincodeOnPeer>,
     /// The certificate in the folder that ends first; absent when one cannot be read, which
     /// [`Network::certificates`] tells of.
     pub first_to_end: Option<FirstToEnd>,
@@ -103,8 +106,6 @@ pub struct ChaincodeStatus {
     /// Ids of packages of organisations that have one of their own, by MSP id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub own_package_ids: BTreeMap<String, String>,
-    /// What is installed, approved and served for each peer.
-    pub registered: Vec<ChaincodeOnPeer>,
 }
 
 /// A chaincode as one peer has it: when all is well the three ids are one.
@@ -155,6 +156,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         channel: spec.channel.name.clone(),
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
+        registrations: look.registrations(&vitals),
         chaincode,
         first_to_end: first.map(|first| FirstToEnd {
             days: first.days,
@@ -231,7 +233,26 @@ impl Look<'_> {
         let spec = &self.network.spec;
         let chaincode = spec.chaincode.as_ref()?;
         let definition = vitals.definition.as_ref();
-        let registered = vitals.peers.iter().map(|peer| {
+        Some(ChaincodeStatus {
+            name: chaincode.name.clone(),
+            sequence: chaincode.sequence,
+            committed_sequence: definition
+                .map(|definition| definition.as_ref().map_or(0, |definition| definition.sequence)),
+            package_id: package_id(self.network, &chaincode.label),
+            own_package_ids: chaincode
+                .packages
+                .iter()
+                .filter_map(|own| {
+                    let organization = spec.organization(&own.organization)?;
+                    Some((organization.msp_id.clone(), package_id(self.network, &own.label)?))
+                })
+                .collect(),
+        })
+    }
+
+    fn registrations(&self, vitals: &Vitals) -> Vec<ChaincodeOnPeer> {
+        let Some(chaincode) = &self.network.spec.chaincode else { return Vec::new() };
+        let on_peers = vitals.peers.iter().map(|peer| {
             let wanted =
                 Package::of_service(chaincode.label_of(&peer.organization)).map(|package| package.id());
             let answers = peer.answered();
@@ -247,22 +268,7 @@ impl Look<'_> {
                 served: service.and_then(|service| service.serves.clone()),
             }
         });
-        Some(ChaincodeStatus {
-            name: chaincode.name.clone(),
-            sequence: chaincode.sequence,
-            committed_sequence: definition
-                .map(|definition| definition.as_ref().map_or(0, |definition| definition.sequence)),
-            package_id: package_id(self.network, &chaincode.label),
-            own_package_ids: chaincode
-                .packages
-                .iter()
-                .filter_map(|own| {
-                    let organization = spec.organization(&own.organization)?;
-                    Some((organization.msp_id.clone(), package_id(self.network, &own.label)?))
-                })
-                .collect(),
-            registered: registered.collect(),
-        })
+        on_peers.collect()
     }
 }
 

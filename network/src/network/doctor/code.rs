@@ -128,6 +128,10 @@ codes! {
         "a certificate is about to expire",
         "nobody has renewed it yet",
         "{command} certificates renew {node}";
+    AuthorityEndsSoon Warning "authority-ends-soon":
+        "an organisation's authority is about to expire, or has",
+        "authorities are not renewed: whatever they issued ends with them",
+        "bring another one beside it: {command} change propose FILE --title TEXT --add-authority MSPID=FILE, then issue from that";
     SanMismatch Error "san-mismatch":
         "a TLS certificate does not name the host at which its node is called",
         "it was issued for another host name or address",

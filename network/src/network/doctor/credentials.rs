@@ -54,6 +54,7 @@ pub(super) fn check(network: &Network, config: Option<&ChannelConfig>, days_min:
             }
             on_channel
         });
+        home.check_authorities(days_min, found);
         for pair in home.pairs() {
             home.check_pair(&pair, known, days_min, found);
         }
@@ -84,6 +85,27 @@ fn homes(network: &Network) -> Vec<Home> {
 }
 
 impl Home {
+    /// Whether the authorities in the folder last, and keep their keys to themselves.
+    fn check_authorities(&self, days_min: i64, found: &mut Findings) {
+        for (place, kind) in [("ca", CertificateKind::Authority), ("tlsca", CertificateKind::TlsAuthority)] {
+            let folder = self.folder.join(place);
+            check_exposure(&folder.join("priv_sk"), &self.name, found);
+            for file in
+                entries(&folder).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "pem"))
+            {
+                let pem = std::fs::read(&file).unwrap_or_default();
+                let Ok((_, block)) = parse_x509_pem(&pem) else { continue };
+                let Ok((_, certificate)) = X509Certificate::from_der(&block.contents) else { continue };
+                let days = days_left(&certificate);
+                if days < days_min {
+                    let (file, breaks) = (file.display(), kind.breaks());
+                    let seen = format!("{file} ends in {days} days; what breaks then: {breaks}");
+                    found.add(Code::AuthorityEndsSoon, Some(&self.name), seen);
+                }
+            }
+        }
+    }
+
     /// Every certificate with its key, of nodes, users and services.
     fn pairs(&self) -> Vec<Pair> {
         let mut pairs = Vec::new();
@@ -171,11 +193,7 @@ impl Home {
             found.add(Code::CertificateUnreadable, holder, seen);
             return false;
         };
-        let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
-        if mode & 0o077 != 0 {
-            let seen = format!("{} has the mode {:o}", path.display(), mode & 0o777);
-            found.add(Code::KeyExposed, holder, seen);
-        }
+        check_exposure(path, &pair.holder, found);
         let matches = files::read(path)
             .map_err(|error| crate::wait::chain(&error))
             .and_then(|pem| ca::key_matches(certificate, &pem));
@@ -294,11 +312,26 @@ fn check_time(pair: &Pair, certificate: &X509Certificate<'_>, days_min: i64, fou
         let seen = format!("{file} begins at {}", validity.not_before);
         found.add(Code::CertificateNotYetValid, holder, seen);
     } else {
-        let days = validity.not_after.timestamp().saturating_sub(now.timestamp()).div_euclid(DAY_S);
+        let days = days_left(certificate);
         if days < days_min {
             let seen = format!("{file} ends in {days} days; what breaks then: {breaks}");
             found.add(Code::CertificateEndsSoon, holder, seen);
         }
+    }
+}
+
+/// Whole days until a certificate ends; negative when it has.
+fn days_left(certificate: &X509Certificate<'_>) -> i64 {
+    let until = certificate.validity().not_after.timestamp();
+    until.saturating_sub(ASN1Time::now().timestamp()).div_euclid(DAY_S)
+}
+
+/// Whether a key is for its owner's eyes alone.
+fn check_exposure(key: &Path, holder: &str, found: &mut Findings) {
+    let mode = std::fs::metadata(key).map_or(0, |file| file.permissions().mode());
+    if mode & 0o077 != 0 {
+        let seen = format!("{} has the mode {:o}", key.display(), mode & 0o777);
+        found.add(Code::KeyExposed, Some(holder), seen);
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use hlf_network::fabric::{Search, Version};
 use hlf_network::network::{Checkup, Code, Network, UpError};
+use hlf_network::spec::Consortium;
 use hlf_protos::common::{Block, ChannelHeader, Envelope, Payload};
 use hlf_protos::prost::Message as _;
 use rustix::fs::{FlockOperation, flock};
@@ -16,6 +17,7 @@ pub(super) async fn of_a_running_network(ward: &Ward) {
     the_folder_itself(ward).await;
     configurations_and_ledgers(ward).await;
     specs_and_programs(ward).await;
+    an_organization_that_the_channel_does_not_know(ward).await;
 }
 
 async fn the_folder_itself(ward: &Ward) {
@@ -106,6 +108,24 @@ fn of_another_channel(block: &[u8]) -> Vec<u8> {
     envelope.payload = payload.encode_to_vec();
     *data = envelope.encode_to_vec();
     block.encode_to_vec()
+}
+
+/// A spec with another MSP id than the channel has: nothing of that organisation can be asked.
+async fn an_organization_that_the_channel_does_not_know(ward: &Ward) {
+    let mistyped = ward.spec().to_toml().unwrap().replace("SouthMSP", "SudMSP");
+    let network = Network::new(ward.root(), Consortium::parse(&mistyped).unwrap()).unwrap();
+    ward.finds_by(
+        &network,
+        &ward.checkup,
+        &[
+            (Code::SpecEdited, None),
+            (Code::ProfileStale, Some("south")),
+            (Code::MspIdWrong, Some("south")),
+            (Code::MspIdWrong, Some(SOUTH)),
+            (Code::LedgerForeign, Some(SOUTH)),
+        ],
+    )
+    .await;
 }
 
 async fn specs_and_programs(ward: &Ward) {

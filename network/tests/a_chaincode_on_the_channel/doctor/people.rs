@@ -68,6 +68,11 @@ pub(super) async fn of_a_running_network(ward: &Ward) {
     let norths = ward.home("north").join("services/chaincode.north.example.com/tls");
     call_with(&mut damage, &norths, "server", &ward.keys(SOUTH));
     let users = |name: &str| ward.home(name).join("users");
+    // An authority that ends with a certificate's time, and whose key lies open.
+    let authority = ward.home("south").join("ca/ca.south.example.com-cert.pem");
+    damage.copy(only_file(&made[2].join("msp/signcerts")), authority);
+    let authoritys = ward.home("south").join("tlsca/priv_sk");
+    fs::set_permissions(&authoritys, fs::Permissions::from_mode(0o640)).unwrap();
     let souths = users("south").join("User1@south.example.com");
     impersonate(&mut damage, &users("north").join("User1@north.example.com"), &souths);
     ward.finds(&[
@@ -76,13 +81,16 @@ pub(super) async fn of_a_running_network(ward: &Ward) {
         (Code::CertificateExpired, Some("old@north.example.com")),
         (Code::CertificateNotYetValid, Some("early@north.example.com")),
         (Code::CertificateEndsSoon, Some("soon@north.example.com")),
+        (Code::AuthorityEndsSoon, Some("south")),
         (Code::SanMismatch, Some(NORTH)),
         (Code::KeyExposed, Some("open@north.example.com")),
+        (Code::KeyExposed, Some("south")),
         (Code::MspRootWrong, Some("User1@south.example.com")),
         (Code::TlsRootForeign, Some(SOUTH)),
     ])
     .await;
     damage.undo();
+    fs::set_permissions(&authoritys, fs::Permissions::from_mode(0o600)).unwrap();
 
     // A node with an expired certificate would not start again: standing the network up says so first.
     let mut damage = Damage::none();

@@ -31,8 +31,8 @@ pub(super) async fn a_healthy_network_is_ready_and_measured(ward: &Ward) {
         assert!(node.certificate_days.unwrap() > 700, "{node:?}");
     }
     let chaincode = status.chaincode.unwrap();
-    assert_eq!(chaincode.registered.len(), 2);
-    for on_peer in &chaincode.registered {
+    assert_eq!(status.registrations.len(), 2);
+    for on_peer in &status.registrations {
         assert_eq!(on_peer.answers, Some(true), "{on_peer:?}");
         let id = chaincode.package_id.as_ref();
         let ids = [&on_peer.installed, &on_peer.approved, &on_peer.served];
