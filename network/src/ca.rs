@@ -174,7 +174,7 @@ impl DevelopmentCa {
         self.make_in("services", &target, |draft| {
             let tls = draft.join("tls");
             self.write_tls(&tls, "server", &host, NodeOu::Client, Purpose::Server)?;
-            self.write_tls_key(&tls, "client", &host, NodeOu::Client, Purpose::TlsClient)
+            self.write_tls_key(&tls, "client", (&host, &[]), NodeOu::Client, Purpose::TlsClient)
         })?;
         let tls = target.join("tls");
         let files = |name: &str| TlsFiles {
@@ -218,7 +218,13 @@ impl DevelopmentCa {
     }
 
     /// Makes a node, `peers/HOST` or `orderers/HOST`, that is not there yet; false when it is.
-    pub(crate) fn make_node(&self, kind: &str, host: &str, node_ou: NodeOu) -> Result<bool, CaError> {
+    pub(crate) fn make_node(
+        &self,
+        kind: &str,
+        host: &str,
+        names: &[String],
+        node_ou: NodeOu,
+    ) -> Result<bool, CaError> {
         let target = self.folder.join(kind).join(host);
         self.make_in(kind, &target, |draft| {
             let subject = Subject {
@@ -230,7 +236,9 @@ impl DevelopmentCa {
             };
             let key = Key::generate(UserKey::P256)?;
             self.write_msp(&draft.join("msp"), host, &key, &subject, Validity::days(LEAF_DAYS))?;
-            self.write_tls(&draft.join("tls"), "server", host, node_ou, Purpose::TlsBoth)
+            let tls = draft.join("tls");
+            files::write_new(&tls.join("ca.crt"), files::PUBLIC, self.tls.pem().as_bytes())?;
+            self.write_tls_key(&tls, "server", (host, names), node_ou, Purpose::TlsBoth)
         })
     }
 
@@ -271,46 +279,66 @@ impl DevelopmentCa {
         purpose: Purpose,
     ) -> Result<(), CaError> {
         files::write_new(&tls.join("ca.crt"), files::PUBLIC, self.tls.pem().as_bytes())?;
-        self.write_tls_key(tls, name, common_name, node_ou, purpose)
+        self.write_tls_key(tls, name, (common_name, &[]), node_ou, purpose)
     }
 
     fn write_tls_key(
         &self,
         tls: &Path,
         name: &str,
-        common_name: &str,
+        (common_name, names): (&str, &[String]),
         node_ou: NodeOu,
         purpose: Purpose,
     ) -> Result<(), CaError> {
         let key = Key::generate(UserKey::P256)?;
-        let serves = !matches!(purpose, Purpose::TlsClient);
-        let subject = Subject {
+        let mut subject = Subject {
             common_name: common_name.to_owned(),
             node_ou: Some(node_ou),
-            hosts: if serves { vec![common_name.to_owned(), "localhost".to_owned()] } else { Vec::new() },
-            addresses: if serves {
-                vec![IpAddr::from(std::net::Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]
-            } else {
-                Vec::new()
-            },
+            hosts: Vec::new(),
+            addresses: Vec::new(),
             attributes: BTreeMap::new(),
         };
+        if !matches!(purpose, Purpose::TlsClient) {
+            subject.hosts = vec![common_name.to_owned(), "localhost".to_owned()];
+            subject.addresses = vec![
+                IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
+                IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+            ];
+            for name in names {
+                match name.parse::<IpAddr>() {
+                    Ok(ip) if !subject.addresses.contains(&ip) => subject.addresses.push(ip),
+                    Err(_) if !subject.hosts.contains(name) => subject.hosts.push(name.clone()),
+                    _ => {}
+                }
+            }
+        }
         let certificate = self.tls.issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
         files::write_new(&tls.join(format!("{name}.crt")), files::PUBLIC, certificate.as_bytes())?;
         folder::write_key(tls, &format!("{name}.key"), &key)
     }
 }
 
-/// Whether a private key, PKCS #8 in PEM, is the one of a certificate.
+/// Whether a private key in PEM is the one of a certificate; `None` for a key of a kind that none here has.
 ///
 /// # Errors
-/// What is wrong with a key that is of no kind that identities here have.
+/// What is wrong with a text that is no private key.
 pub(crate) fn key_matches(
     certificate: &x509_parser::prelude::X509Certificate<'_>,
     key_pem: &str,
-) -> Result<bool, String> {
-    let key = Key::of_any_kind(key_pem)?;
-    Ok(certificate.public_key().subject_public_key.data.as_ref() == rcgen::PublicKeyData::der_bytes(&key))
+) -> Result<Option<bool>, String> {
+    let key = match Key::of_any_kind(key_pem) {
+        Ok(key) => key,
+        Err(_) if key_pem.contains("PRIVATE KEY-----") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let public = certificate.public_key().subject_public_key.data.as_ref();
+    Ok(Some(public == rcgen::PublicKeyData::der_bytes(&key)))
+}
+
+/// An authority's certificate of a given time, to be refused.
+#[cfg(test)]
+pub(crate) fn authority_of(common_name: &str, validity: Validity) -> Result<String, CaError> {
+    Authority::make_within(common_name, validity).map(|(pem, _)| pem)
 }
 
 #[cfg(test)]

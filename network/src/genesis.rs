@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::fabric::{Binaries, Version, VersionError};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
+use crate::node::{self, NodeError};
 use crate::overlay::OverlayError;
 use crate::ports::Ports;
 use crate::spec::{Consensus, Consortium, Endorsement, OrderingService, Organization};
@@ -39,8 +40,8 @@ const BLOCK_RESOURCES: [&str; 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum GenesisError {
     /// A node has no port yet.
-    #[error("`{0}` has no port")]
-    Port(String),
+    #[error("a node has no address")]
+    Node(#[from] NodeError),
     /// configtx.yaml could not be written as YAML.
     #[error("configtx.yaml cannot be written")]
     Yaml(#[from] OverlayError),
@@ -105,35 +106,64 @@ pub(crate) fn demand_consensus(spec: &Consortium, binaries: &Binaries) -> Result
 
 /// Makes the block, unless there is one: made twice it would be another channel of the same name.
 ///
-/// Returns whether it was made now.
+/// Its capabilities are those of a release. Returns whether it was made now.
 pub(crate) fn keep(
     spec: &Consortium,
     layout: &Layout,
     ports: &Ports,
     binaries: &Binaries,
+    release: Version,
 ) -> Result<bool, GenesisError> {
-    let block = layout.genesis_block(&spec.channel.name);
     let folder = layout.channel();
-    let release = folder.join("fabric-version");
-    if block.exists() {
-        return demand_new_enough(&release, binaries.version()).map(|()| false);
+    if layout.genesis_block(&spec.channel.name).exists() {
+        return demand_new_enough(layout, binaries.version()).map(|()| false);
     }
-    files::make_folder(&folder)?;
+    let draft = folder.join(".genesis.draft");
+    make(spec, layout, ports, binaries, (&folder, &draft), release)?;
+    take(&spec.channel.name, layout, release, &draft)?;
+    Ok(true)
+}
+
+/// Gives a block its place as the channel's first one, with a note of the release that it was made for.
+pub(crate) fn take(
+    channel: &str,
+    layout: &Layout,
+    release: Version,
+    draft: &Path,
+) -> Result<(), GenesisError> {
+    let block = layout.genesis_block(channel);
+    files::replace(&release_note(layout), files::PUBLIC, release.to_string().as_bytes())?;
+    Ok(std::fs::rename(draft, &block).map_err(|e| FileError::new(&block, "made", e))?)
+}
+
+fn release_note(layout: &Layout) -> PathBuf {
+    layout.channel().join("fabric-version")
+}
+
+/// Makes a block of what is in the layout's folders, with `configtx.yaml` in a folder, as a file.
+pub(crate) fn make(
+    spec: &Consortium,
+    layout: &Layout,
+    ports: &Ports,
+    binaries: &Binaries,
+    (folder, draft): (&Path, &Path),
+    release: Version,
+) -> Result<(), GenesisError> {
+    files::make_folder(folder)?;
     let configtx = folder.join("configtx.yaml");
-    let document = configtx_of(spec, layout, ports, binaries.version())?;
+    let document = configtx_of(spec, layout, ports, release)?;
     let text = serde_saphyr::to_string(&document).map_err(|error| OverlayError::Write(error.to_string()))?;
     files::replace(&configtx, files::PUBLIC, text.as_bytes())?;
 
-    let draft = folder.join(".genesis.draft");
     let configtxgen = binaries.configtxgen();
     let output = Command::new(&configtxgen)
         .args(["-profile", PROFILE, "-channelID", &spec.channel.name])
         .arg("-configPath")
-        .arg(&folder)
+        .arg(folder)
         .arg("-outputBlock")
-        .arg(&draft)
+        .arg(draft)
         .env_clear()
-        .current_dir(&folder)
+        .current_dir(folder)
         .output()
         .map_err(|source| GenesisError::Start { program: configtxgen.clone(), source })?;
     if !output.status.success() || !draft.exists() {
@@ -145,18 +175,16 @@ pub(crate) fn keep(
             said: lines.into_iter().skip(skip).collect::<Vec<_>>().join("\n"),
         });
     }
-    let version = binaries.version().to_string();
-    files::replace(&release, files::PUBLIC, version.as_bytes())?;
-    std::fs::rename(&draft, &block).map_err(|e| FileError::new(&block, "made", e))?;
-    Ok(true)
+    Ok(())
 }
 
 /// Demands that programs know the capabilities of the channel, which are those of the release that made it.
-fn demand_new_enough(release: &Path, found: Version) -> Result<(), GenesisError> {
-    let made: Version = files::read(release)?
+pub(crate) fn demand_new_enough(layout: &Layout, found: Version) -> Result<(), GenesisError> {
+    let note = release_note(layout);
+    let made: Version = files::read(&note)?
         .trim()
         .parse()
-        .map_err(|source| GenesisError::Release { path: release.to_owned(), source })?;
+        .map_err(|source| GenesisError::Release { path: note.clone(), source })?;
     if made.is_v3() && !found.is_v3() { Err(GenesisError::TooOld { made, found }) } else { Ok(()) }
 }
 
@@ -212,8 +240,8 @@ fn member(organization: &Organization, layout: &Layout, ports: &Ports) -> Result
         .peers
         .iter()
         .map(|peer| {
-            let host = organization.host(peer);
-            Ok(json!({ "Host": "127.0.0.1", "Port": listen_port(ports, &host)? }))
+            let address = node::public(ports, &organization.host(peer))?;
+            Ok(json!({ "Host": address.host, "Port": address.port }))
         })
         .collect::<Result<Vec<_>, GenesisError>>()?;
     Ok(json!({
@@ -239,13 +267,13 @@ fn orderer(spec: &Consortium, layout: &Layout, ports: &Ports) -> Result<Value, G
     let mut consenters = Vec::new();
     for (consenter, id) in service.consenters.iter().zip(1_u32..) {
         let host = service.host(consenter);
-        let port = listen_port(ports, &host)?;
+        let address = node::public(ports, &host)?;
         let node = home.join("orderers").join(&host);
         let certificate = node.join("tls/server.crt");
-        endpoints.push(format!("127.0.0.1:{port}"));
+        endpoints.push(address.to_string());
         let mut entry = json!({
-            "Host": "127.0.0.1",
-            "Port": port,
+            "Host": address.host,
+            "Port": address.port,
             "ClientTLSCert": certificate,
             "ServerTLSCert": certificate,
         });
@@ -362,10 +390,6 @@ fn insert(map: &mut Value, key: &str, value: Value) {
     }
 }
 
-fn listen_port(ports: &Ports, host: &str) -> Result<u16, GenesisError> {
-    ports.port(host, crate::node::LISTEN).ok_or_else(|| GenesisError::Port(host.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,10 +452,11 @@ mod tests {
     #[test]
     fn a_channel_of_fabric_3_is_not_given_to_older_programs() {
         let home = tempfile::tempdir().unwrap();
-        let release = home.path().join("fabric-version");
+        let layout = Layout::new(home.path().to_owned());
+        files::make_folder(&layout.channel()).unwrap();
         let demand = |made: &str, found: &str| {
-            std::fs::write(&release, made).unwrap();
-            demand_new_enough(&release, found.parse().unwrap())
+            std::fs::write(release_note(&layout), made).unwrap();
+            demand_new_enough(&layout, found.parse().unwrap())
         };
         demand("3.1.1", "3.1.5").unwrap();
         demand("2.5.9", "3.1.1").unwrap();

@@ -10,6 +10,7 @@ use crate::spec::{OrderingService, Organization};
 /// network.json          what made this folder
 /// ports.json            the ports of every process, chosen once
 /// organizations/        keys and certificates, as cryptogen lays them out
+/// imports/              of one organisation's part: the descriptions of the others, as they came
 /// channel/              configtx.yaml and the genesis block
 /// chaincode/            the package, and each organisation's values for it
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
@@ -96,6 +97,11 @@ impl Layout {
 
     pub(crate) fn node(&self, host: &str) -> PathBuf {
         self.root.join("nodes").join(host)
+    }
+
+    /// The others' descriptions, as they came.
+    pub(crate) fn imports(&self) -> PathBuf {
+        self.root.join("imports")
     }
 
     pub(crate) fn left(&self) -> PathBuf {

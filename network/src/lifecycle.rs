@@ -2,6 +2,7 @@
 
 mod terms;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hlf_gateway::{
@@ -157,7 +158,7 @@ pub(crate) async fn install(
 
 impl Definition<'_> {
     /// The sequence in force, 0 when the chaincode is not defined on the channel.
-    async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
+    pub(crate) async fn committed_sequence(&self, member: &Member) -> Result<i64, LifecycleError> {
         match member.peers.first() {
             Some((host, endorser)) => {
                 committed_sequence(self.channel, &self.chaincode.name, host, endorser).await
@@ -262,21 +263,39 @@ impl Definition<'_> {
         .await
     }
 
+    /// Which organisations of the channel have approved the definition, by MSP id, as a member's first peer knows.
+    pub(crate) async fn approvals(&self, member: &Member) -> Result<BTreeMap<String, bool>, LifecycleError> {
+        let Some((host, endorser)) = member.peers.first() else { return Ok(BTreeMap::new()) };
+        let ready = endorser.lifecycle().readiness(self.channel, &self.to_agree_on()).await;
+        let ready = ready.map_err(|error| LifecycleError::of("looking for approvals", host, error))?;
+        Ok(ready.into_iter().collect())
+    }
+
     /// Commits the definition, endorsed by every organisation.
     pub(crate) async fn commit(&self, step: &Step<'_>, members: &[Member]) -> Result<(), LifecycleError> {
         let Some(first) = members.first() else {
             return Ok(());
         };
-        let definition = self.to_agree_on();
         let all: Vec<String> = members.iter().map(|member| member.msp_id.clone()).collect();
+        self.commit_as(step, first, &all).await
+    }
+
+    /// Commits the definition as one organisation, endorsed by these.
+    pub(crate) async fn commit_as(
+        &self,
+        step: &Step<'_>,
+        member: &Member,
+        endorsers: &[String],
+    ) -> Result<(), LifecycleError> {
+        let definition = self.to_agree_on();
         let wanted = i64::from(self.chaincode.sequence);
         self.transact(
             step,
-            first,
+            member,
             "commit of the definition",
-            &all,
-            || first.gateway.lifecycle(self.channel).commit(&definition),
-            || async { Ok(self.committed_sequence(first).await? == wanted) },
+            endorsers,
+            || member.gateway.lifecycle(self.channel).commit(&definition),
+            || async { Ok(self.committed_sequence(member).await? == wanted) },
         )
         .await
     }

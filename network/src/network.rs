@@ -10,6 +10,8 @@ mod doctor;
 mod environment;
 mod metrics;
 mod nodes;
+mod own;
+mod part;
 mod reach;
 mod ready;
 mod status;
@@ -27,7 +29,7 @@ use crate::ports::{PortError, Ports};
 use crate::process::{Ensured, ProcessError, Service, Supervisor};
 use crate::profile::{Profile, ProfileError};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{Consortium, Organization};
+use crate::spec::{Consortium, Organization, Part};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use certificates::{
@@ -38,6 +40,7 @@ pub use claim::StateError;
 pub use doctor::{Checkup, Code, DoctorError, Finding, Obstacles, Severity, catalogue};
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use metrics::{DASHBOARD, Exporter, ExporterError, METRICS, MetricsError, MetricsTarget};
+pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
 pub use ready::{Readiness, ReadyError, Unmet};
 pub use status::{ChaincodeOnPeer, ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
@@ -49,6 +52,8 @@ pub use up::{ChaincodeProgram, Options, UpError};
 #[derive(Debug)]
 pub struct Network {
     spec: Consortium,
+    /// Of one organisation: its own part. `None` for all of the consortium.
+    part: Option<Part>,
     layout: Layout,
     supervisor: Supervisor,
 }
@@ -90,7 +95,7 @@ impl Network {
     /// [`StateError`] when the folder's absolute path cannot be had.
     pub fn new(folder: &Path, spec: Consortium) -> Result<Self, StateError> {
         let layout = Layout::new(claim::absolute(folder)?);
-        Ok(Self { spec, supervisor: Supervisor::new(layout.clone()), layout })
+        Ok(Self { spec, part: None, supervisor: Supervisor::new(layout.clone()), layout })
     }
 
     /// The network that was made in a folder, with the spec that it was made from.
@@ -99,8 +104,8 @@ impl Network {
     /// [`StateError`] when the folder holds none.
     pub fn existing(folder: &Path) -> Result<Self, StateError> {
         let layout = Layout::new(claim::absolute(folder)?);
-        let spec = claim::read(&layout)?;
-        Ok(Self { spec, supervisor: Supervisor::new(layout.clone()), layout })
+        let (spec, part) = claim::read_whole(&layout)?;
+        Ok(Self { spec, part, supervisor: Supervisor::new(layout.clone()), layout })
     }
 
     /// The consortium.
@@ -140,7 +145,7 @@ impl Network {
     /// [`PortError`] when none is free or the file of ports cannot be used.
     pub fn service_port(&self, service: &str) -> Result<u16, PortError> {
         let wanted: &'static [&'static str] = &[node::LISTEN];
-        Ports::keep(&self.layout.ports(), [(service.to_owned(), wanted)])?
+        self.keep_ports([(service.to_owned(), wanted)])?
             .port(service, node::LISTEN)
             .ok_or(PortError::NoneFree)
     }
@@ -230,8 +235,17 @@ impl Network {
         Ok(stopped)
     }
 
+    /// The ports that were chosen, and where the other nodes are.
     pub(crate) fn ports(&self) -> Result<Ports, PortError> {
-        Ports::read(&self.layout.ports())
+        Ok(Ports::read(&self.layout.ports())?.at(self.places()?))
+    }
+
+    /// The same, with ports chosen for what has none yet.
+    pub(crate) fn keep_ports(
+        &self,
+        wanted: impl IntoIterator<Item = (String, &'static [&'static str])>,
+    ) -> Result<Ports, PortError> {
+        Ok(Ports::keep(&self.layout.ports(), wanted)?.at(self.places()?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What peers and orderers have in common: their ports and their folders.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,9 @@ use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::overlay::OverlayError;
 use crate::ports::Ports;
+#[cfg(test)]
 use crate::spec::Consortium;
+use crate::spec::{NodeAddress, reached_from_here};
 
 /// The purpose of a node's main port.
 pub(crate) const LISTEN: &str = "listen";
@@ -20,12 +23,15 @@ pub(crate) const ADMIN: &str = "admin";
 /// The purpose of a peer's port for chaincode that dials it, which none here does.
 pub(crate) const CHAINCODE: &str = "chaincode";
 
+/// What an orderer listens for, and what a peer does.
+pub(crate) const OF_ORDERER: &[&str] = &[LISTEN, OPERATIONS, ADMIN];
+pub(crate) const OF_PEER: &[&str] = &[LISTEN, OPERATIONS, CHAINCODE];
+
 /// Every node's ports.
+#[cfg(test)]
 pub(crate) fn wanted_ports(
     spec: &Consortium,
 ) -> impl Iterator<Item = (String, &'static [&'static str])> + '_ {
-    const OF_ORDERER: &[&str] = &[LISTEN, OPERATIONS, ADMIN];
-    const OF_PEER: &[&str] = &[LISTEN, OPERATIONS, CHAINCODE];
     let orderers = spec.orderer.consenters.iter().map(|consenter| (spec.orderer.host(consenter), OF_ORDERER));
     let peers = spec
         .organizations
@@ -101,11 +107,26 @@ fn owner_file(layout: &Layout, host: &str) -> PathBuf {
     layout.node(host).join("data/owner.json")
 }
 
-pub(crate) fn port(ports: &Ports, host: &str, purpose: &'static str) -> Result<u16, NodeError> {
-    ports.port(host, purpose).ok_or_else(|| NodeError::Port { host: host.to_owned(), purpose })
+/// Where a node of this machine listens.
+pub(crate) fn listen(ports: &Ports, host: &str, purpose: &'static str) -> Result<SocketAddr, NodeError> {
+    if let Some(address) = ports.place(host).and_then(|place| place.listens.get(purpose)) {
+        return Ok(*address);
+    }
+    let port = ports.port(host, purpose);
+    let port = port.ok_or_else(|| NodeError::Port { host: host.to_owned(), purpose })?;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
-/// A node's address on this machine, `127.0.0.1:PORT`.
+/// How this machine reaches what a node of it listens on, for what is not for others: `127.0.0.1:PORT` mostly.
 pub(crate) fn loopback(ports: &Ports, host: &str, purpose: &'static str) -> Result<String, NodeError> {
-    port(ports, host, purpose).map(|port| format!("127.0.0.1:{port}"))
+    Ok(reached_from_here(listen(ports, host, purpose)?).to_string())
+}
+
+/// Where a peer or orderer, of any organisation, is found.
+pub(crate) fn public(ports: &Ports, host: &str) -> Result<NodeAddress, NodeError> {
+    if let Some(address) = ports.place(host).and_then(|place| place.public.as_ref()) {
+        return Ok(address.clone());
+    }
+    let address = reached_from_here(listen(ports, host, LISTEN)?);
+    Ok(NodeAddress { host: address.ip().to_string(), port: address.port() })
 }

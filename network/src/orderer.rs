@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fabric::Binaries;
 use crate::files;
 use crate::layout::Layout;
-use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, loopback, port};
+use crate::node::{ADMIN, LISTEN, NodeError, OPERATIONS, listen};
 use crate::overlay::Overlay;
 use crate::ports::Ports;
 use crate::process::Service;
@@ -67,9 +67,10 @@ fn configure(
     let certificate = json!(tls.join("server.crt"));
     let key = json!(tls.join("server.key"));
     let roots = json!([tls.join("ca.crt")]);
+    let address = listen(ports, host, LISTEN)?;
     config
-        .set("General.ListenAddress", "127.0.0.1")?
-        .set("General.ListenPort", port(ports, host, LISTEN)?)?
+        .set("General.ListenAddress", address.ip().to_string())?
+        .set("General.ListenPort", address.port())?
         .set("General.LocalMSPID", orderer.msp_id.as_str())?
         .set("General.LocalMSPDir", json!(home.join("msp")))?
         .set("General.TLS.Enabled", true)?
@@ -82,13 +83,13 @@ fn configure(
         .set("Consensus.WALDir", json!(data.join(protocol).join("wal")))?
         .set("Consensus.SnapDir", json!(data.join(protocol).join("snapshots")))?
         .set("ChannelParticipation.Enabled", true)?
-        .set("Admin.ListenAddress", loopback(ports, host, ADMIN)?)?
+        .set("Admin.ListenAddress", listen(ports, host, ADMIN)?.to_string())?
         .set("Admin.TLS.Enabled", true)?
         .set("Admin.TLS.Certificate", certificate.clone())?
         .set("Admin.TLS.PrivateKey", key.clone())?
         .set("Admin.TLS.ClientAuthRequired", true)?
         .set("Admin.TLS.ClientRootCAs", roots.clone())?
-        .set("Operations.ListenAddress", loopback(ports, host, OPERATIONS)?)?
+        .set("Operations.ListenAddress", listen(ports, host, OPERATIONS)?.to_string())?
         .set("Operations.TLS.Enabled", true)?
         .set("Operations.TLS.Certificate", certificate)?
         .set("Operations.TLS.PrivateKey", key)?

@@ -10,7 +10,7 @@ use crate::builder::{self, BuilderError, BuilderProgram, Values};
 use crate::fabric::{Binaries, Version};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::node::{self, CHAINCODE, LISTEN, NodeError, OPERATIONS, loopback};
+use crate::node::{self, CHAINCODE, LISTEN, NodeError, OPERATIONS, listen, public};
 use crate::overlay::{Overlay, OverlayError};
 use crate::ports::Ports;
 use crate::process::{MARKER, Service};
@@ -182,20 +182,21 @@ fn configure(
     let home = folder(layout, organization, host);
     let data = data(layout, host);
     let tls = home.join("tls");
-    let address = loopback(ports, host, LISTEN)?;
+    let address = public(ports, host)?.to_string();
+    let at = |purpose| listen(ports, host, purpose).map(|address| address.to_string());
     // The first peer alone, so that no peer is set anew, and restarted, when another comes or goes; from there on
     // they find each other by the channel's anchor peers.
     let first = organization.peers.first().map_or(host.to_owned(), |peer| organization.host(peer));
     config
         .set("peer.id", host)?
-        .set("peer.listenAddress", address.as_str())?
+        .set("peer.listenAddress", at(LISTEN)?)?
         .set("peer.address", address.as_str())?
-        .add("peer.chaincodeListenAddress", loopback(ports, host, CHAINCODE)?)?
-        .add("peer.chaincodeAddress", loopback(ports, host, CHAINCODE)?)?
+        .add("peer.chaincodeListenAddress", at(CHAINCODE)?)?
+        .add("peer.chaincodeAddress", at(CHAINCODE)?)?
         .set("peer.localMspId", organization.msp_id.as_str())?
         .set("peer.mspConfigPath", json!(home.join("msp")))?
         .set("peer.fileSystemPath", json!(data))?
-        .set("peer.gossip.bootstrap", loopback(ports, &first, LISTEN)?)?
+        .set("peer.gossip.bootstrap", public(ports, &first)?.to_string())?
         .set("peer.gossip.endpoint", address.as_str())?
         .set("peer.gossip.externalEndpoint", address.as_str())?
         .set("peer.tls.enabled", true)?
@@ -210,7 +211,7 @@ fn configure(
             "chaincode.externalBuilders",
             json!([{ "name": "service", "path": builder, "propagateEnvironment": [MARKER] }]),
         )?
-        .set("operations.listenAddress", loopback(ports, host, OPERATIONS)?)?
+        .set("operations.listenAddress", at(OPERATIONS)?)?
         .set("operations.tls.enabled", true)?
         .set("operations.tls.cert.file", json!(tls.join("server.crt")))?
         .set("operations.tls.key.file", json!(tls.join("server.key")))?

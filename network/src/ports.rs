@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::DescriptionFileError;
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::process::{MARKER, command_line};
+use crate::spec::NodeAddress;
 
 /// Chosen ports are below Linux's range for outgoing connections, which would otherwise take one now and then.
 const LOWEST: u16 = 20_000;
@@ -24,7 +26,18 @@ const HIGHEST: u16 = 31_999;
 pub(crate) struct Ports {
     chosen: BTreeMap<String, BTreeMap<String, u16>>,
     #[serde(skip)]
+    places: BTreeMap<String, Place>,
+    #[serde(skip)]
     reserved: Reserved,
+}
+
+/// Where a node is found and listens, as far as it is not at a chosen port of 127.0.0.1.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// Where the others find it.
+    pub(crate) public: Option<NodeAddress>,
+    /// Where it listens, by purpose.
+    pub(crate) listens: BTreeMap<&'static str, SocketAddr>,
 }
 
 /// Ports that were chosen just now: nobody else who asks the same way is given them while this lives, though nothing
@@ -61,12 +74,22 @@ pub enum PortError {
         "port {port} of `{process}` is in use by {holder}; stop that process, or destroy this network and make it anew"
     )]
     InUse {
-        /// The port on 127.0.0.1.
+        /// The port.
         port: u16,
         /// The process of this network that it belongs to.
         process: String,
         /// Who has it.
         holder: Holder,
+    },
+    /// The operating system lets nobody listen there.
+    #[error("`{process}` cannot listen at {address}; let it listen at an address of this machine")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// The process of this network that it belongs to.
+        process: String,
+        /// The operating system's reason.
+        source: std::io::Error,
     },
     /// No port was free.
     #[error("no free port was found on 127.0.0.1 from {LOWEST} to {HIGHEST}")]
@@ -81,6 +104,9 @@ pub enum PortError {
         /// What is wrong.
         reason: String,
     },
+    /// Where another organisation's nodes are cannot be read.
+    #[error("the addresses of another organisation's nodes cannot be read")]
+    Description(#[from] DescriptionFileError),
     /// The file of ports cannot be read or written.
     #[error("the ports cannot be kept")]
     File(#[from] FileError),
@@ -144,6 +170,17 @@ impl Ports {
             .map_err(|error| PortError::Damaged { path: path.to_owned(), reason: error.to_string() })
     }
 
+    /// The same, with the nodes that are elsewhere than at chosen ports of 127.0.0.1.
+    pub(crate) fn at(mut self, places: BTreeMap<String, Place>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Where a node is found and listens, when that is said.
+    pub(crate) fn place(&self, process: &str) -> Option<&Place> {
+        self.places.get(process)
+    }
+
     /// The port of a process for a purpose, when it was chosen.
     pub(crate) fn port(&self, process: &str, purpose: &str) -> Option<u16> {
         self.chosen.get(process)?.get(purpose).copied()
@@ -173,6 +210,27 @@ pub(crate) fn demand_free(process: &str, ports: &[u16]) -> Result<(), PortError>
 /// Who listens on a port, if anybody does.
 pub(crate) fn taken_by(port: u16) -> Option<Holder> {
     listen(port).is_none().then(|| holder(port))
+}
+
+/// Demands that a process can listen at addresses that were not chosen.
+pub(crate) fn demand_free_at<'a>(
+    process: &str,
+    addresses: impl IntoIterator<Item = &'a SocketAddr>,
+) -> Result<(), PortError> {
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                let port = address.port();
+                return Err(PortError::InUse { port, process: process.to_owned(), holder: holder(port) });
+            }
+            Err(source) => {
+                let process = process.to_owned();
+                return Err(PortError::Address { address: *address, process, source });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn listen(port: u16) -> Option<TcpListener> {
@@ -303,6 +361,20 @@ mod tests {
         assert!(matches!(free_port(&all_but_it, &mut other), Err(PortError::NoneFree)));
         drop(one);
         assert_eq!(free_port(&all_but_it, &mut other).unwrap(), port);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_listened_at_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = demand_free_at("peer0", &[address]).unwrap_err();
+        assert!(matches!(error, PortError::InUse { .. }), "{error}");
+        // Of a range for documentation, which no machine has.
+        let elsewhere = SocketAddr::from(([192, 0, 2, 1], 7051));
+        let error = demand_free_at("peer0", &[elsewhere]).unwrap_err();
+        assert!(error.to_string().contains("`peer0` cannot listen at 192.0.2.1:7051"), "{error}");
+        drop(taken);
+        demand_free_at("peer0", &[address]).unwrap();
     }
 
     #[test]

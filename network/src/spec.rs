@@ -28,7 +28,10 @@
 //! # Ok::<(), hlf_network::spec::SpecError>(())
 //! ```
 
+mod address;
 mod check;
+mod draft;
+mod part;
 mod policy;
 mod shape;
 
@@ -39,8 +42,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::fabric::Version;
 
+pub use address::{AddressError, NodeAddress};
 pub use check::SpecError;
 pub(crate) use check::is_user_name;
+pub(crate) use part::reached_from_here;
+pub use part::{Keys, NodeSettings, ORDERING, Part, part_schema};
 pub use policy::{EndorsementPolicy, PolicyError};
 pub use shape::Orderers;
 
@@ -115,6 +121,10 @@ pub struct OrderingService {
     pub consensus: Consensus,
     /// Host names of the consenters inside the domain, each one process.
     pub consenters: Vec<String>,
+    /// Where the others find consenters, by their host names (`{ orderer0 = "orderer0.example.com:7050" }`); 127.0.0.1
+    /// and a port that is chosen for those that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<String, NodeAddress>,
 }
 
 /// The consensus protocol of an ordering service.
@@ -141,6 +151,10 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// Where the others find peers, by their host names (`{ peer0 = "peer0.north.example.com:7051" }`); 127.0.0.1 and
+    /// a port that is chosen for those that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<String, NodeAddress>,
     /// How many calls a peer's gateway runs at a time, by the peer's host name (`{ peer0 = 100 }`); the next one is
     /// refused. Fabric's own limit, 500, for peers that are not named. It is `peer.limits.concurrency.gatewayService`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -52,7 +52,7 @@ fn assert_signed_low_s(issuer: &Path, certificate: &Path) {
 #[test]
 fn an_organisation_has_the_folders_that_fabrics_tools_know() {
     let (_home, ca) = ca();
-    ca.make_node("peers", "peer0.north.example.com", NodeOu::Peer).unwrap();
+    ca.make_node("peers", "peer0.north.example.com", &[], NodeOu::Peer).unwrap();
     ca.issue_user(&user("audit"), None).unwrap();
     for file in [
         "ca/ca.north.example.com-cert.pem",

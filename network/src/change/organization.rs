@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{ADMINS, ANCHOR_PEERS, MSP};
 use super::edit::{PolicyRule, anchors};
 use super::members::Role;
+use crate::exchange::Description;
 use crate::files::{self, FileError};
 
 /// The file's first words; another number is another layout.
@@ -104,6 +105,24 @@ impl OrganizationDefinition {
             tls_intermediate_certificates: certificates(&folder.join("tlsintermediatecerts"))?,
             anchor_peers,
         })
+    }
+
+    /// What an organisation's description says of it as a member of a channel.
+    pub fn of_description(description: &Description) -> Self {
+        let pems = |folder| description.pems(folder).map(str::to_owned).collect();
+        let anchors = description
+            .nodes
+            .iter()
+            .map(|node| AnchorAddress { host: node.endpoint.host.clone(), port: node.endpoint.port });
+        Self {
+            format: FORMAT.to_owned(),
+            msp_id: description.msp_id.clone(),
+            root_certificates: pems("cacerts"),
+            intermediate_certificates: pems("intermediatecerts"),
+            tls_root_certificates: pems("tlscacerts"),
+            tls_intermediate_certificates: pems("tlsintermediatecerts"),
+            anchor_peers: anchors.collect(),
+        }
     }
 
     /// Reads the file.

@@ -17,7 +17,6 @@ use crate::files::{self, FileError};
 use crate::genesis;
 use crate::layout::Layout;
 use crate::lock::{FolderLock, LockError};
-use crate::ports::Ports;
 use crate::process::Supervisor;
 use crate::progress::{self, Progress, Quiet, Step};
 use crate::spec::{Consortium, Endorsement};
@@ -105,6 +104,7 @@ impl Network {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Self, ApplyError> {
+        claim::demand_whole(&self.layout)?;
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         // Whoever had the lock before may have changed it.
         let made = Self::existing(self.layout.root())?;
@@ -160,7 +160,7 @@ impl Network {
 
     fn with_spec(&self, spec: Consortium) -> Self {
         let layout = self.layout.clone();
-        Self { spec, supervisor: Supervisor::new(layout.clone()), layout }
+        Self { spec, part: self.part.clone(), supervisor: Supervisor::new(layout.clone()), layout }
     }
 }
 
@@ -184,7 +184,7 @@ impl Stand<'_> {
     /// Brings back what is down of the nodes.
     async fn revive(&self, all: &Network) -> Result<(), StepError> {
         self.issue()?;
-        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
         self.start_nodes(&ports).await?;
         // One that is about to leave may be the leader.
         self.await_leader(&ports, all).await?;

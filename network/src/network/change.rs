@@ -13,7 +13,8 @@ use crate::change::{
     ProposalError, SubmitError,
 };
 use crate::files::{self, FileError};
-use crate::node::{self, LISTEN, NodeError};
+use crate::node::{self, NodeError};
+use crate::ordered::OrderedError;
 use crate::ports::PortError;
 use crate::progress::{Progress, Step};
 use crate::spec::Organization;
@@ -60,19 +61,26 @@ pub enum ChangeError {
     /// An organisation's definition cannot be made.
     #[error(transparent)]
     Organization(#[from] OrganizationError),
+    /// The ordering service gives no configuration.
+    #[error("the ordering service gives no configuration")]
+    Ordered(#[from] OrderedError),
     /// A file cannot be read.
     #[error("a certificate cannot be read")]
     File(#[from] FileError),
 }
 
 impl Network {
-    /// The channel's configuration as the first peer that answers has it.
+    /// The channel's configuration as the first own peer that answers has it; of the ordering organisation's own part,
+    /// which has no peers, as an orderer has it.
     ///
     /// # Errors
     /// [`ChangeError::NoPeer`] when none answers.
     pub async fn channel_config(&self) -> Result<ChannelConfig, ChangeError> {
+        if self.own_organizations().next().is_none() {
+            return Ok(ChannelConfig::of_block(&self.ordered_config().await?)?);
+        }
         let mut last = None;
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             for peer in &organization.peers {
                 match self.peer_config(organization, &organization.host(peer)).await {
                     Ok(config) => return Ok(config),
@@ -118,8 +126,8 @@ impl Network {
         let mut anchors = Vec::new();
         for peer in &organization.peers {
             let host = organization.host(peer);
-            if let Some(port) = ports.port(&host, LISTEN) {
-                anchors.push(AnchorAddress { host: "127.0.0.1".to_owned(), port });
+            if let Ok(address) = node::public(&ports, &host) {
+                anchors.push(AnchorAddress { host: address.host, port: address.port });
             }
         }
         let msp = self.layout.organization(organization).join("msp");
@@ -154,7 +162,7 @@ impl Network {
         let mut refused = None;
         // An orderer that can't be reached was sent nothing, so the next one is asked.
         for consenter in &orderer.consenters {
-            let address = node::loopback(&ports, &orderer.host(consenter), LISTEN)?;
+            let address = node::public(&ports, &orderer.host(consenter))?.to_string();
             let roots = files::read(&self.orderer_tls_ca())?;
             let endpoint = hlf_gateway::Endpoint::tls(address, roots);
             match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
@@ -175,8 +183,21 @@ impl Network {
         limit: Duration,
         progress: &dyn Progress,
     ) -> Result<(), ChangeError> {
+        if self.own_organizations().next().is_none() {
+            let step = Step::begin(progress, "wait for the orderers");
+            wait::until(&step, "an orderer to have the new configuration", limit, || async {
+                match self.channel_config().await {
+                    Ok(config) if proposal.is_in_force(&config) => Ok(Look::Holds(())),
+                    Ok(config) => Ok(Look::NotYet(format!("it has number {}", config.sequence()))),
+                    Err(error) => Ok::<_, ChangeError>(Look::NotYet(wait::chain(&error))),
+                }
+            })
+            .await?;
+            step.done("one has it");
+            return Ok(());
+        }
         let step = Step::begin(progress, "wait for the peers");
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             for peer in &organization.peers {
                 let host = organization.host(peer);
                 if self.supervisor.running(&host).is_none() {
@@ -200,7 +221,7 @@ impl Network {
     /// The channel's newest configuration block, from the first peer that answers.
     pub(super) async fn channel_config_block(&self) -> Result<Vec<u8>, ChangeError> {
         let mut last = None;
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             for peer in &organization.peers {
                 match self.peer_config_block(organization, &organization.host(peer)).await {
                     Ok(block) => return Ok(block.encode_to_vec()),

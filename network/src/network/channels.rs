@@ -4,7 +4,6 @@ use super::Network;
 use super::up::{Options, Stand, UpError};
 use crate::genesis;
 use crate::lock::FolderLock;
-use crate::ports::Ports;
 use crate::process::Supervisor;
 use crate::progress::Progress;
 
@@ -29,9 +28,10 @@ impl Network {
         let binaries = options.binaries.find(progress).await?;
         genesis::demand_consensus(&spec, &binaries)?;
         let layout = self.layout.clone();
-        let network = Network { spec, supervisor: Supervisor::new(layout.clone()), layout };
+        let network =
+            Network { spec, part: self.part.clone(), supervisor: Supervisor::new(layout.clone()), layout };
         let stand = Stand { network: &network, options, progress, binaries };
-        let ports = Ports::keep(&network.layout.ports(), stand.wanted_ports())?;
+        let ports = network.keep_ports(stand.wanted_ports())?;
         stand.make_genesis(&ports)?;
         let members = stand.start_nodes(&ports).await?;
         stand.join(&ports, &members).await

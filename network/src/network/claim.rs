@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::spec::{Consortium, Organization};
+use crate::spec::{Consortium, Organization, Part, SpecError};
 
 /// What this crate writes into a folder that it makes.
 const MADE_BY: &str = "hlf-network";
@@ -21,6 +21,9 @@ struct Marker {
     made_by: String,
     format: u32,
     consortium: Consortium,
+    /// Whose own part of it this is; absent when all of it is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
     /// Where an apply is on its way to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applying: Option<Consortium>,
@@ -56,6 +59,19 @@ pub enum StateError {
         /// The field.
         field: String,
     },
+    /// It holds one organisation's part, or all of a consortium, and the other was meant.
+    #[error("`{folder}` holds {held}; {fix}")]
+    Kind {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in it.
+        held: String,
+        /// What to do instead.
+        fix: &'static str,
+    },
+    /// The organisation's own document says something that cannot be.
+    #[error("the organisation's own document is refused")]
+    Part(#[from] SpecError),
     /// Its path cannot stand in Fabric's configuration files.
     #[error("the path `{0}` is not UTF-8, or holds control characters; name another folder")]
     Path(PathBuf),
@@ -100,6 +116,11 @@ pub(super) fn read(layout: &Layout) -> Result<Consortium, StateError> {
     marker(layout).map(|marker| marker.consortium)
 }
 
+/// The same, and whose part of it the folder is.
+pub(super) fn read_whole(layout: &Layout) -> Result<(Consortium, Option<Part>), StateError> {
+    marker(layout).map(|marker| (marker.consortium, marker.part))
+}
+
 /// The spec that an apply which was interrupted leads to.
 pub(super) fn unfinished(layout: &Layout) -> Result<Option<Consortium>, StateError> {
     marker(layout).map(|marker| marker.applying)
@@ -128,6 +149,7 @@ fn marker(layout: &Layout) -> Result<Marker, StateError> {
 ///
 /// What may change of a spec is recorded by [`record`], once it is true.
 pub(super) fn claim(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
+    demand_whole(layout)?;
     match read(layout) {
         Ok(made) => match changed(&made, spec) {
             Some(field) => Err(StateError::Changed { field }),
@@ -141,28 +163,104 @@ pub(super) fn claim(layout: &Layout, spec: &Consortium) -> Result<(), StateError
     }
 }
 
+/// Demands that a folder does not hold one organisation's part alone.
+pub(super) fn demand_whole(layout: &Layout) -> Result<(), StateError> {
+    match read_whole(layout) {
+        Ok((_, Some(part))) => Err(StateError::Kind {
+            folder: layout.root().to_owned(),
+            held: format!("the part of `{}` alone", part.organization),
+            fix: "the others' steps are theirs: stand up the own part, and change the channel by proposals",
+        }),
+        Ok((_, None)) | Err(StateError::None(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder one organisation's part, or demands that it is; called under its lock.
+///
+/// Of the consortium may change what the members change on the channel by proposals; what a node, a certificate or
+/// every block carries may not.
+pub(super) fn claim_part(layout: &Layout, spec: &Consortium, part: &Part) -> Result<(), StateError> {
+    part.check(spec)?;
+    match read_whole(layout) {
+        Ok((_, None)) => Err(StateError::Kind {
+            folder: layout.root().to_owned(),
+            held: "all of a consortium".to_owned(),
+            fix: "give the organisation's own part a folder of its own",
+        }),
+        Ok((made, Some(known))) => {
+            if known.organization != part.organization {
+                return Err(StateError::Kind {
+                    folder: layout.root().to_owned(),
+                    held: format!("the part of `{}`", known.organization),
+                    fix: "give each organisation a folder of its own",
+                });
+            }
+            match changed_in_part(&made, spec) {
+                Some(field) => Err(StateError::Changed { field }),
+                None => write(layout, spec, Some(part.clone()), None),
+            }
+        }
+        Err(StateError::None(_)) => {
+            demand_empty(layout)?;
+            write(layout, spec, Some(part.clone()), None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The first field that certificates, nodes or blocks carry.
+fn changed_in_part(made: &Consortium, spec: &Consortium) -> Option<String> {
+    let (ordering, wanted) = (&made.orderer, &spec.orderer);
+    for (same, field) in [
+        (made.channel.name == spec.channel.name, "channel.name"),
+        (ordering.msp_id == wanted.msp_id, "orderer.msp_id"),
+        (ordering.domain == wanted.domain, "orderer.domain"),
+        (ordering.consensus == wanted.consensus, "orderer.consensus"),
+    ] {
+        if !same {
+            return Some(field.to_owned());
+        }
+    }
+    spec.organizations.iter().enumerate().find_map(|(index, wanted)| {
+        let known = made.organizations.iter().find(|known| known.name == wanted.name)?;
+        let field = match known {
+            known if known.msp_id != wanted.msp_id => "msp_id",
+            known if known.domain != wanted.domain => "domain",
+            _ => return None,
+        };
+        Some(format!("organizations[{index}].{field}"))
+    })
+}
+
 /// Notes the spec that a folder's network is of; an apply that is under way stays so.
 pub(super) fn record(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
-    let applying = match unfinished(layout) {
-        Ok(applying) => applying,
-        Err(StateError::None(_)) => None,
+    let (part, applying) = match marker(layout) {
+        Ok(marker) => (marker.part, marker.applying),
+        Err(StateError::None(_)) => (None, None),
         Err(error) => return Err(error),
     };
-    write(layout, spec, applying)
+    write(layout, spec, part, applying)
 }
 
 /// Notes that an apply of another spec begins.
 pub(super) fn begin(layout: &Layout, spec: &Consortium, target: &Consortium) -> Result<(), StateError> {
-    write(layout, spec, Some(target.clone()))
+    write(layout, spec, None, Some(target.clone()))
 }
 
 /// Notes that the network is of the spec that was applied.
 pub(super) fn finish(layout: &Layout, spec: &Consortium) -> Result<(), StateError> {
-    write(layout, spec, None)
+    write(layout, spec, None, None)
 }
 
-fn write(layout: &Layout, spec: &Consortium, applying: Option<Consortium>) -> Result<(), StateError> {
-    let marker = Marker { made_by: MADE_BY.to_owned(), format: FORMAT, consortium: spec.clone(), applying };
+fn write(
+    layout: &Layout,
+    spec: &Consortium,
+    part: Option<Part>,
+    applying: Option<Consortium>,
+) -> Result<(), StateError> {
+    let made_by = MADE_BY.to_owned();
+    let marker = Marker { made_by, format: FORMAT, consortium: spec.clone(), part, applying };
     let text = serde_json::to_string_pretty(&marker).unwrap_or_default();
     Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
 }
@@ -272,6 +370,40 @@ mod tests {
                 other => panic!("{to}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_part_and_a_whole_consortium_never_share_a_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let part_of_north = layout(&home);
+        let north = Part::new("north");
+        claim_part(&part_of_north, &spec(), &north).unwrap();
+        claim_part(&part_of_north, &spec(), &north).unwrap();
+        assert!(matches!(claim(&part_of_north, &spec()), Err(StateError::Kind { .. })));
+        let south = claim_part(&part_of_north, &spec(), &Part::new("south")).unwrap_err();
+        assert!(south.to_string().contains("the part of `north`"), "{south}");
+        assert!(matches!(claim_part(&part_of_north, &spec(), &Part::new("west")), Err(StateError::Part(_))));
+
+        // What the members change on the channel may change, and nothing that certificates or blocks carry.
+        for (from, to, field) in [
+            ("timeout_ms = 200", "timeout_ms = 300", None),
+            ("SouthMSP", "SudMSP", Some("organizations[1].msp_id")),
+            ("south.example.com", "sud.example.com", Some("organizations[1].domain")),
+            ("name = \"consortium\"", "name = \"other\"", Some("channel.name")),
+        ] {
+            let other = Consortium::parse(&DEFAULT.replacen(from, to, 1)).unwrap();
+            match (claim_part(&part_of_north, &other, &north), field) {
+                (Ok(()), None) => claim_part(&part_of_north, &spec(), &north).unwrap(),
+                (Err(StateError::Changed { field: named }), Some(field)) => assert_eq!(named, field),
+                (other, _) => panic!("{to}: {other:?}"),
+            }
+        }
+
+        let whole = tempfile::tempdir().unwrap();
+        let whole = layout(&whole);
+        files::make_folder(whole.root()).unwrap();
+        claim(&whole, &spec()).unwrap();
+        assert!(matches!(claim_part(&whole, &spec(), &north), Err(StateError::Kind { .. })));
     }
 
     #[test]

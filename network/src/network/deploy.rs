@@ -41,7 +41,7 @@ impl Stand<'_> {
             None => 0,
         };
         let mut packages = Vec::new();
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             let label = chaincode.label_of(&organization.name);
             let package = Package::of_service(label).map_err(UpError::Package)?;
             let file = package_file(layout, package.label());
@@ -55,7 +55,7 @@ impl Stand<'_> {
         Ok(Some(packages))
     }
 
-    async fn run_chaincode(
+    pub(super) async fn run_chaincode(
         &self,
         ports: &Ports,
         packages: &[Package],
@@ -63,10 +63,10 @@ impl Stand<'_> {
     ) -> Result<(), UpError> {
         let step = Step::begin(self.progress, "chaincode services, one of each organisation");
         let mut services = Vec::new();
-        for (organization, package) in self.network.spec.organizations.iter().zip(packages) {
+        for (organization, package) in self.network.own_organizations().zip(packages) {
             let name = chaincode_service(organization);
             let address = node::loopback(ports, &name, LISTEN)?;
-            let (server, _) = self.network.ca(organization)?.service("chaincode")?;
+            let (server, _) = self.network.chaincode_tls(organization)?;
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
             services.push(chaincode_process(name, address, &package.id(), program, &server, ports));
         }
@@ -89,7 +89,7 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn install(&self, members: &[Member], packages: &[Package]) -> Result<(), UpError> {
+    pub(super) async fn install(&self, members: &[Member], packages: &[Package]) -> Result<(), UpError> {
         let step = Step::begin(self.progress, "chaincode package");
         let mut installed = 0_usize;
         for (member, package) in members.iter().zip(packages) {

@@ -177,12 +177,11 @@ impl Network {
     /// The names of the processes that the spec asks for.
     pub(super) fn processes(&self) -> impl Iterator<Item = String> + '_ {
         let spec = &self.spec;
-        let orderers = spec.orderer.consenters.iter().map(|consenter| spec.orderer.host(consenter));
-        let peers = spec
-            .organizations
-            .iter()
+        let orderers = self.own_consenters().iter().map(|consenter| spec.orderer.host(consenter));
+        let peers = self
+            .own_organizations()
             .flat_map(|organization| organization.peers.iter().map(|peer| organization.host(peer)));
-        let services = spec.organizations.iter().filter(|_| spec.chaincode.is_some());
+        let services = self.own_organizations().filter(|_| spec.chaincode.is_some());
         orderers.chain(peers).chain(services.map(super::chaincode_service))
     }
 
@@ -208,7 +207,7 @@ impl Network {
     /// Whoever must have good keys for the network to be stood up: nodes, services, and the admins that act on them.
     fn needed_to_start(&self) -> impl Iterator<Item = String> + '_ {
         let spec = &self.spec;
-        let admins = spec.organizations.iter().filter_map(|organization| {
+        let admins = self.own_organizations().filter_map(|organization| {
             organization.admin().map(|admin| format!("{}@{}", admin.name, organization.domain))
         });
         let orderer = format!("{}@{}", super::reach::ORDERER_ADMIN, spec.orderer.domain);

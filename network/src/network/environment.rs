@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::Network;
-use crate::node::{self, LISTEN, NodeError};
+use crate::node::{self, NodeError};
 use crate::ports::PortError;
 use crate::profile::ProfileError;
 use crate::spec::Organization;
@@ -59,7 +59,7 @@ impl Network {
             ("CORE_PEER_MSPCONFIGPATH", self.layout.user(organization, admin).join("msp").into()),
             ("CORE_PEER_TLS_ENABLED", "true".into()),
             ("CORE_PEER_TLS_ROOTCERT_FILE", profile.tls_ca.clone().into()),
-            ("ORDERER_ADDRESS", node::loopback(&ports, &consenter, LISTEN)?.into()),
+            ("ORDERER_ADDRESS", node::public(&ports, &consenter)?.to_string().into()),
             ("ORDERER_CA", orderer_ca.into()),
         ]);
         Ok(PeerEnvironment { variables, programs: profile.programs })

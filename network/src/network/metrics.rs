@@ -103,10 +103,10 @@ impl Network {
             });
             Ok(())
         };
-        for consenter in &orderer.consenters {
+        for consenter in self.own_consenters() {
             add(orderer.host(consenter), NodeKind::Orderer, &orderer.msp_id, &client)?;
         }
-        for organization in &self.spec.organizations {
+        for organization in self.own_organizations() {
             let admin = organization.admin().map_or("", |user| user.name.as_str());
             let client = client_tls(self.layout.user(organization, admin));
             for peer in &organization.peers {

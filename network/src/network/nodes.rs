@@ -10,7 +10,7 @@ use crate::channel;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
 use crate::peer::Successor;
-use crate::ports::Ports;
+use crate::ports::{self, Ports};
 use crate::process::Service;
 use crate::progress::Step;
 use crate::spec::Organization;
@@ -20,9 +20,9 @@ use crate::{orderer, peer};
 impl Stand<'_> {
     /// Starts orderers and peers, and waits until each answers.
     pub(super) async fn start_nodes(&self, ports: &Ports) -> Result<Vec<Member>, UpError> {
-        let Network { spec, layout, .. } = self.network;
-        for organization in &spec.organizations {
-            let (_, client) = self.network.ca(organization)?.service("chaincode")?;
+        let layout = &self.network.layout;
+        for organization in self.network.own_organizations() {
+            let (_, client) = self.network.chaincode_tls(organization)?;
             let values = Values {
                 address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
                 root_cert: client.roots,
@@ -32,27 +32,40 @@ impl Stand<'_> {
             peer::write_builder_values(layout, organization, &values)?;
         }
         let services = self.nodes(ports)?;
+        self.demand_addresses(ports, &services)?;
         let step = Step::begin(self.progress, "orderers and peers");
         self.end_stale_peers(&step).await?;
         let started = self.network.supervisor.ensure_all(&services).await?;
         self.await_orderers(&step, ports).await?;
         let mut members = Vec::new();
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             members.push(self.await_member(&step, organization, ports).await?);
         }
         step.done(&said(services.len(), started));
         Ok(members)
     }
 
+    /// Demands that nodes which do not run can listen where they are told to.
+    fn demand_addresses(&self, ports: &Ports, services: &[Service]) -> Result<(), UpError> {
+        for service in services {
+            if let Some(place) = ports.place(&service.name)
+                && self.network.supervisor.running(&service.name).is_none()
+            {
+                ports::demand_free_at(&service.name, place.listens.values())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Describes every orderer's and peer's process, as it shall be.
     pub(super) fn nodes(&self, ports: &Ports) -> Result<Vec<Service>, NodeError> {
         let Network { spec, layout, .. } = self.network;
         let mut services = Vec::new();
-        for consenter in &spec.orderer.consenters {
+        for consenter in self.network.own_consenters() {
             services.push(orderer::prepare(&spec.orderer, consenter, layout, ports, &self.binaries)?);
         }
         let successors = self.successors(ports)?;
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             for peer in &organization.peers {
                 services.push(peer::prepare(
                     organization,
@@ -79,13 +92,13 @@ impl Stand<'_> {
         let service = &self.network.spec.orderer;
         let present: Vec<String> = service.consenters.iter().map(|name| service.host(name)).collect();
         let Some(first) = present.first() else { return Ok(Vec::new()) };
-        let to = node::loopback(ports, first, LISTEN)?;
+        let to = node::public(ports, first)?.to_string();
         let roots = self.network.orderer_tls_ca();
         ports
             .names()
             .filter(|name| name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.')))
             .filter(|name| !present.iter().any(|known| known == name))
-            .map(|gone| Ok(Successor::new(node::loopback(ports, gone, LISTEN)?, to.clone(), roots.clone())))
+            .map(|gone| Ok(Successor::new(node::public(ports, gone)?.to_string(), to.clone(), roots.clone())))
             .collect()
     }
 
@@ -93,11 +106,13 @@ impl Stand<'_> {
     /// again for up to two minutes, and answer every submission until then with an error.
     async fn end_stale_peers(&self, step: &Step<'_>) -> Result<(), UpError> {
         let Network { spec, supervisor, .. } = self.network;
-        let mut consenters = spec.orderer.consenters.iter().map(|consenter| spec.orderer.host(consenter));
-        if consenters.any(|host| supervisor.running(&host).is_some()) {
+        let own = self.network.own_consenters();
+        let mut consenters = own.iter().map(|consenter| spec.orderer.host(consenter));
+        // Of orderers elsewhere nothing is known.
+        if own.is_empty() || consenters.any(|host| supervisor.running(&host).is_some()) {
             return Ok(());
         }
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             for host in organization.peers.iter().map(|peer| organization.host(peer)) {
                 if supervisor.running(&host).is_some() {
                     step.waiting(&format!(
@@ -112,8 +127,12 @@ impl Stand<'_> {
 
     async fn await_orderers(&self, step: &Step<'_>, ports: &Ports) -> Result<(), UpError> {
         let spec = &self.network.spec;
+        let own = self.network.own_consenters();
+        if own.is_empty() {
+            return Ok(());
+        }
         let operations = self.network.orderer_operations()?;
-        for consenter in &spec.orderer.consenters {
+        for consenter in own {
             let host = spec.orderer.host(consenter);
             let admin = node::loopback(ports, &host, ADMIN)?;
             let what = format!("orderer `{host}` to answer on its admin endpoint");
@@ -186,15 +205,18 @@ impl Stand<'_> {
         let channel = &spec.channel.name;
         let block = read_bytes(&layout.genesis_block(channel))?;
         let step = Step::begin(self.progress, format!("channel `{channel}`"));
-        let operations = self.network.orderer_operations()?;
         let mut joined = 0_usize;
-        for consenter in &spec.orderer.consenters {
-            let host = spec.orderer.host(consenter);
-            let admin = node::loopback(ports, &host, ADMIN)?;
-            let new = channel::join_orderer(&operations, &host, &admin, channel, &block).await?;
-            joined = joined.saturating_add(usize::from(new));
+        let own = self.network.own_consenters();
+        if !own.is_empty() {
+            let operations = self.network.orderer_operations()?;
+            for consenter in own {
+                let host = spec.orderer.host(consenter);
+                let admin = node::loopback(ports, &host, ADMIN)?;
+                let new = channel::join_orderer(&operations, &host, &admin, channel, &block).await?;
+                joined = joined.saturating_add(usize::from(new));
+            }
+            self.leader(&step, ports, self.network).await?;
         }
-        self.leader(&step, ports, self.network).await?;
         let mut highest = 0;
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
             let new = channel::join_peer(endorser, host, channel, &block).await?;

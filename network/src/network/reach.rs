@@ -7,7 +7,7 @@ use hlf_gateway::{Endpoint, MspFolder, MspFolderError};
 use super::Network;
 use crate::ca::TlsFiles;
 use crate::files;
-use crate::node::{self, LISTEN, NodeError};
+use crate::node::{self, NodeError};
 use crate::operations::{Operations, OperationsError};
 use crate::ports::Ports;
 use crate::spec::Organization;
@@ -29,7 +29,7 @@ impl Network {
         host: &str,
         ports: &Ports,
     ) -> Result<Endpoint, NodeError> {
-        let address = node::loopback(ports, host, LISTEN)?;
+        let address = node::public(ports, host)?.to_string();
         let roots = files::read(&self.tls_ca(organization))?;
         Ok(Endpoint::tls(address, roots))
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::vitals::{OrdererVitals, PeerVitals, Vitals};
 use super::{CertificateKind, CertificateStatus, Network, package_file};
 use crate::fabric::Version;
-use crate::node::{self, LISTEN};
+use crate::node;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
 
@@ -23,6 +23,9 @@ pub struct Status {
     pub fabric: Version,
     /// The channel.
     pub channel: String,
+    /// The organisation whose own part this is; absent when all of the consortium is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Whether every process runs, every node answers with the channel, and the chaincode is in force.
     pub ready: bool,
     /// Every orderer, peer and chaincode service.
@@ -73,7 +76,7 @@ pub struct NodeStatus {
     pub msp_id: String,
     /// Its process id, when it runs.
     pub pid: Option<u32>,
-    /// Its main address, `127.0.0.1:PORT`.
+    /// Its main address, `HOST:PORT`.
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
@@ -154,6 +157,7 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         folder: network.layout.root().to_owned(),
         fabric: spec.fabric,
         channel: spec.channel.name.clone(),
+        part: network.part.as_ref().map(|part| part.organization.clone()),
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
         registrations: look.registrations(&vitals),
@@ -185,7 +189,7 @@ impl Look<'_> {
             kind,
             msp_id: msp_id.to_owned(),
             pid,
-            address: node::loopback(self.ports, name, LISTEN).ok(),
+            address: node::public(self.ports, name).ok().map(|address| address.to_string()),
             height: None,
             lag: None,
             known_peers: None,
@@ -231,7 +235,8 @@ impl Look<'_> {
 
     fn chaincode(&self, vitals: &Vitals) -> Option<ChaincodeStatus> {
         let spec = &self.network.spec;
-        let chaincode = spec.chaincode.as_ref()?;
+        // Whose part has no peers has nothing to do with it.
+        let chaincode = spec.chaincode.as_ref().filter(|_| !vitals.peers.is_empty())?;
         let definition = vitals.definition.as_ref();
         Some(ChaincodeStatus {
             name: chaincode.name.clone(),

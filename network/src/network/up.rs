@@ -121,6 +121,7 @@ pub enum UpError {
 
 pub(super) async fn up(network: &Network, options: &Options, progress: &dyn Progress) -> Result<(), UpError> {
     let layout = &network.layout;
+    claim::demand_whole(layout)?;
     files::make_private_folder(layout.root())?;
     let _lock = FolderLock::try_take(&layout.lock())?;
     claim::claim(layout, &network.spec)?;
@@ -142,17 +143,18 @@ pub(super) struct Stand<'a> {
 impl Stand<'_> {
     pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
-        let spec = &self.network.spec;
-        let services =
-            spec.organizations.iter().map(|organization| (chaincode_service(organization), OF_SERVICE));
-        node::wanted_ports(spec).chain(services).collect()
+        let services = self
+            .network
+            .own_organizations()
+            .map(|organization| (chaincode_service(organization), OF_SERVICE));
+        self.network.wanted_ports().into_iter().chain(services).collect()
     }
 
     /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
     pub(super) async fn settle(&self) -> Result<(), UpError> {
         self.issue()?;
         self.network.demand_no_obstacle()?;
-        let ports = Ports::keep(&self.network.layout.ports(), self.wanted_ports())?;
+        let ports = self.network.keep_ports(self.wanted_ports())?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;
@@ -168,18 +170,24 @@ impl Stand<'_> {
         let mut count = |new: bool| issued = issued.saturating_add(usize::from(new));
 
         let service = &spec.orderer;
-        let home = layout.ordering_organization(service);
-        let ca = DevelopmentCa::open_or_make(&home, &service.domain)?;
-        for consenter in &service.consenters {
-            count(ca.make_node("orderers", &service.host(consenter), NodeOu::Orderer)?);
+        if self.network.holds_ordering() {
+            let home = layout.ordering_organization(service);
+            let ca = DevelopmentCa::open_or_make(&home, &service.domain)?;
+            for consenter in &service.consenters {
+                let host = service.host(consenter);
+                let names = self.network.names_of(&host);
+                count(ca.make_node("orderers", &host, &names, NodeOu::Orderer)?);
+            }
+            count(ca.make_user(&orderer_admin(), None)?);
         }
-        count(ca.make_user(&orderer_admin(), None)?);
 
-        for organization in &spec.organizations {
+        for organization in self.network.own_organizations() {
             let home = layout.organization(organization);
             let ca = DevelopmentCa::open_or_make(&home, &organization.domain)?;
             for peer in &organization.peers {
-                count(ca.make_node("peers", &organization.host(peer), NodeOu::Peer)?);
+                let host = organization.host(peer);
+                let names = self.network.names_of(&host);
+                count(ca.make_node("peers", &host, &names, NodeOu::Peer)?);
             }
             for user in &organization.users {
                 count(ca.make_user(user, None)?);
@@ -201,7 +209,9 @@ impl Stand<'_> {
         let Network { spec, layout, .. } = self.network;
         let name = &spec.channel.name;
         let begun = Instant::now();
-        if genesis::keep(spec, layout, ports, &self.binaries)? {
+        // Of several operators none decides by the programs that happen to be installed.
+        let release = self.network.part.as_ref().map_or(self.binaries.version(), |_| spec.fabric);
+        if genesis::keep(spec, layout, ports, &self.binaries, release)? {
             Step::begun_at(self.progress, "first block of the channel", begun)
                 .done(&format!("`{name}`: members, orderers, policies, access rules"));
         } else {
@@ -214,16 +224,16 @@ impl Stand<'_> {
         Ok(())
     }
 
-    fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
+    pub(super) fn write_profiles(&self, ports: &Ports, packages: Option<&[Package]>) -> Result<(), UpError> {
         let Network { spec, layout, .. } = self.network;
-        for (index, organization) in spec.organizations.iter().enumerate() {
+        for (index, organization) in self.network.own_organizations().enumerate() {
             let package = packages.and_then(|packages| packages.get(index));
             let peers = organization
                 .peers
                 .iter()
                 .map(|peer| {
                     let host = organization.host(peer);
-                    let address = node::loopback(ports, &host, LISTEN)?;
+                    let address = node::public(ports, &host)?.to_string();
                     Ok(PeerProfile { host, address })
                 })
                 .collect::<Result<Vec<_>, NodeError>>()?;
@@ -257,7 +267,7 @@ impl Stand<'_> {
     }
 }
 
-fn orderer_admin() -> User {
+pub(super) fn orderer_admin() -> User {
     User {
         name: ORDERER_ADMIN.to_owned(),
         node_ou: NodeOu::Admin,

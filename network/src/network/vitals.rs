@@ -106,17 +106,17 @@ impl Vitals {
     pub(super) async fn of(network: &Network, ports: &Ports) -> Self {
         let spec = &network.spec;
         let mut orderers = Vec::new();
-        for consenter in &spec.orderer.consenters {
+        for consenter in network.own_consenters() {
             orderers.push(orderer(network, spec.orderer.host(consenter), ports).await);
         }
         let mut services = Vec::new();
         if spec.chaincode.is_some() {
-            for organization in &spec.organizations {
+            for organization in network.own_organizations() {
                 services.push(service(network, organization, ports).await);
             }
         }
         let (mut peers, mut config, mut definition) = (Vec::new(), None, None);
-        for organization in &spec.organizations {
+        for organization in network.own_organizations() {
             for peer in &organization.peers {
                 let mut asked = Asked {
                     network,

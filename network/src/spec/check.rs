@@ -66,7 +66,31 @@ impl Consortium {
             once(&mut msp_ids, at("msp_id"), &organization.msp_id)?;
             once(&mut domains, at("domain"), &organization.domain)?;
         }
+        self.check_endpoints()?;
         self.chaincode.as_ref().map_or(Ok(()), |chaincode| chaincode.check(&self.organizations))
+    }
+}
+
+impl Consortium {
+    /// Endpoints are those of nodes that there are, and of one node each.
+    fn check_endpoints(&self) -> Result<(), SpecError> {
+        let ordering = ("orderer".to_owned(), &self.orderer.consenters, &self.orderer.endpoints);
+        let members = self.organizations.iter().enumerate().map(|(index, organization)| {
+            (format!("organizations[{index}]"), &organization.peers, &organization.endpoints)
+        });
+        let mut taken = BTreeSet::new();
+        for (at, nodes, endpoints) in std::iter::once(ordering).chain(members) {
+            for (node, address) in endpoints {
+                let field = format!("{at}.endpoints.{node}");
+                if !nodes.contains(node) {
+                    return Err(SpecError::field(field, address, "name a node of that organisation"));
+                }
+                if !taken.insert(address.to_string()) {
+                    return Err(SpecError::field(field, address, "another node is found there already"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +153,10 @@ impl Organization {
                 &self.name,
                 "use lower-case letters, digits and hyphens, 1 to 32 characters",
             ));
+        }
+        if self.name == super::ORDERING {
+            let fix = "that name stands for the ordering organisation; choose another one";
+            return Err(SpecError::field(at("name"), &self.name, fix));
         }
         msp_id(&at("msp_id"), &self.msp_id)?;
         domain(&at("domain"), &self.domain)?;
@@ -327,7 +355,7 @@ pub(crate) fn is_user_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-fn is_host(label: &str) -> bool {
+pub(super) fn is_host(label: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=63).contains(&label.len())
         && label.starts_with(inner)
@@ -438,6 +466,17 @@ mod tests {
             (r#"["orderer0"]"#, r#"["a", "a"]"#, "orderer.consenters[1]"),
             (r#""OrdererMSP""#, r#""""#, "orderer.msp_id"),
             (r#""north""#, r#""nor/th""#, "organizations[0].name"),
+            (r#""north""#, r#""orderer""#, "organizations[0].name"),
+            (
+                r#"consenters = ["orderer0"]"#,
+                "consenters = [\"orderer0\"]\nendpoints = { orderer1 = \"10.0.0.1:7050\" }",
+                "orderer.endpoints.orderer1",
+            ),
+            (
+                r#"consenters = ["orderer0"]"#,
+                "consenters = [\"orderer0\", \"b\"]\nendpoints = { b = \"10.0.0.1:7050\", orderer0 = \"10.0.0.1:7050\" }",
+                "orderer.endpoints.orderer0",
+            ),
             (r#""south""#, r#""north""#, "organizations[1].name"),
             (r#""SouthMSP""#, r#""NorthMSP""#, "organizations[1].msp_id"),
             (r#""south.example.com""#, r#""orderer.example.com""#, "organizations[1].domain"),

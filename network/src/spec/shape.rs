@@ -1,5 +1,6 @@
 //! A consortium in another size, made from one that there is.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{Consensus, Consortium, OrderingService, Organization, SpecError};
@@ -36,7 +37,8 @@ impl Consortium {
     pub fn set_orderers(&mut self, orderers: Orderers) -> Result<(), SpecError> {
         let Orderers { consensus, count } = orderers;
         let consenters = numbered("orderer", count);
-        let orderer = OrderingService { consensus, consenters, ..self.orderer.clone() };
+        let mut orderer = OrderingService { consensus, consenters, ..self.orderer.clone() };
+        orderer.endpoints.retain(|name, _| orderer.consenters.contains(name));
         self.checked(|changed| changed.orderer = orderer)
     }
 
@@ -68,6 +70,7 @@ impl Consortium {
         self.checked(|changed| {
             for organization in &mut changed.organizations {
                 organization.peers = numbered("peer", count);
+                organization.endpoints.retain(|name, _| organization.peers.contains(name));
             }
         })
     }
@@ -102,6 +105,7 @@ fn like(first: &Organization, name: &str) -> Organization {
         name: name.to_owned(),
         msp_id: msp_id.chain("MSP".chars()).collect(),
         domain: format!("{name}.{parent}"),
+        endpoints: BTreeMap::new(),
         ..first.clone()
     }
 }

@@ -20,6 +20,7 @@ mod definitions;
 mod doctor;
 mod growth;
 mod life;
+mod parts;
 mod shelf;
 mod sizes;
 
@@ -52,6 +53,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
     doctor::known_failures_are_found_and_nothing_else_is,
+    parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
 /// Run when they are asked for by name: `make test-long`.
@@ -59,6 +61,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
+    parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
 fn main() {
@@ -75,6 +78,9 @@ fn main() {
         }
         ["chaincode"] => runtime().block_on(shelf::serve()),
         ["apply", folder] => runtime().block_on(growth::apply_aloud(folder.as_ref())),
+        ["part", folder, organization] => {
+            runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
+        }
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {
             for (name, _) in TESTS.iter().chain(LONG_TESTS) {

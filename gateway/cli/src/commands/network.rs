@@ -15,9 +15,14 @@ mod destroy;
 mod doctor;
 mod down;
 mod env;
+mod export;
+mod genesis;
+mod import;
+mod init;
 mod logs;
 mod metrics;
 mod organization;
+mod part;
 mod plan;
 mod profile;
 mod ready;
@@ -29,7 +34,15 @@ pub(crate) use up::{Up, stand_up};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Stands the network up, or makes true what is missing.
+    /// Writes a consortium's document, and one for each hospital that stands up its own part of it.
+    Init(init::Init),
+    /// Writes what the other organisations must know of the own one; makes its keys before, once.
+    Export(export::Export),
+    /// Takes over another organisation's description, or the channel's first block.
+    Import(import::Import),
+    /// Makes the channel's first block from all descriptions: one organisation does, for the others to import.
+    Genesis(genesis::Genesis),
+    /// Stands the network up, or the own part of it, or makes true what is missing.
     Up(up::Up),
     /// Shows the steps from the running network to another spec; nothing is done.
     Plan(plan::ShowPlan),
@@ -72,6 +85,10 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
+        Verb::Init(init) => init.run(app),
+        Verb::Export(export) => export.run(app).await,
+        Verb::Import(import) => import.run(app).await,
+        Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
         Verb::Plan(plan) => plan.run(app),
         Verb::Apply(apply) => apply.run(app).await,

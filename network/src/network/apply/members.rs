@@ -7,8 +7,7 @@ use super::{StepError, Work};
 use crate::change::{ChannelConfig, Edit};
 use crate::network::ChangeError;
 use crate::network::up::UpError;
-use crate::node::{self, LISTEN};
-use crate::ports::Ports;
+use crate::node;
 use crate::spec::Organization;
 
 /// Where a channel's configuration keeps members and their anchor peers.
@@ -20,7 +19,7 @@ impl Work<'_> {
     pub(super) async fn add_organization(&self, name: &str) -> Result<(), StepError> {
         let stand = self.stand();
         stand.issue()?;
-        Ports::keep(&self.after.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
         let Some(organization) = self.after.spec.organization(name) else { return Ok(()) };
         let definition = self.after.organization_definition(organization)?;
         self.change(self.at, &format!("`{name}` becomes a member"), |present| {
@@ -70,12 +69,12 @@ impl Work<'_> {
     /// All peers of a member are those by which the others find it.
     pub(super) async fn anchors(&self, seen_by: &Network, name: &str) -> Result<(), StepError> {
         let stand = self.stand();
-        let ports = Ports::keep(&self.after.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
         let Some(organization) = self.after.spec.organization(name) else { return Ok(()) };
         let mut peers = Vec::new();
         for peer in &organization.peers {
-            let port = node::port(&ports, &organization.host(peer), LISTEN).map_err(UpError::from)?;
-            peers.push(("127.0.0.1".to_owned(), port));
+            let address = node::public(&ports, &organization.host(peer)).map_err(UpError::from)?;
+            peers.push((address.host, address.port));
         }
         let msp_id = &organization.msp_id;
         self.change(seen_by, &format!("`{name}` is found by its peers"), |present| {

@@ -8,7 +8,7 @@ use crate::channel;
 use crate::files;
 use crate::network::up::{START_LIMIT, UpError};
 use crate::network::{ChangeError, Network};
-use crate::node::{self, ADMIN, LISTEN};
+use crate::node::{self, ADMIN};
 use crate::operations::{Operations, Participation};
 use crate::orderer;
 use crate::ports::Ports;
@@ -26,7 +26,7 @@ impl Work<'_> {
         let channel = &spec.channel.name;
         let stand = self.stand();
         stand.issue()?;
-        let ports = Ports::keep(&self.after.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
         let host = spec.orderer.host(consenter);
         let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, self.binaries)
             .map_err(UpError::from)?;
@@ -76,7 +76,8 @@ impl Work<'_> {
     pub(super) async fn remove_consenter(&self, consenter: &str) -> Result<(), StepError> {
         let host = self.at.spec.orderer.host(consenter);
         let ports = self.at.ports().map_err(UpError::from)?;
-        let address = node::loopback(&ports, &host, LISTEN).map_err(UpError::from)?;
+        let address = node::public(&ports, &host).map_err(UpError::from)?;
+        let address = format!("{}:{}", address.host, address.port);
         self.await_level(self.after).await?;
         self.change(self.after, &format!("`{host}` is a consenter no longer"), |present| {
             let known = present.consenters().map_err(ChangeError::from)?;
@@ -116,9 +117,10 @@ impl Work<'_> {
         let home = orderer::folder(&self.after.layout, service, &host);
         let certificate = files::read(&home.join("tls/server.crt"))?.into_bytes();
         let identity = files::read(&home.join(format!("msp/signcerts/{host}-cert.pem")))?;
+        let address = node::public(ports, &host).map_err(UpError::from)?;
         Ok(NewConsenter {
-            host: "127.0.0.1".to_owned(),
-            port: node::port(ports, &host, LISTEN).map_err(UpError::from)?,
+            host: address.host,
+            port: address.port,
             msp_id: service.msp_id.clone(),
             certificates: ConsenterCertificates { server: certificate.clone(), client: certificate },
             identity_pem: Some(identity.into_bytes()),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::spec::{Consortium, Endorsement, Organization, SpecError};
+use crate::spec::{Consortium, Endorsement, NodeAddress, Organization, SpecError};
 
 /// What an apply would do, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -188,9 +188,12 @@ impl Way {
                             known.peers.push(peer.clone());
                             let limit = wanted.gateway_concurrency.get(&peer);
                             known.gateway_concurrency.extend(limit.map(|limit| (peer.clone(), *limit)));
+                            let endpoint = wanted.endpoints.get(&peer);
+                            known.endpoints.extend(endpoint.map(|at| (peer.clone(), at.clone())));
                         } else {
                             known.peers.retain(|name| *name != peer);
                             known.gateway_concurrency.remove(&peer);
+                            known.endpoints.remove(&peer);
                         }
                     }
                 })?;
@@ -210,12 +213,15 @@ impl Way {
             }
             if let Some(consenter) = new {
                 self.step(Change::AddConsenter { consenter: consenter.clone() }, |spec| {
+                    let endpoint = target.orderer.endpoints.get(&consenter);
+                    spec.orderer.endpoints.extend(endpoint.map(|at| (consenter.clone(), at.clone())));
                     spec.orderer.consenters.push(consenter);
                 })?;
             }
             if let Some(consenter) = old {
                 self.step(Change::RemoveConsenter { consenter: consenter.clone() }, |spec| {
                     spec.orderer.consenters.retain(|known| *known != consenter);
+                    spec.orderer.endpoints.remove(&consenter);
                 })?;
             }
         }
@@ -286,6 +292,11 @@ fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanE
             "Fabric changes the protocol in maintenance mode only, with the orderers stopped; put it back",
         );
     }
+    let (ordering, wanted) = (&made.orderer, &target.orderer);
+    let node = moved((&ordering.consenters, &ordering.endpoints), (&wanted.consenters, &wanted.endpoints));
+    if let Some(node) = node {
+        return fixed(&format!("orderer.endpoints.{node}"), MOVED);
+    }
     if made.chaincode.is_some() && target.chaincode.is_none() {
         return fixed("chaincode", "a channel never forgets a chaincode's definition; put it back");
     }
@@ -300,8 +311,24 @@ fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanE
                 return fixed(&format!("organizations[{index}].{field}"), named);
             }
         }
+        if let Some(peer) = moved((&present.peers, &present.endpoints), (&wanted.peers, &wanted.endpoints)) {
+            return fixed(&format!("organizations[{index}].endpoints.{peer}"), MOVED);
+        }
     }
     Ok(())
+}
+
+/// Why a node's endpoint stays.
+const MOVED: &str =
+    "the channel and its certificate carry it; put it back, or replace the node by one of another name";
+
+/// A node that stays, and is to be found elsewhere.
+fn moved(
+    (nodes, endpoints): (&[String], &BTreeMap<String, NodeAddress>),
+    (wanted, wanted_endpoints): (&[String], &BTreeMap<String, NodeAddress>),
+) -> Option<String> {
+    let mut stay = nodes.iter().filter(|node| wanted.contains(node));
+    stay.find(|node| endpoints.get(*node) != wanted_endpoints.get(*node)).cloned()
 }
 
 /// Organisations of a list that a spec has not.

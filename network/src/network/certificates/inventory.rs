@@ -116,8 +116,11 @@ impl Network {
     pub(in crate::network) fn local_certificates(&self) -> Result<Vec<CertificateStatus>, CertificatesError> {
         let mut found = Vec::new();
         let orderer = &self.spec.orderer;
-        let mut homes = vec![(self.layout.ordering_organization(orderer), orderer.msp_id.clone())];
-        for organization in &self.spec.organizations {
+        let mut homes = Vec::new();
+        if self.holds_ordering() {
+            homes.push((self.layout.ordering_organization(orderer), orderer.msp_id.clone()));
+        }
+        for organization in self.own_organizations() {
             homes.push((self.layout.organization(organization), organization.msp_id.clone()));
         }
         let places: [(&str, &str, CertificateKind); 6] = [

@@ -16,7 +16,7 @@ use crate::lock::FolderLock;
 use crate::network::apply::Work;
 use crate::network::up::{Options, Stand, UpError};
 use crate::network::{ChangeError, Network, chaincode_service};
-use crate::node::{self, ADMIN, LISTEN};
+use crate::node::{self, ADMIN};
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
 use crate::wait::{self, Look};
@@ -66,7 +66,7 @@ impl Network {
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
         let work = Work { at: self, after: self, options, progress, binaries: &binaries };
         let stand = work.stand();
-        let ports = Ports::keep(&self.layout.ports(), stand.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
         let mut renewed = Vec::new();
         for holder in holders {
             let ca = DevelopmentCa::open(&holder.home, &holder.domain)?;
@@ -176,7 +176,7 @@ impl Work<'_> {
     /// The channel learns an ordering node's new certificates, while the node still has the old ones.
     async fn tell_channel(&self, holder: &Holder, ports: &Ports) -> Result<(), CertificatesError> {
         let host = &holder.name;
-        let port = node::port(ports, host, LISTEN).map_err(UpError::from)?;
+        let found_at = node::public(ports, host).map_err(UpError::from)?;
         let newest = |kind| -> Result<Vec<u8>, CertificatesError> {
             let found = holder.certificates.iter().find(|(_, found)| *found == kind);
             let (file, _) = found.ok_or_else(|| CertificatesError::NoCertificate {
@@ -190,10 +190,10 @@ impl Work<'_> {
         self.await_level(self.at).await?;
         let tls = newest(CertificateKind::NodeTls)?;
         let identity = newest(CertificateKind::NodeIdentity)?;
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("{}:{}", found_at.host, found_at.port);
         let by = NewConsenter {
-            host: "127.0.0.1".to_owned(),
-            port,
+            host: found_at.host,
+            port: found_at.port,
             msp_id: self.at.spec.orderer.msp_id.clone(),
             certificates: ConsenterCertificates { server: tls.clone(), client: tls },
             identity_pem: Some(identity),

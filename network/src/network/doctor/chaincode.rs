@@ -16,7 +16,7 @@ use crate::spec::{Chaincode, Organization};
 pub(super) fn check(network: &Network, vitals: &Vitals, found: &mut Findings) {
     let Some(chaincode) = &network.spec.chaincode else { return };
     let in_force = check_definition(chaincode, vitals, found);
-    for organization in &network.spec.organizations {
+    for organization in network.own_organizations() {
         let service = vitals.services.iter().find(|service| service.organization == organization.name);
         let Some(service) = service else { continue };
         let answers = check_service(network, service, found);
@@ -127,7 +127,7 @@ pub(super) fn check_builds(network: &Network, found: &mut Findings) {
     if network.spec.chaincode.is_none() {
         return;
     }
-    for organization in &network.spec.organizations {
+    for organization in network.own_organizations() {
         let Some(values) = peer::read_builder_values(&network.layout, organization) else { continue };
         let wanted = [
             ("address", Some(values.address.clone())),

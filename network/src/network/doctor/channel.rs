@@ -75,7 +75,7 @@ fn check_peers(network: &Network, vitals: &Vitals, found: &mut Findings) {
 }
 
 fn check_anchors(network: &Network, config: &ChannelConfig, found: &mut Findings) {
-    for organization in &network.spec.organizations {
+    for organization in network.own_organizations() {
         let msp_id = organization.msp_id.as_str();
         if !config.organizations().is_ok_and(|known| known.iter().any(|known| known == msp_id)) {
             continue;
@@ -89,6 +89,10 @@ fn check_anchors(network: &Network, config: &ChannelConfig, found: &mut Findings
 
 /// Whether the peers that answer can satisfy what the channel and the chaincode want of endorsers.
 fn check_policies(network: &Network, vitals: &Vitals, found: &mut Findings) {
+    // Of other organisations' peers one part knows nothing.
+    if network.part.is_some() {
+        return;
+    }
     let answering = vitals.peers.iter().filter(|peer| {
         // Nothing is known of peers that could not be asked for want of an admin.
         peer.answered().is_some() || cannot_ask(network, &peer.organization, found)

@@ -1,6 +1,7 @@
 //! Keys and certificates in the folder, compared with each other and with what the channel knows.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,8 @@ use crate::network::reach::ORDERER_ADMIN;
 use crate::network::{CertificateKind, Network};
 use crate::spec::NodeOu;
 
-/// Where every node and service listens.
-const LISTENS_AT: [u8; 4] = [127, 0, 0, 1];
+/// Where nodes and services are called of which no document says otherwise.
+const LOOPBACK: &str = "127.0.0.1";
 const DAY_S: i64 = 24 * 60 * 60;
 
 /// An organisation's folder.
@@ -56,7 +57,7 @@ pub(super) fn check(network: &Network, config: Option<&ChannelConfig>, days_min:
         });
         home.check_authorities(days_min, found);
         for pair in home.pairs() {
-            home.check_pair(&pair, known, days_min, found);
+            home.check_pair(network, &pair, known, days_min, found);
         }
         if let Some(config) = known {
             home.check_revocations(config, found);
@@ -67,14 +68,15 @@ pub(super) fn check(network: &Network, config: Option<&ChannelConfig>, days_min:
 fn homes(network: &Network) -> Vec<Home> {
     let Network { spec, layout, .. } = network;
     let orderer = &spec.orderer;
-    let mut homes = vec![Home {
+    let ordering = Home {
         folder: layout.ordering_organization(orderer),
         msp_id: orderer.msp_id.clone(),
         name: orderer.domain.clone(),
         admin: Some(format!("{ORDERER_ADMIN}@{}", orderer.domain)),
-        nodes: orderer.consenters.iter().map(|consenter| orderer.host(consenter)).collect(),
-    }];
-    homes.extend(spec.organizations.iter().map(|organization| Home {
+        nodes: network.own_consenters().iter().map(|consenter| orderer.host(consenter)).collect(),
+    };
+    let mut homes: Vec<Home> = network.holds_ordering().then_some(ordering).into_iter().collect();
+    homes.extend(network.own_organizations().map(|organization| Home {
         folder: layout.organization(organization),
         msp_id: organization.msp_id.clone(),
         name: organization.name.clone(),
@@ -153,7 +155,14 @@ impl Home {
         pairs
     }
 
-    fn check_pair(&self, pair: &Pair, config: Option<&ChannelConfig>, days_min: i64, found: &mut Findings) {
+    fn check_pair(
+        &self,
+        network: &Network,
+        pair: &Pair,
+        config: Option<&ChannelConfig>,
+        days_min: i64,
+        found: &mut Findings,
+    ) {
         let file = pair.certificate.display();
         let holder = Some(pair.holder.as_str());
         if ca::draft(&pair.certificate).exists() {
@@ -177,7 +186,7 @@ impl Home {
         if is_identity(pair.kind) {
             self.check_identity(pair, &pem, &certificate, config, found);
         } else if self.check_tls_root(pair, &certificate, config, found) && pair.serves {
-            check_names(pair, &certificate, found);
+            check_names(pair, &network.names_of(&pair.holder), &certificate, found);
         }
     }
 
@@ -198,8 +207,9 @@ impl Home {
             .map_err(|error| crate::wait::chain(&error))
             .and_then(|pem| ca::key_matches(certificate, &pem));
         match matches {
-            Ok(true) => true,
-            Ok(false) => {
+            // Of a kind that only its holder's programs can judge.
+            Ok(None | Some(true)) => true,
+            Ok(Some(false)) => {
                 let seen = format!("{} is not the key of {}", path.display(), pair.certificate.display());
                 found.add(Code::KeyMismatch, holder, seen);
                 false
@@ -335,16 +345,28 @@ fn check_exposure(key: &Path, holder: &str, found: &mut Findings) {
     }
 }
 
-fn check_names(pair: &Pair, certificate: &X509Certificate<'_>, found: &mut Findings) {
+/// Whether a certificate names the hosts and addresses at which its holder is called.
+fn check_names(pair: &Pair, called: &[String], certificate: &X509Certificate<'_>, found: &mut Findings) {
     let names = certificate.subject_alternative_name().ok().flatten();
     let names = names.map(|names| names.value.general_names.clone()).unwrap_or_default();
-    let has_address =
-        names.iter().any(|name| matches!(name, GeneralName::IPAddress(bytes) if *bytes == LISTENS_AT));
-    if !has_address {
+    let has = |wanted: &str| {
+        names.iter().any(|name| match name {
+            GeneralName::IPAddress(bytes) => wanted.parse().is_ok_and(|address| match address {
+                IpAddr::V4(four) => *bytes == four.octets(),
+                IpAddr::V6(six) => *bytes == six.octets(),
+            }),
+            GeneralName::DNSName(host) => *host == wanted,
+            _ => false,
+        })
+    };
+    let loopback = [LOOPBACK.to_owned()];
+    let called = if called.is_empty() { &loopback[..] } else { called };
+    let missing: Vec<&str> = called.iter().map(String::as_str).filter(|wanted| !has(wanted)).collect();
+    if !missing.is_empty() {
         let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let listed = if listed.is_empty() { "no host".to_owned() } else { listed };
-        let seen =
-            format!("{} is for {listed}, and its node is called at 127.0.0.1", pair.certificate.display());
+        let (file, missing) = (pair.certificate.display(), missing.join(", "));
+        let seen = format!("{file} is for {listed}, and its holder is called at {missing}");
         found.add(Code::SanMismatch, Some(&pair.holder), seen);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn check(network: &Network, checkup: &Checkup, ports: &Ports, found: 
         found.add(Code::ProcessOrphaned, Some(&name), format!("process {pid} (`{}`)", command_line(pid)));
     }
     check_ports(network, ports, found);
-    for organization in &network.spec.organizations {
+    for organization in network.own_organizations() {
         check_profile(network, organization, ports, found);
     }
 }
@@ -137,11 +137,12 @@ fn check_profile(network: &Network, organization: &Organization, ports: &Ports, 
         Err(error) => return stale(&wait::chain(&error)),
     };
     let address = |name: &str| node::loopback(ports, name, LISTEN).ok();
+    let public = |name: &str| node::public(ports, name).ok().map(|address| address.to_string());
     let peers: BTreeMap<String, Option<String>> = organization
         .peers
         .iter()
         .map(|peer| organization.host(peer))
-        .map(|host| (host.clone(), address(&host)))
+        .map(|host| (host.clone(), public(&host)))
         .collect();
     let told: BTreeMap<String, Option<String>> =
         profile.peers.into_iter().map(|peer| (peer.host, Some(peer.address))).collect();

@@ -17,12 +17,12 @@ const SKEW_MAX: time::Duration = time::Duration::seconds(2);
 pub(super) fn check_folders(network: &Network, found: &mut Findings) {
     check_owners(network, found);
     let spec = &network.spec;
-    for host in spec.orderer.consenters.iter().map(|consenter| spec.orderer.host(consenter)) {
+    for host in network.own_consenters().iter().map(|consenter| spec.orderer.host(consenter)) {
         if let Some(config) = config(network, &host, "orderer.yaml") {
             check_msp_id(&config, "General.LocalMSPID", &host, &spec.orderer.msp_id, found);
         }
     }
-    for organization in &spec.organizations {
+    for organization in network.own_organizations() {
         for host in organization.peers.iter().map(|peer| organization.host(peer)) {
             let Some(config) = config(network, &host, "core.yaml") else { continue };
             check_msp_id(&config, "peer.localMspId", &host, &organization.msp_id, found);
@@ -36,8 +36,9 @@ pub(super) fn check_folders(network: &Network, found: &mut Findings) {
 /// Whose the nodes' ledgers are.
 pub(super) fn check_owners(network: &Network, found: &mut Findings) {
     let spec = &network.spec;
-    let orderers = spec.orderer.consenters.iter().map(|name| (spec.orderer.host(name), &spec.orderer.msp_id));
-    let peers = spec.organizations.iter().flat_map(|organization| {
+    let orderers =
+        network.own_consenters().iter().map(|name| (spec.orderer.host(name), &spec.orderer.msp_id));
+    let peers = network.own_organizations().flat_map(|organization| {
         organization.peers.iter().map(|peer| (organization.host(peer), &organization.msp_id))
     });
     for (host, msp_id) in orderers.chain(peers) {

@@ -7,7 +7,7 @@ use super::{Code, Findings};
 use crate::files;
 use crate::network::Network;
 use crate::network::vitals::Vitals;
-use crate::node::LISTEN;
+use crate::node;
 use crate::orderer;
 use crate::ports::Ports;
 use crate::spec::Consensus;
@@ -58,9 +58,9 @@ pub(super) fn check(network: &Network, ports: &Ports, vitals: &Vitals, found: &m
 fn check_certificates(network: &Network, ports: &Ports, vitals: &Vitals, found: &mut Findings) {
     let Some(consenters) = vitals.config.as_ref().and_then(|config| config.consenters().ok()) else { return };
     let service = &network.spec.orderer;
-    for host in service.consenters.iter().map(|consenter| service.host(consenter)) {
-        let Some(port) = ports.port(&host, LISTEN) else { continue };
-        let known = consenters.iter().find(|known| known.port == port);
+    for host in network.own_consenters().iter().map(|consenter| service.host(consenter)) {
+        let Ok(address) = node::public(ports, &host) else { continue };
+        let known = consenters.iter().find(|known| known.host == address.host && known.port == address.port);
         let file = orderer::folder(&network.layout, service, &host).join("tls/server.crt");
         let (Some(known), Ok(pem)) = (known, files::read(&file)) else { continue };
         if let (Some(known), Some(used)) =

@@ -33,7 +33,7 @@ pub(super) fn check_builders(network: &Network, found: &mut Findings) {
     if network.spec.chaincode.is_none() {
         return;
     }
-    for organization in &network.spec.organizations {
+    for organization in network.own_organizations() {
         for host in organization.peers.iter().map(|peer| organization.host(peer)) {
             let script = network.layout.node(&host).join("builder/bin/detect");
             let Ok(text) = files::read(&script) else { continue };

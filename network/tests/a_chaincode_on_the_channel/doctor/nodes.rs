@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use hlf_gateway::Deadlines;
 use hlf_network::ca::DevelopmentCa;
 use hlf_network::change::{Edit, Proposal};
 use hlf_network::network::Code;
@@ -13,7 +14,7 @@ use hlf_network::process::Service;
 use super::watch::{Clock, free_port};
 use super::{Damage, FOUND_WITHIN, NORTH, ORDERERS, SOUTH, Ward, signal};
 use crate::bench::say;
-use crate::shelf::try_put;
+use crate::shelf::gateway_with;
 
 pub(super) async fn of_a_running_network(ward: &Ward) {
     wrong_clocks_and_endpoints(ward).await;
@@ -131,7 +132,12 @@ async fn what_falls_behind(ward: &Ward) {
     ward.start(&[SOUTH, ORDERERS[2]]).await;
     let begun = Instant::now();
     let mut number = 0;
-    while let Err(error) = try_put(&ward.network, "north", &[], &format!("behind {number}")).await {
+    // What a leader took that is one no longer may be lost; then another is sent.
+    let deadlines = Deadlines { commit_status: Duration::from_secs(5), ..Deadlines::default() };
+    let contract = gateway_with(&ward.network, "north", deadlines).await.contract("consortium", "shelf");
+    loop {
+        let proposal = contract.proposal("Put").arg(format!("behind {number}")).build().unwrap();
+        let Err(error) = contract.submit(proposal).await else { break };
         assert!(begun.elapsed() < FOUND_WITHIN, "{error:?}");
         number += 1;
     }

@@ -1,0 +1,162 @@
+//! Standing up one's own part, as far as the others have done theirs.
+
+use hlf_gateway::Endpoint;
+
+use super::super::up::{Options, Stand, UpError};
+use super::super::{ChangeError, Network};
+use super::{Awaited, PartError, PartStanding};
+use crate::change::ChannelConfig;
+use crate::files;
+use crate::genesis;
+use crate::node;
+use crate::ordered::{self, OrderedError};
+use crate::ports::Ports;
+use crate::progress::{Progress, Step};
+use crate::wait;
+
+impl Network {
+    /// Stands up the organisation's own part: keys, nodes, channel, chaincode, as far as the others' steps allow.
+    ///
+    /// What is awaited from others is an answer, not an error; run again, it goes on from there.
+    ///
+    /// # Errors
+    /// [`PartError`] names the step that failed here.
+    pub async fn up_part(
+        &self,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<PartStanding, PartError> {
+        let (_lock, part) = self.take_up()?;
+        let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
+        genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
+        let stand = Stand { network: self, options, progress, binaries };
+        let ports = stand.prepare()?;
+        let description = self.own_description(part, &ports)?.digest();
+        let waiting_for = stand.settle_part(&ports).await?;
+        Ok(PartStanding {
+            organization: part.organization.clone(),
+            description,
+            first_block: self.first_block_here()?,
+            complete: waiting_for.is_empty(),
+            waiting_for,
+        })
+    }
+
+    /// The ordering service's nodes, as own clients reach them.
+    pub(in crate::network) fn orderer_endpoints(&self) -> Result<Vec<Endpoint>, ChangeError> {
+        let ports = self.ports()?;
+        let roots = files::read(&self.orderer_tls_ca())?;
+        let orderer = &self.spec.orderer;
+        let all = orderer.consenters.iter().map(|consenter| {
+            let address = node::public(&ports, &orderer.host(consenter))?;
+            Ok(Endpoint::tls(address.to_string(), roots.clone()))
+        });
+        all.collect()
+    }
+
+    /// The channel's newest configuration block, as an orderer has it.
+    pub(in crate::network) async fn ordered_config(&self) -> Result<hlf_protos::common::Block, ChangeError> {
+        let credentials = match self.own_organizations().next() {
+            Some(own) => self.admin_credentials(own)?,
+            None => self.orderer_credentials()?,
+        };
+        let channel = &self.spec.channel.name;
+        Ok(ordered::newest_config(&self.orderer_endpoints()?, &credentials, channel).await?)
+    }
+}
+
+impl Stand<'_> {
+    /// Goes as far as it can, and says what is awaited.
+    pub(in crate::network) async fn settle_part(&self, ports: &Ports) -> Result<Vec<Awaited>, PartError> {
+        let network = self.network;
+        let missing = network.undescribed()?;
+        if !missing.is_empty() {
+            return Ok(missing.iter().map(|name| awaited_description(name)).collect());
+        }
+        let channel = &network.spec.channel.name;
+        if network.first_block_here()?.is_none() {
+            let fix = "when everybody has imported every description, one organisation makes it (`network genesis`) \
+                       and gives the file to the others; then `network import` it";
+            return Ok(vec![Awaited::new(
+                "one organisation",
+                format!("the first block of `{channel}`"),
+                fix,
+            )]);
+        }
+        genesis::demand_new_enough(&network.layout, self.binaries.version()).map_err(UpError::from)?;
+        if !network.is_in_first_block()?
+            && let Some(awaited) = self.await_membership().await?
+        {
+            return Ok(vec![awaited]);
+        }
+        self.network.demand_no_obstacle().map_err(UpError::from)?;
+        let members = self.start_nodes(ports).await?;
+        self.join(ports, &members).await?;
+        let Some(member) = members.first() else {
+            // The ordering organisation has no peers: nothing else is its own.
+            return Ok(Vec::new());
+        };
+        if let Some(awaited) = self.look_for_orderers().await? {
+            self.write_profiles(ports, None)?;
+            return Ok(vec![awaited]);
+        }
+        let (packages, waiting_for) = self.deploy_part(ports, member).await?;
+        self.write_profiles(ports, packages.as_deref())?;
+        Ok(waiting_for)
+    }
+
+    /// Of an organisation that comes to a channel that runs: whether the members have let it in. Peers that joined
+    /// before would be refused by the orderers, and ask more and more seldom.
+    async fn await_membership(&self) -> Result<Option<Awaited>, PartError> {
+        let network = self.network;
+        let channel = &network.spec.channel.name;
+        let own = network.own_msp_id();
+        let step = Step::begin(self.progress, format!("membership of channel `{channel}`"));
+        let stranger = || {
+            let what = format!("that they let `{own}` into channel `{channel}`");
+            let fix = "give them your description; one of them proposes it (`change propose --add-organization FILE`), \
+                       as many as the channel's policy asks for sign, and one submits";
+            Some(Awaited::new("the members", what, fix))
+        };
+        match network.ordered_config().await {
+            Ok(block) => {
+                let config = ChannelConfig::of_block(&block).map_err(ChangeError::from)?;
+                let member =
+                    config.organizations().map_err(ChangeError::from)?.iter().any(|known| known == own);
+                step.done(if member { "it is a member" } else { "it is no member yet" });
+                Ok(if member { None } else { stranger() })
+            }
+            Err(ChangeError::Ordered(error)) if error.is_stranger() => {
+                step.done("it is no member yet");
+                Ok(stranger())
+            }
+            Err(ChangeError::Ordered(error)) => {
+                step.done("the ordering service does not answer");
+                Ok(Some(self.awaited_orderers(&error)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Chaincode is agreed on by transactions: somebody has to order them.
+    async fn look_for_orderers(&self) -> Result<Option<Awaited>, PartError> {
+        match self.network.ordered_config().await {
+            Ok(_) => Ok(None),
+            Err(ChangeError::Ordered(error)) => Ok(Some(self.awaited_orderers(&error))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn awaited_orderers(&self, error: &OrderedError) -> Awaited {
+        let nodes = self.network.orderer_endpoints().unwrap_or_default();
+        let at: Vec<&str> = nodes.iter().map(Endpoint::address).collect();
+        let what = format!("the ordering service to answer at {} ({})", at.join(", "), wait::chain(error));
+        let fix = "they run `network up`; then run it here again";
+        Awaited::new(crate::spec::ORDERING, what, fix)
+    }
+}
+
+fn awaited_description(name: &str) -> Awaited {
+    let fix = format!("ask them for `{name}.organization.json`, then `network import` it");
+    Awaited::new(name, format!("{name}'s description"), fix)
+}

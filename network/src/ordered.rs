@@ -1,0 +1,149 @@
+//! Blocks asked of the ordering service itself, by those who have no peer on the channel, or not yet.
+
+use std::time::Duration;
+
+use hlf_gateway::{ConnectError, Credentials, Endpoint, SignError};
+use hlf_protos::common::{
+    Block, BlockMetadataIndex, ChannelHeader, Envelope, Header, HeaderType, LastConfig, Metadata,
+    OrdererBlockMetadata, Payload, SignatureHeader, Status,
+};
+use hlf_protos::orderer::atomic_broadcast_client::AtomicBroadcastClient;
+use hlf_protos::orderer::deliver_response::Type as Delivered;
+use hlf_protos::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
+use hlf_protos::orderer::seek_position::Type as Seek;
+use hlf_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified};
+use hlf_protos::prost::Message as _;
+
+/// How long one orderer may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+/// A block of the largest allowed size, with room for its frame.
+const BYTES_MAX: usize = 100 << 20;
+
+/// Why no block came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderedError {
+    /// No orderer is known.
+    #[error("no orderer is known")]
+    Nobody,
+    /// The orderer cannot be reached.
+    #[error("the orderer cannot be reached")]
+    Connect(#[from] ConnectError),
+    /// The orderer does not answer, or ends the stream.
+    #[error("the orderer does not deliver")]
+    Stream(#[source] Box<tonic::Status>),
+    /// The orderer refuses.
+    #[error("the orderer refuses with {}", .0.as_str_name())]
+    Refused(Status),
+    /// What came is no block as orderers write them.
+    #[error("the orderer's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The request could not be signed.
+    #[error("the request for a block was not signed")]
+    Sign(#[from] SignError),
+}
+
+impl OrderedError {
+    /// Whether the orderer answered that the caller may not read the channel.
+    pub(crate) fn is_stranger(&self) -> bool {
+        matches!(self, Self::Refused(Status::Forbidden))
+    }
+}
+
+/// The channel's newest configuration block, of the first orderer that gives it.
+pub(crate) async fn newest_config(
+    orderers: &[Endpoint],
+    credentials: &Credentials,
+    channel: &str,
+) -> Result<Block, OrderedError> {
+    let mut last = OrderedError::Nobody;
+    for orderer in orderers {
+        match newest_config_of(orderer, credentials, channel).await {
+            Ok(block) => return Ok(block),
+            Err(error) if error.is_stranger() => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn newest_config_of(
+    orderer: &Endpoint,
+    credentials: &Credentials,
+    channel: &str,
+) -> Result<Block, OrderedError> {
+    let mut client =
+        AtomicBroadcastClient::new(orderer.connect(LIMIT).await?).max_decoding_message_size(BYTES_MAX);
+    let newest = fetch(&mut client, credentials, channel, Seek::Newest(SeekNewest {})).await?;
+    let number = newest.header.as_ref().map_or(0, |header| header.number);
+    let config = last_config(&newest)?;
+    if config == number {
+        return Ok(newest);
+    }
+    fetch(&mut client, credentials, channel, Seek::Specified(SeekSpecified { number: config })).await
+}
+
+async fn fetch(
+    client: &mut AtomicBroadcastClient<tonic::transport::Channel>,
+    credentials: &Credentials,
+    channel: &str,
+    at: Seek,
+) -> Result<Block, OrderedError> {
+    let request = request(credentials, channel, at).await?;
+    let failed = |status: tonic::Status| OrderedError::Stream(Box::new(status));
+    let asked = async {
+        let mut answers = client.deliver(tokio_stream::once(request)).await.map_err(failed)?.into_inner();
+        match answers.message().await.map_err(failed)?.and_then(|answer| answer.r#type) {
+            Some(Delivered::Block(block)) => Ok(block),
+            Some(Delivered::Status(status)) => {
+                Err(OrderedError::Refused(Status::try_from(status).unwrap_or_default()))
+            }
+            None => Err(OrderedError::Unreadable("it is empty".to_owned())),
+        }
+    };
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(failed(tonic::Status::deadline_exceeded("no block came in time"))),
+    }
+}
+
+async fn request(credentials: &Credentials, channel: &str, at: Seek) -> Result<Envelope, OrderedError> {
+    let now = std::time::SystemTime::now();
+    let position = Some(SeekPosition { r#type: Some(at) });
+    let seek = SeekInfo {
+        start: position,
+        stop: position,
+        behavior: SeekBehavior::FailIfNotReady.into(),
+        error_response: SeekErrorResponse::BestEffort.into(),
+        ..SeekInfo::default()
+    };
+    let header = ChannelHeader {
+        r#type: HeaderType::DeliverSeekInfo.into(),
+        timestamp: Some(now.into()),
+        channel_id: channel.to_owned(),
+        ..ChannelHeader::default()
+    };
+    let signer = SignatureHeader { creator: credentials.identity().creator(), nonce: Vec::new() };
+    let header = Header { channel_header: header.encode_to_vec(), signature_header: signer.encode_to_vec() };
+    let payload = Payload { header: Some(header), data: seek.encode_to_vec() }.encode_to_vec();
+    let signature = credentials.sign(&payload).await?;
+    Ok(Envelope { payload, signature })
+}
+
+/// The number of the newest configuration block, as a block says: its orderers sign it with the block.
+fn last_config(block: &Block) -> Result<u64, OrderedError> {
+    let unreadable = |error: hlf_protos::prost::DecodeError| OrderedError::Unreadable(error.to_string());
+    let entry = |index: BlockMetadataIndex| {
+        let all = block.metadata.as_ref().map(|metadata| metadata.metadata.as_slice()).unwrap_or_default();
+        let bytes = usize::try_from(i32::from(index)).ok().and_then(|index| all.get(index));
+        Metadata::decode(bytes.map(Vec::as_slice).unwrap_or_default()).map_err(unreadable)
+    };
+    let signed = entry(BlockMetadataIndex::Signatures)?;
+    let signed = OrdererBlockMetadata::decode(signed.value.as_slice()).map_err(unreadable)?;
+    if let Some(config) = signed.last_config {
+        return Ok(config.index);
+    }
+    // Older blocks have it in a place of its own; a first block has neither.
+    let apart = entry(BlockMetadataIndex::LastConfig)?;
+    Ok(LastConfig::decode(apart.value.as_slice()).map_err(unreadable)?.index)
+}
