@@ -8,6 +8,7 @@ mod claim;
 mod deploy;
 mod doctor;
 mod environment;
+mod issue;
 mod metrics;
 mod nodes;
 mod own;
@@ -20,7 +21,6 @@ mod vitals;
 
 use std::path::{Path, PathBuf};
 
-use crate::ca::{CaError, DevelopmentCa};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::lock::{FolderLock, LockError};
@@ -33,14 +33,16 @@ use crate::spec::{Consortium, Organization, Part};
 
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use certificates::{
-    CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError,
+    ImportedCertificate, Refusals, Renewal, RenewedKeys, RequestKey, UnfitError, Use,
 };
 pub use change::ChangeError;
 pub use claim::StateError;
 pub use doctor::{Checkup, Code, DoctorError, Finding, Obstacles, Severity, catalogue};
 pub use environment::{EnvironmentError, PeerEnvironment};
+pub use issue::IssueError;
 pub use metrics::{DASHBOARD, Exporter, ExporterError, METRICS, MetricsError, MetricsTarget};
-pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
+pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
 pub use ready::{Readiness, ReadyError, Unmet};
 pub use status::{ChaincodeOnPeer, ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
@@ -129,14 +131,6 @@ impl Network {
     /// [`ProfileError`] when there is none.
     pub fn profile(&self, organization: &Organization) -> Result<Profile, ProfileError> {
         Profile::read(&self.layout.profile(&organization.name))
-    }
-
-    /// An organisation's development CA, to issue further identities and service certificates.
-    ///
-    /// # Errors
-    /// [`CaError`] when the network was never up, or the CA is damaged.
-    pub fn ca(&self, organization: &Organization) -> Result<DevelopmentCa, CaError> {
-        DevelopmentCa::open(&self.layout.organization(organization), &organization.domain)
     }
 
     /// The port of a further service, chosen at the first call and kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::up::{ChaincodeProgram, START_LIMIT, Stand, UpError, said};
+use super::up::{ChaincodeProgram, RELOADS_TLS, START_LIMIT, Stand, UpError, said};
 use super::{Network, chaincode_service, make_parent, package_file};
 use crate::ca::TlsFiles;
 use crate::files;
@@ -66,7 +66,7 @@ impl Stand<'_> {
         for (organization, package) in self.network.own_organizations().zip(packages) {
             let name = chaincode_service(organization);
             let address = node::loopback(ports, &name, LISTEN)?;
-            let (server, _) = self.network.chaincode_tls(organization)?;
+            let (server, _) = self.network.chaincode_tls(organization);
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
             services.push(chaincode_process(name, address, &package.id(), program, &server, ports));
         }
@@ -178,12 +178,14 @@ fn chaincode_process(
         ("CHAINCODE_CLIENT_CA_CERT", server.roots.clone().into()),
     ];
     env.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    let reloads = env.get(RELOADS_TLS).is_some_and(|value| value == "true");
+    let tls = [&server.certificate, &server.key, &server.roots].map(Clone::clone);
     Service {
         ports: ports.of(&name),
         name,
         program: program.program.clone(),
         args: program.args.clone(),
         env,
-        reads: vec![server.certificate.clone(), server.key.clone(), server.roots.clone()],
+        reads: if reloads { Vec::new() } else { tls.into() },
     }
 }

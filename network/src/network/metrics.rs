@@ -250,5 +250,6 @@ fn word(kind: NodeKind) -> &'static str {
         NodeKind::Orderer => "orderer",
         NodeKind::Peer => "peer",
         NodeKind::Chaincode => "chaincode",
+        NodeKind::FabricCa => "fabric_ca",
     }
 }

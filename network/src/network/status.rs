@@ -8,9 +8,11 @@ use serde::Serialize;
 use super::vitals::{OrdererVitals, PeerVitals, Vitals};
 use super::{CertificateKind, CertificateStatus, Network, package_file};
 use crate::fabric::Version;
+use crate::fabric_ca::Server;
 use crate::node;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
+use crate::spec::CertificateSource;
 
 /// A look at a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +64,8 @@ pub enum NodeKind {
     Peer,
     /// A chaincode service.
     Chaincode,
+    /// An organisation's Fabric CA.
+    FabricCa,
 }
 
 /// A look at one process.
@@ -147,6 +151,16 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
     for service in &vitals.services {
         let msp_id = spec.organization(&service.organization).map_or("", |organization| &organization.msp_id);
         nodes.push(look.bare(&service.name, NodeKind::Chaincode, msp_id, service.pid));
+    }
+    let members = network.own_organizations().map(|member| (member.ca, &member.domain, &member.msp_id));
+    let ordering =
+        network.holds_ordering().then_some((spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id));
+    for (source, domain, msp_id) in ordering.into_iter().chain(members) {
+        if source == CertificateSource::FabricCa {
+            let name = Server::name(domain);
+            let pid = network.supervisor.running(&name).map(|running| running.pid);
+            nodes.push(look.bare(&name, NodeKind::FabricCa, msp_id, pid));
+        }
     }
     let chaincode = look.chaincode(&vitals);
     let defined = chaincode

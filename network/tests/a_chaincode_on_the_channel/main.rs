@@ -12,12 +12,14 @@
     clippy::print_stdout
 )]
 
+mod authorities;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod bft;
 mod certificates;
 mod definitions;
 mod doctor;
+mod elsewhere;
 mod growth;
 mod life;
 mod parts;
@@ -52,6 +54,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
     doctor::known_failures_are_found_and_nothing_else_is,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
@@ -61,6 +64,9 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
     certificates::certificates_of_bft_consenters_are_renewed,
+    certificates::a_rolling_renewal_under_load_fails_no_transaction,
+    authorities::authorities_are_renewed_beside_the_old_ones,
+    authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
     parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 

@@ -9,6 +9,7 @@ use crate::failure::{Exit, Invalid};
 
 mod apply;
 mod builder;
+mod ca;
 mod certificates;
 mod change;
 mod destroy;
@@ -74,6 +75,9 @@ pub(crate) enum Verb {
     Change(change::Verb),
     /// Shows when certificates end and what ends with them; renews and revokes.
     Certificates(Box<certificates::Certificates>),
+    /// Asks a hospital's Fabric CA: registers, enrols, revokes, shows.
+    #[command(subcommand)]
+    Ca(ca::Verb),
     /// Prints what a hospital hands over to the members of a channel that it wants to join.
     Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
@@ -90,7 +94,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Import(import) => import.run(app).await,
         Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
-        Verb::Plan(plan) => plan.run(app),
+        Verb::Plan(plan) => plan.run(app).await,
         Verb::Apply(apply) => apply.run(app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
@@ -104,6 +108,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,
+        Verb::Ca(verb) => ca::run(verb, app).await,
         Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),

@@ -135,7 +135,7 @@ pub(super) fn check_builds(network: &Network, found: &mut Findings) {
             ("client_cert", files::read(&values.client_cert).ok()),
         ];
         for host in organization.peers.iter().map(|peer| organization.host(peer)) {
-            for folder in peer::builds(&network.layout, &host) {
+            for folder in peer::built(&network.layout, &host) {
                 if let Some(field) = stale_field(&folder, &wanted) {
                     let seen = format!("`{field}` in {} is another", folder.display());
                     found.add(Code::BuildStale, Some(&host), seen);

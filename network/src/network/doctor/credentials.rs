@@ -12,7 +12,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use super::{Code, Findings};
-use crate::ca;
+use crate::ca::{self, Held};
 use crate::change::{ChannelConfig, MembersError, Role, Signer, is_issued_by};
 use crate::files;
 use crate::network::reach::ORDERER_ADMIN;
@@ -124,7 +124,9 @@ impl Home {
                 }
                 let (signs, keys) = (folder.join("msp/signcerts"), folder.join("msp/keystore"));
                 if let Some(certificate) = entries(&signs).into_iter().next() {
-                    let key = entries(&keys).into_iter().next();
+                    // A renewal with a new key leaves the old one beside it.
+                    let fitting = Held::of(&certificate).ok().map(|held| held.key);
+                    let key = fitting.or_else(|| entries(&keys).into_iter().next());
                     pairs.push(Pair {
                         holder: holder.clone(),
                         kind: identity,
@@ -165,7 +167,9 @@ impl Home {
     ) {
         let file = pair.certificate.display();
         let holder = Some(pair.holder.as_str());
-        if ca::draft(&pair.certificate).exists() {
+        let mut draft = pair.certificate.clone().into_os_string();
+        draft.push(".next");
+        if Path::new(&draft).exists() {
             found.add(Code::RenewalUnfinished, holder, format!("beside {file}"));
         }
         let mut add = |code, seen: String| found.add(code, holder, format!("{file}: {seen}"));
