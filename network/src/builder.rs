@@ -168,6 +168,26 @@ pub fn write_scripts(folder: &Path, program: &BuilderProgram, config: &Path) -> 
     Ok(())
 }
 
+/// The program that a script of [`write_scripts`] runs; `None` when it is no such script.
+pub(crate) fn program_of_script(script: &str) -> Option<String> {
+    let command = script.lines().find_map(|line| line.strip_prefix("exec '"))?;
+    // A quote inside of a word ends it, stands for itself, and begins it again.
+    let quote = r"'\''";
+    let mut program = String::new();
+    let mut rest = command;
+    loop {
+        let (part, after) = rest.split_once('\'')?;
+        program.push_str(part);
+        match after.strip_prefix(quote.strip_prefix('\'')?) {
+            Some(next) => {
+                program.push('\'');
+                rest = next;
+            }
+            None => return Some(program),
+        }
+    }
+}
+
 /// Does one phase of the builder.
 ///
 /// # Errors

@@ -28,6 +28,7 @@ pub(crate) use held::{Held, public_key};
 pub(crate) use home::{Home, first_of};
 pub(crate) use key::{Key, random_hex};
 pub(crate) use order::{Holding, Order, Signs};
+pub(crate) use renew::revoked;
 
 pub(crate) use certificate::Authority;
 
@@ -220,6 +221,23 @@ impl DevelopmentCa {
         };
         authority.issue(&order.key, &order.subject, order.purpose, order.validity)
     }
+}
+
+/// Whether a private key in PEM is the one of a certificate; `None` for a key of a kind that none here has.
+///
+/// # Errors
+/// What is wrong with a text that is no private key.
+pub(crate) fn key_matches(
+    certificate: &x509_parser::prelude::X509Certificate<'_>,
+    key_pem: &str,
+) -> Result<Option<bool>, String> {
+    let key = match Key::of_any_kind(key_pem) {
+        Ok(key) => key,
+        Err(_) if key_pem.contains("PRIVATE KEY-----") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let public = certificate.public_key().subject_public_key.data.as_ref();
+    Ok(Some(public == rcgen::PublicKeyData::der_bytes(&key)))
 }
 
 /// An authority's certificate of a given time, to be refused.

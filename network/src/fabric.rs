@@ -43,6 +43,11 @@ impl Version {
         build::RECIPES.iter().map(|recipe| recipe.version).collect()
     }
 
+    /// Major and minor number: releases of one line work together.
+    pub(crate) const fn line(self) -> (u16, u16) {
+        (self.major, self.minor)
+    }
+
     /// Whether this is Fabric 3 or newer, which brings BFT ordering, multi-get and write batches.
     pub const fn is_v3(self) -> bool {
         self.major >= 3
@@ -260,6 +265,22 @@ impl Search {
         build::cached_or_built(self, progress)
             .await
             .map_err(|source| FabricError::Build { version: self.version, source })
+    }
+
+    /// Looks for the programs and builds nothing; `None` when they are nowhere and could be built.
+    ///
+    /// # Errors
+    /// [`FabricError`] when they can neither be used nor built.
+    pub(crate) async fn survey(&self) -> Result<Option<Binaries>, FabricError> {
+        if let Some((folder, origin)) = self.demanded() {
+            let unusable = |source| FabricError::Unusable { folder: folder.to_owned(), origin, source };
+            return self.inspect(folder, origin).map(Some).map_err(unusable);
+        }
+        if let Some(found) = self.on_path().or_else(|| build::cached(self)) {
+            return Ok(Some(found));
+        }
+        let impossible = |source| FabricError::Build { version: self.version, source };
+        build::demand_possible(self).await.map(|()| None).map_err(impossible)
     }
 
     /// Finds `fabric-ca-server`, or builds it, which takes minutes: in the folder that the operator named, in `FABRIC_BIN`,

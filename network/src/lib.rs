@@ -42,6 +42,10 @@
 //! data collections, and run programs of their own under one chaincode definition.
 //! [`network::Network::peer_environment`] makes Fabric's own command line work on all of it.
 //!
+//! [`network::Network::doctor`] looks for every failure that is known ([`network::Code`]) and names cause and fix;
+//! [`network::Network::await_ready`] asks the network to be used; [`network::Network::logs`] merges what all processes
+//! said; [`network::Network::metrics`] tells monitoring what Fabric has no metric of.
+//!
 //! [`network::Network::new_part`] is one organisation's own part, with its own keys alone, on its own machine:
 //! [`network::Network::describe`] says what the others must know, [`network::Network::import`] takes over what they say,
 //! [`network::Network::first_block`] makes the channel's first block for all, which the others judge before they take it, and
@@ -62,6 +66,7 @@ pub mod connection;
 pub mod exchange;
 pub mod fabric;
 pub mod fabric_ca;
+pub mod logs;
 pub mod network;
 pub mod package;
 pub mod process;

@@ -23,7 +23,7 @@ pub(crate) use terms::Terms;
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// The call that every chaincode of the contract API answers, and every other refuses by itself.
-const METADATA: &str = "org.hyperledger.fabric:GetMetadata";
+pub(crate) const METADATA: &str = "org.hyperledger.fabric:GetMetadata";
 
 /// What a gateway says of endorsers that answered differently.
 const DISAGREEMENT: &str = "ProposalResponsePayloads do not match";
@@ -453,7 +453,7 @@ pub(crate) async fn committed_sequence(
 }
 
 /// The definition in force as one peer knows it.
-async fn in_force(
+pub(crate) async fn in_force(
     channel: &str,
     chaincode: &str,
     host: &str,

@@ -1,11 +1,14 @@
 //! What peers and orderers have in common: their ports and their folders.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::builder::BuilderError;
 use crate::fabric::Version;
 use crate::files::{self, FileError};
+use crate::layout::Layout;
 use crate::overlay::OverlayError;
 use crate::ports::Ports;
 #[cfg(test)]
@@ -70,6 +73,18 @@ pub enum NodeError {
         /// The release of the programs.
         found: Version,
     },
+    /// The ledger in its folder is somebody else's.
+    #[error(
+        "`{folder}` is of {owner}, and not of `{host}`; move it away and restore the node's own, or let it fetch the ledger"
+    )]
+    Foreign {
+        /// The node.
+        host: String,
+        /// Its data folder.
+        folder: PathBuf,
+        /// Whose the data is.
+        owner: String,
+    },
     /// A file cannot be read or written.
     #[error("the node's folder cannot be used")]
     File(#[from] FileError),
@@ -87,6 +102,39 @@ pub(crate) fn note_release(node: &Path, host: &str, found: Version) -> Result<()
         Some(ran) if found == ran => Ok(()),
         _ => Ok(files::replace(&node.join(RELEASE), files::PUBLIC, found.to_string().as_bytes())?),
     }
+}
+
+/// Whose a node's ledger is, noted beside it: Fabric itself opens whatever lies there.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Owner {
+    host: String,
+    msp_id: String,
+}
+
+/// Notes whose a node's ledger is, or demands that it is the node's.
+pub(crate) fn own_data(layout: &Layout, host: &str, msp_id: &str) -> Result<(), NodeError> {
+    if let Some(owner) = other_owner(layout, host, msp_id) {
+        let folder = layout.node(host).join("data");
+        return Err(NodeError::Foreign { host: host.to_owned(), folder, owner });
+    }
+    let path = owner_file(layout, host);
+    if path.exists() {
+        return Ok(());
+    }
+    let owner = Owner { host: host.to_owned(), msp_id: msp_id.to_owned() };
+    let text = serde_json::to_string(&owner).unwrap_or_default();
+    Ok(files::replace(&path, files::PUBLIC, text.as_bytes())?)
+}
+
+/// The owner of a node's ledger, when it is another than the node.
+pub(crate) fn other_owner(layout: &Layout, host: &str, msp_id: &str) -> Option<String> {
+    let text = files::read(&owner_file(layout, host)).ok()?;
+    let owner: Owner = serde_json::from_str(&text).ok()?;
+    (owner.host != host || owner.msp_id != msp_id).then(|| format!("`{}` of `{}`", owner.host, owner.msp_id))
+}
+
+fn owner_file(layout: &Layout, host: &str) -> PathBuf {
+    layout.node(host).join("data/owner.json")
 }
 
 /// Where a node of this machine listens.

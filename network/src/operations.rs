@@ -6,6 +6,9 @@ use reqwest::StatusCode;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
+use time::OffsetDateTime;
+
+mod clock;
 
 use crate::ca::TlsFiles;
 use crate::fabric::Version;
@@ -63,6 +66,27 @@ pub(crate) struct Participation {
     pub(crate) consensus_relation: String,
 }
 
+/// What a node's operations endpoint said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Its metrics in Prometheus' text format.
+    pub(crate) metrics: String,
+    /// How far its clock certainly is ahead of this machine's, or behind when negative; `None` when it told no time.
+    pub(crate) skew: Option<time::Duration>,
+}
+
+impl Heard {
+    /// The value of a gauge of a channel, the greatest over its other labels.
+    pub(crate) fn gauge(&self, name: &str, channel: &str) -> Option<f64> {
+        greatest(&self.metrics, name, channel)
+    }
+
+    /// The sum of a metric's samples that have a label, `name="value"`.
+    pub(crate) fn sum(&self, name: &str, label: &str) -> f64 {
+        samples(&self.metrics, name, label).sum()
+    }
+}
+
 impl Operations {
     /// A caller with the certificate, key and roots in these files.
     pub(crate) fn new(client: &TlsFiles) -> Result<Self, OperationsError> {
@@ -88,13 +112,6 @@ impl Operations {
             .build()
             .map_err(|e| wrong(&e))?;
         Ok(Self { http })
-    }
-
-    /// Demands that a node says that it is healthy.
-    pub(crate) async fn demand_healthy(&self, address: &str) -> Result<(), OperationsError> {
-        let url = format!("https://{address}/healthz");
-        let (status, body) = self.ask(self.http.get(&url), &url).await?;
-        demand(status == StatusCode::OK, url, status, body).map(|_| ())
     }
 
     /// The release of Fabric that a node says it is.
@@ -126,6 +143,21 @@ impl Operations {
         let (status, body) = self.ask(self.http.get(&url), &url).await?;
         let body = demand(status == StatusCode::OK, url, status, body)?;
         Ok(greatest(&body, name, channel))
+    }
+
+    /// What a node says of itself, and what time it is there.
+    pub(crate) async fn hear(&self, address: &str) -> Result<Heard, OperationsError> {
+        let url = format!("https://{address}/metrics");
+        let before = OffsetDateTime::now_utc();
+        let unreachable = |source| OperationsError::Unreachable { url: url.clone(), source };
+        let response = self.http.get(&url).send().await.map_err(unreachable)?;
+        let after = OffsetDateTime::now_utc();
+        let status = response.status();
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        let skew = date.and_then(clock::of_http).map(|date| clock::skew(date, before, after));
+        let body = response.text().await.map_err(unreachable)?;
+        let metrics = demand(status == StatusCode::OK, url, status, body)?;
+        Ok(Heard { metrics, skew })
     }
 
     /// A channel as the orderer at this admin address sees it; `None` before it joined.
@@ -195,13 +227,16 @@ fn demand(holds: bool, url: String, status: StatusCode, body: String) -> Result<
 
 /// The greatest sample of a channel's metric in Prometheus' text format.
 fn greatest(metrics: &str, name: &str, channel: &str) -> Option<f64> {
-    let label = format!("channel=\"{channel}\"");
+    samples(metrics, name, &format!("channel=\"{channel}\"")).reduce(f64::max)
+}
+
+/// The samples of a metric that have a label.
+fn samples(metrics: &str, name: &str, label: &str) -> impl Iterator<Item = f64> {
     metrics
         .lines()
-        .filter_map(|line| line.strip_prefix(name))
-        .filter(|rest| rest.starts_with('{') && rest.contains(&label))
+        .filter_map(move |line| line.strip_prefix(name))
+        .filter(move |rest| rest.starts_with('{') && rest.contains(label))
         .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
-        .reduce(f64::max)
 }
 
 #[cfg(test)]

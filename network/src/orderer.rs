@@ -26,6 +26,7 @@ pub(crate) fn prepare(
     let node = layout.node(&host);
     files::make_folder(&node)?;
     note_release(&node, &host, binaries.version())?;
+    crate::node::own_data(layout, &host, &orderer.msp_id)?;
     let sample = files::read(&binaries.sample_config().join("orderer.yaml"))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, orderer, &host, layout, ports)?;

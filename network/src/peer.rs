@@ -10,7 +10,7 @@ use crate::builder::{self, BuilderError, BuilderProgram, Values};
 use crate::fabric::{Binaries, Version};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::node::{CHAINCODE, LISTEN, NodeError, OPERATIONS, listen, note_release, public};
+use crate::node::{self, CHAINCODE, LISTEN, NodeError, OPERATIONS, listen, note_release, public};
 use crate::overlay::{Overlay, OverlayError};
 use crate::ports::Ports;
 use crate::process::{MARKER, Service};
@@ -77,6 +77,7 @@ pub(crate) fn prepare(
         true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
         false => Vec::new(),
     };
+    node::own_data(layout, &host, &organization.msp_id)?;
     let scripts = node.join("builder");
     let values = builder_values(layout, organization);
     builder::write_scripts(&scripts, builder, &values)?;
@@ -90,7 +91,7 @@ pub(crate) fn prepare(
     if let Some(limit) = organization.gateway_concurrency.get(peer) {
         config.set("peer.limits.concurrency.gatewayService", *limit)?;
     }
-    demand_nothing_off(&config, binaries)?;
+    demand_nothing_off(&config, binaries.version(), true)?;
     if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
         for switch in BATCH_SWITCHES {
             config.set(switch, false)?;
@@ -131,6 +132,11 @@ pub(crate) fn write_builder_values(
     files::replace(&path, files::PUBLIC, text.as_bytes())
 }
 
+/// An organisation's values for packages, as they are now.
+pub(crate) fn read_builder_values(layout: &Layout, organization: &Organization) -> Option<Values> {
+    serde_json::from_str(&files::read(&builder_values(layout, organization)).ok()?).ok()
+}
+
 /// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
 pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Result<(), FileError> {
     for peer in &organization.peers {
@@ -153,6 +159,15 @@ pub(crate) fn has_builds(layout: &Layout, host: &str) -> bool {
 
 fn builds(layout: &Layout, host: &str) -> PathBuf {
     data(layout, host).join("externalbuilder/builds")
+}
+
+/// The folders of the packages that a peer has built.
+pub(crate) fn built(layout: &Layout, host: &str) -> Vec<PathBuf> {
+    let folder = builds(layout, host);
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    found.sort();
+    found
 }
 
 /// A peer's folder of keys and certificates.
@@ -220,8 +235,12 @@ fn configure(
     Ok(())
 }
 
-/// Demands what Fabric switches off without a word when its key is missing.
-fn demand_nothing_off(config: &Overlay, binaries: &Binaries) -> Result<(), OverlayError> {
+/// Demands what Fabric switches off without a word when its key is missing; of batches, where they are wanted.
+pub(crate) fn demand_nothing_off(
+    config: &Overlay,
+    release: Version,
+    batches: bool,
+) -> Result<(), OverlayError> {
     config.demand_on("peer.gateway.enabled")?;
     config.demand_on("peer.discovery.enabled")?;
     config.demand_on("ledger.history.enableHistoryDatabase")?;
@@ -235,14 +254,14 @@ fn demand_nothing_off(config: &Overlay, binaries: &Binaries) -> Result<(), Overl
         "ExpirationCheck",
         "a list with `ExpirationCheck`, so that expired callers are refused",
     )?;
-    if binaries.version().is_v3() {
+    if release.is_v3() {
         config.demand_named(
             filters,
             "TimeWindowCheck",
             "a list with `TimeWindowCheck`, so that old proposals are refused",
         )?;
     }
-    if binaries.version() >= BATCHES_SINCE {
+    if release >= BATCHES_SINCE && batches {
         for switch in BATCH_SWITCHES {
             config.demand_on(switch)?;
         }

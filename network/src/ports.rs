@@ -200,11 +200,16 @@ impl Ports {
 /// Demands that nobody listens on these ports.
 pub(crate) fn demand_free(process: &str, ports: &[u16]) -> Result<(), PortError> {
     for port in ports {
-        if listen(*port).is_none() {
-            return Err(PortError::InUse { port: *port, process: process.to_owned(), holder: holder(*port) });
+        if let Some(holder) = taken_by(*port) {
+            return Err(PortError::InUse { port: *port, process: process.to_owned(), holder });
         }
     }
     Ok(())
+}
+
+/// Who listens on a port, if anybody does.
+pub(crate) fn taken_by(port: u16) -> Option<Holder> {
+    listen(port).is_none().then(|| holder(port))
 }
 
 /// Demands that a process can listen at addresses that were not chosen.

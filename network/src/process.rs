@@ -26,6 +26,7 @@ use crate::layout::Layout;
 use crate::ports::{self, PortError};
 use handle::Handle;
 
+pub(crate) use diagnose::{last_words, log_end};
 pub(crate) use proc_fs::{all, command_line, variable_of};
 
 /// The environment variable by which a state folder's processes are found: its value is the folder.
@@ -268,6 +269,25 @@ impl Supervisor {
             .collect()
     }
 
+    /// Processes that carry this state folder and a name, and that no record knows; with their names.
+    pub(crate) fn unrecorded(&self) -> Vec<(u32, String)> {
+        let recorded = self.recorded();
+        self.marked()
+            .into_iter()
+            .filter(|pid| !recorded.contains_key(pid))
+            // What a peer starts to build a package carries the folder and no name.
+            .filter_map(|pid| Some((pid, proc_fs::variable_of(pid, NAME)?.to_string_lossy().into_owned())))
+            .collect()
+    }
+
+    /// The names of processes that were started, have ended by themselves, and were not stopped.
+    pub(crate) fn ended(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.record_names().filter(|name| self.record_of_running(name).is_none()).collect();
+        names.sort();
+        names
+    }
+
     /// The processes of this name, recorded or not.
     fn named(&self, name: &str) -> Vec<u32> {
         let recorded = self.recorded();
@@ -281,13 +301,18 @@ impl Supervisor {
 
     /// The names of the processes that run by their records.
     fn recorded(&self) -> BTreeMap<u32, String> {
+        self.record_names()
+            .filter_map(|name| self.record_of_running(&name).map(|record| (record.pid, name)))
+            .collect()
+    }
+
+    fn record_names(&self) -> impl Iterator<Item = String> + use<> {
         fs::read_dir(self.layout.run())
             .into_iter()
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(ToOwned::to_owned))
-            .filter_map(|name| self.record_of_running(&name).map(|record| (record.pid, name)))
-            .collect()
+            .filter(|name| !name.starts_with('.'))
     }
 
     fn carries_folder(&self, pid: u32) -> bool {

@@ -229,6 +229,12 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(failure) = keeping_failure(error) {
         return failure;
     }
+    if let Some(UpError::Obstacles(obstacles)) = error.downcast_ref()
+        && let Some(first) = obstacles.findings.first()
+    {
+        let code = first.code.as_str().to_uppercase().replace('-', "_");
+        return (Failure::new(code, "local", first.fix.clone()), Exit::Failed);
+    }
     match error.downcast_ref() {
         Some(ImportError::Part(_)) | None => {}
         Some(_) => return invalid("IMPORT_REFUSED", "nothing was taken over: mend what the message names"),

@@ -118,6 +118,13 @@ impl DevelopmentCa {
     }
 }
 
+/// Serial numbers in lower-case hexadecimal, and names, of what the CA in an organisation's folder has revoked.
+pub(crate) fn revoked(folder: &Path) -> Vec<(String, String)> {
+    let kept = files::read(&folder.join("ca/revoked.json")).unwrap_or_default();
+    let kept: Revoked = serde_json::from_str(&kept).unwrap_or_default();
+    kept.certificates.into_iter().map(|known| (known.serial, known.name)).collect()
+}
+
 /// Whom a certificate is for, and what for.
 fn read(old: &X509Certificate<'_>) -> Result<(Subject, Purpose), String> {
     let unit = old.subject().iter_organizational_unit().next().and_then(|unit| unit.as_str().ok());

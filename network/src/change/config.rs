@@ -1,5 +1,7 @@
 //! A channel's configuration as its blocks carry it.
 
+use std::collections::BTreeSet;
+
 use hlf_protos::common::{
     Block, Capabilities, ChannelHeader, Config, ConfigEnvelope, ConfigGroup, ConfigPolicy, ConfigValue,
     Envelope, HeaderType, Orderers, Payload,
@@ -9,6 +11,9 @@ use hlf_protos::msp::{FabricMspConfig, MspConfig};
 use hlf_protos::orderer::{BatchSize, BatchTimeout, ConsensusType, smartbft};
 use hlf_protos::prost::{DecodeError, Message};
 use hlf_protos::protos::{AcLs, AnchorPeers};
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// Groups below the root.
 pub(crate) const APPLICATION: &str = "Application";
@@ -167,6 +172,30 @@ impl ChannelConfig {
             }
         }
         Err(ConfigError::Missing(msp_id.to_owned()))
+    }
+
+    /// The peers by which others find a member's peers; `None` when it never named any.
+    pub(crate) fn anchors(&self, msp_id: &str) -> Option<AnchorPeers> {
+        self.value(&[APPLICATION, msp_id], ANCHOR_PEERS).ok()
+    }
+
+    /// The serial numbers that an organisation's revocation lists name, in lower-case hexadecimal.
+    pub(crate) fn revoked_serials(&self, msp_id: &str) -> BTreeSet<String> {
+        let Ok(msp) = self.msp(msp_id) else { return BTreeSet::new() };
+        let lists = msp.revocation_list.iter();
+        lists
+            .filter_map(|list| {
+                parse_x509_pem(list).ok().map(|(_, pem)| pem.contents).or_else(|| Some(list.clone()))
+            })
+            .flat_map(|der| {
+                let serials = CertificateRevocationList::from_der(&der).map(|(_, list)| {
+                    list.iter_revoked_certificates()
+                        .map(|revoked| hex::encode(revoked.raw_serial()))
+                        .collect()
+                });
+                serials.unwrap_or_else(|_| Vec::new())
+            })
+            .collect()
     }
 
     pub(crate) fn raft(&self, kind: &ConsensusType) -> Result<etcdraft::ConfigMetadata, ConfigError> {

@@ -125,6 +125,11 @@ impl Signer {
         Ok(Self { msp_id, common_name, roles, serialized: serialized.to_vec() })
     }
 
+    /// Somebody of an organisation of whom nothing but the roles matters.
+    pub(crate) fn of_roles(msp_id: &str, roles: BTreeSet<Role>) -> Self {
+        Self { msp_id: msp_id.to_owned(), common_name: String::new(), roles, serialized: Vec::new() }
+    }
+
     /// Whether it has a role of an organisation.
     pub fn is(&self, msp_id: &str, role: Role) -> bool {
         self.msp_id == msp_id && self.roles.contains(&role)
@@ -140,13 +145,22 @@ fn stranger(config: &ChannelConfig, msp_id: String) -> Result<MembersError, Conf
 
 /// Whether a chain of signatures leads from a certificate to one of the organisation's roots.
 fn is_issued(certificate: &X509Certificate<'_>, msp: &FabricMspConfig) -> bool {
+    is_issued_by(certificate, &msp.root_certs, &msp.intermediate_certs)
+}
+
+/// Whether a chain of signatures leads from a certificate to one of these roots, all in PEM.
+pub(crate) fn is_issued_by(
+    certificate: &X509Certificate<'_>,
+    roots: &[Vec<u8>],
+    intermediates: &[Vec<u8>],
+) -> bool {
     let pems = |list: &[Vec<u8>]| {
         list.iter()
             .filter_map(|pem| parse_x509_pem(pem).ok().map(|(_, pem)| pem.contents))
             .collect::<Vec<_>>()
     };
-    let roots = pems(&msp.root_certs);
-    let intermediates = pems(&msp.intermediate_certs);
+    let roots = pems(roots);
+    let intermediates = pems(intermediates);
     let signs = |issuer: &[u8], subject: &X509Certificate<'_>| {
         X509Certificate::from_der(issuer).is_ok_and(|(_, issuer)| {
             issuer.subject() == subject.issuer()

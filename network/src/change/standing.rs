@@ -17,7 +17,7 @@ use hlf_protos::common::{
 };
 use hlf_protos::prost::Message;
 
-use super::config::{ChannelConfig, ConfigError};
+use super::config::{APPLICATION, ChannelConfig, ConfigError};
 use super::delta::{self, Kind, Touched};
 use super::members::{Role, Signer};
 
@@ -138,6 +138,12 @@ fn guard(config: &ChannelConfig, touched: &Touched) -> Result<(String, Rule), Co
     }
     let path: String = at.iter().map(|name| format!("/{name}")).collect();
     Ok((format!("/Channel{path}/{mod_policy}"), rule_at(config, at, mod_policy)?))
+}
+
+/// What a policy of the application asks for; `None` when the channel has no such policy.
+pub(crate) fn policy_of_application(config: &ChannelConfig, name: &str) -> Option<Rule> {
+    let group = config.group(&[APPLICATION]).ok()?;
+    group.policies.contains_key(name).then(|| Rule::of(group, name, 0))
 }
 
 fn rule_at(config: &ChannelConfig, at: &[&str], name: &str) -> Result<Rule, ConfigError> {

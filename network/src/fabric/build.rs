@@ -111,22 +111,15 @@ pub(super) async fn cached_or_built(
     search: &Search,
     progress: &dyn Progress,
 ) -> Result<Binaries, BuildError> {
-    let recipe = RECIPES.iter().find(|recipe| recipe.version == search.version).ok_or_else(|| {
-        BuildError::NoRecipe {
-            known: RECIPES.iter().map(|recipe| recipe.version.to_string()).collect::<Vec<_>>().join(", "),
-        }
-    })?;
-    let shelf = search.cache_dir.join("fabric");
-    let key = format!("{}-{}-{}", recipe.version, std::env::consts::OS, std::env::consts::ARCH);
-    let home = shelf.join(&key);
-    if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
+    let recipe = recipe(search.version)?;
+    if let Some(found) = cached(search) {
         announce(progress, &found);
         return Ok(found);
     }
-    let go = find_go(search, GO_WITH_TOOLS).await.map_err(|old| match old {
-        Some(old) => BuildError::OldGo(old),
-        None => BuildError::NoGo,
-    })?;
+    let shelf = search.cache_dir.join("fabric");
+    let key = key(recipe.version);
+    let home = shelf.join(&key);
+    let go = go_for_fabric(search).await?;
     fs::create_dir_all(&shelf).map_err(at(&shelf))?;
 
     let step = Step::begin(progress, format!("build Fabric {}", recipe.version));
@@ -147,6 +140,36 @@ pub(super) async fn cached_or_built(
     let found = built.inspect(&home.join("bin"), Origin::Built).map_err(BuildError::Unusable)?;
     step.done(&format!("kept in {} for every later run", home.display()));
     Ok(found)
+}
+
+/// The release in the cache, when it was built.
+pub(super) fn cached(search: &Search) -> Option<Binaries> {
+    let home = search.cache_dir.join("fabric").join(key(search.version));
+    search.inspect(&home.join("bin"), Origin::Cache).ok()
+}
+
+/// Demands that the release could be built here.
+pub(super) async fn demand_possible(search: &Search) -> Result<(), BuildError> {
+    recipe(search.version)?;
+    go_for_fabric(search).await.map(|_| ())
+}
+
+async fn go_for_fabric(search: &Search) -> Result<PathBuf, BuildError> {
+    find_go(search, GO_WITH_TOOLS).await.map_err(|old| match old {
+        Some(old) => BuildError::OldGo(old),
+        None => BuildError::NoGo,
+    })
+}
+
+fn recipe(version: Version) -> Result<&'static Recipe, BuildError> {
+    RECIPES.iter().find(|recipe| recipe.version == version).ok_or_else(|| BuildError::NoRecipe {
+        known: RECIPES.iter().map(|recipe| recipe.version.to_string()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// A release's name in the cache.
+fn key(version: Version) -> String {
+    format!("{version}-{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// Takes the lock of a release; somebody who has it is building what is wanted.

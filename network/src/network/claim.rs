@@ -277,7 +277,7 @@ fn write(
 }
 
 /// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.
-fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
+pub(super) fn changed(made: &Consortium, spec: &Consortium) -> Option<String> {
     if made.fabric != spec.fabric {
         return Some("fabric".to_owned());
     }

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::up::{ChaincodeProgram, RELOADS_TLS, START_LIMIT, Stand, UpError, said};
 use super::{Network, make_parent, package_file, places};
 use crate::ca::TlsFiles;
 use crate::files;
-use crate::lifecycle::{self, Definition, Member, Terms};
+use crate::lifecycle::{self, Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN, NodeError};
 use crate::package::Package;
 use crate::ports::Ports;
-use crate::process::Service;
+use crate::process::{ProcessError, Service};
 use crate::progress::{self, Step};
 use crate::spec::Organization;
 use crate::wait::{self, Look};
+
+/// How often it is looked whether all processes live.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Stand<'_> {
     /// Runs the chaincode's services and brings its definition onto the channel.
@@ -173,20 +177,45 @@ impl Stand<'_> {
         let chaincode = definition.chaincode;
         let step = Step::begin(self.progress, format!("chaincode `{}` on the channel", chaincode.name));
         for (member, package) in members.iter().zip(packages) {
-            definition.approve(&step, member, &package.id()).await?;
+            self.while_all_live(definition.approve(&step, member, &package.id())).await?;
         }
         let new = committed != i64::from(chaincode.sequence);
         if new {
-            definition.await_readiness(&step, members).await?;
-            definition.commit(&step, members).await?;
+            self.while_all_live(definition.await_readiness(&step, members)).await?;
+            self.while_all_live(definition.commit(&step, members)).await?;
         }
-        definition.await_answer(&step, members).await?;
+        self.while_all_live(definition.await_answer(&step, members)).await?;
         step.done(&format!(
             "sequence {} {}, and it answers through every organisation's gateway",
             chaincode.sequence,
             if new { "committed" } else { "was in force" }
         ));
         Ok(())
+    }
+}
+
+impl Stand<'_> {
+    /// Work that needs every process; when one ends, that is told at once, and not that nothing came of the work.
+    async fn while_all_live<T>(
+        &self,
+        work: impl Future<Output = Result<T, LifecycleError>>,
+    ) -> Result<T, UpError> {
+        tokio::select! {
+            biased;
+            died = self.first_death() => Err(died.into()),
+            done = work => Ok(done?),
+        }
+    }
+
+    async fn first_death(&self) -> ProcessError {
+        loop {
+            for name in self.network.processes() {
+                if let Err(died) = self.network.supervisor.demand_alive(&name) {
+                    return died;
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

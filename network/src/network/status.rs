@@ -3,21 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hlf_gateway::{Deadlines, Endorser};
 use serde::{Deserialize, Serialize};
 
-use super::reach::client_tls;
-use super::{CertificateKind, Network, package_file, places};
-use crate::channel;
+use super::vitals::{OrdererVitals, PeerVitals, Vitals};
+use super::{CertificateKind, CertificateStatus, Network, package_file};
 use crate::fabric::Version;
 use crate::fabric_ca::Server;
-use crate::lifecycle;
-use crate::node::{self, ADMIN, OPERATIONS};
-use crate::operations::Operations;
+use crate::node;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
-use crate::spec::{CertificateSource, Organization};
-use crate::wait;
+use crate::spec::CertificateSource;
 
 /// A look at a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +34,9 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
     /// The chaincode, when the spec has one.
     pub chaincode: Option<ChaincodeStatus>,
+    /// What is installed, approved and served for each peer, when the spec has a chaincode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registrations: Vec<ChaincodeOnPeer>,
     /// The certificate in the folder that ends first; absent when one cannot be read, which
     /// [`Network::certificates`] tells of.
     pub first_to_end: Option<FirstToEnd>,
@@ -86,6 +84,12 @@ pub struct NodeStatus {
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
+    /// How many blocks it is behind the node that has most.
+    pub lag: Option<u64>,
+    /// Of a peer: how many others of the channel it knows.
+    pub known_peers: Option<u64>,
+    /// Whole days until the first of its own certificates ends.
+    pub certificate_days: Option<i64>,
     /// Of an orderer: whether it leads; with BFT, as of the newest block that it wrote.
     pub leads: Option<bool>,
     /// What is wrong with it, in words; absent when nothing is.
@@ -111,6 +115,22 @@ pub struct ChaincodeStatus {
     pub own_package_ids: BTreeMap<String, String>,
 }
 
+/// A chaincode as one peer has it: when all is well the three ids are one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ChaincodeOnPeer {
+    /// The peer.
+    pub peer: String,
+    /// Whether the chaincode answers a test call through it; absent when it could not be asked.
+    pub answers: Option<bool>,
+    /// The organisation's package when it is on the peer.
+    pub installed: Option<String>,
+    /// The package that the organisation approved for the definition in force.
+    pub approved: Option<String>,
+    /// The package id that the organisation's service was started with.
+    pub served: Option<String>,
+}
+
 /// Why a network could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
@@ -121,63 +141,32 @@ pub enum StatusError {
 
 pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
     let ports = network.ports()?;
-    let mut nodes = Vec::new();
+    let vitals = Vitals::of(network, &ports).await;
     let spec = &network.spec;
-    for consenter in network.own_consenters() {
-        nodes.push(orderer(network, &spec.orderer.host(consenter), &ports).await);
-    }
-    let mut admin = None;
-    for organization in network.own_organizations() {
-        for peer in &organization.peers {
-            let host = organization.host(peer);
-            let (status, endorser) = self::peer(network, organization, host, &ports).await;
-            admin = admin.or(endorser.map(|endorser| (status.name.clone(), endorser)));
-            nodes.push(status);
-        }
+    // Of nothing else is told here when one cannot be read: `certificates` and `doctor` name it.
+    let certificates = network.local_certificates().unwrap_or_default();
+    let look = Look { network, ports: &ports, certificates: &certificates, highest: vitals.height() };
+    let mut nodes: Vec<NodeStatus> = vitals.orderers.iter().map(|orderer| look.orderer(orderer)).collect();
+    nodes.extend(vitals.peers.iter().map(|peer| look.peer(peer)));
+    for service in &vitals.services {
+        let msp_id = spec.organization(&service.organization).map_or("", |organization| &organization.msp_id);
+        nodes.push(look.bare(&service.name, NodeKind::Chaincode, msp_id, service.pid));
     }
     let members = network.own_organizations().map(|member| (member.ca, &member.domain, &member.msp_id));
     let ordering =
         network.holds_ordering().then_some((spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id));
     for (source, domain, msp_id) in ordering.into_iter().chain(members) {
         if source == CertificateSource::FabricCa {
-            nodes.push(bare(network, Server::name(domain), NodeKind::FabricCa, msp_id, &ports));
+            let name = Server::name(domain);
+            let pid = network.supervisor.running(&name).map(|running| running.pid);
+            nodes.push(look.bare(&name, NodeKind::FabricCa, msp_id, pid));
         }
     }
-    // Whose part has no peers has nothing to do with it.
-    let chaincode = match spec.chaincode.as_ref().filter(|_| network.own_organizations().next().is_some()) {
-        None => None,
-        Some(chaincode) => {
-            let committed_sequence = match &admin {
-                Some((host, endorser)) => {
-                    lifecycle::committed_sequence(&spec.channel.name, &chaincode.name, host, endorser)
-                        .await
-                        .ok()
-                }
-                None => None,
-            };
-            for organization in network.own_organizations() {
-                let name = places::in_use(&network.layout, organization);
-                nodes.push(bare(network, name, NodeKind::Chaincode, &organization.msp_id, &ports));
-            }
-            Some(ChaincodeStatus {
-                name: chaincode.name.clone(),
-                sequence: chaincode.sequence,
-                committed_sequence,
-                package_id: package_id(network, &chaincode.label),
-                own_package_ids: chaincode
-                    .packages
-                    .iter()
-                    .filter_map(|own| {
-                        let organization = spec.organization(&own.organization)?;
-                        Some((organization.msp_id.clone(), package_id(network, &own.label)?))
-                    })
-                    .collect(),
-            })
-        }
-    };
+    let chaincode = look.chaincode(&vitals);
     let defined = chaincode
         .as_ref()
         .is_none_or(|chaincode| chaincode.committed_sequence == Some(i64::from(chaincode.sequence)));
+    let first = certificates.iter().min_by_key(|found| found.until);
     Ok(Status {
         folder: network.layout.root().to_owned(),
         fabric: spec.fabric,
@@ -185,112 +174,130 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         part: network.part.as_ref().map(|part| part.organization.clone()),
         ready: defined && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
+        registrations: look.registrations(&vitals),
         chaincode,
-        first_to_end: first_to_end(network),
+        first_to_end: first.map(|first| FirstToEnd {
+            days: first.days,
+            name: first.name.clone(),
+            kind: first.kind,
+        }),
     })
 }
 
-fn first_to_end(network: &Network) -> Option<FirstToEnd> {
-    let found = network.local_certificates().ok()?;
-    let first = found.into_iter().min_by_key(|found| found.until)?;
-    Some(FirstToEnd { days: first.days, name: first.name, kind: first.kind })
+/// What was seen, and what it is told of by.
+struct Look<'a> {
+    network: &'a Network,
+    ports: &'a Ports,
+    certificates: &'a [CertificateStatus],
+    highest: Option<u64>,
+}
+
+impl Look<'_> {
+    /// What is known of a process without asking it.
+    fn bare(&self, name: &str, kind: NodeKind, msp_id: &str, pid: Option<u32>) -> NodeStatus {
+        let folder = std::ffi::OsStr::new(name);
+        let own = self.certificates.iter().filter(|found| {
+            found.file.as_ref().is_some_and(|file| file.components().any(|part| part.as_os_str() == folder))
+        });
+        NodeStatus {
+            kind,
+            msp_id: msp_id.to_owned(),
+            pid,
+            address: node::public(self.ports, name).ok().map(|address| address.to_string()),
+            height: None,
+            lag: None,
+            known_peers: None,
+            certificate_days: own.map(|found| found.days).min(),
+            leads: None,
+            problem: pid.is_none().then(|| match self.network.supervisor.cause_of_end(name) {
+                Some(cause) => format!("it does not run: {cause}"),
+                None => "it does not run".to_owned(),
+            }),
+            log: self.network.layout.log(name),
+            name: name.to_owned(),
+        }
+    }
+
+    fn orderer(&self, orderer: &OrdererVitals) -> NodeStatus {
+        let msp_id = &self.network.spec.orderer.msp_id;
+        let mut status = self.bare(&orderer.host, NodeKind::Orderer, msp_id, orderer.pid);
+        status.leads = orderer.leads;
+        self.level(&mut status, orderer.height());
+        status.problem = match (&orderer.channel, &orderer.operations) {
+            (None, _) => status.problem,
+            (Some(Err(error)), _) | (_, Some(Err(error))) => Some(error.clone()),
+            (Some(Ok(None)), _) => Some("it has not joined the channel".to_owned()),
+            (Some(Ok(Some(channel))), _) => (channel.status != "active")
+                .then(|| format!("its channel is `{}`, not active", channel.status)),
+        };
+        status
+    }
+
+    fn peer(&self, peer: &PeerVitals) -> NodeStatus {
+        let mut status = self.bare(&peer.host, NodeKind::Peer, &peer.msp_id, peer.pid);
+        status.known_peers = peer.known_peers;
+        self.level(&mut status, peer.height());
+        status.problem = match (&peer.answers, &peer.operations) {
+            (None, _) => status.problem,
+            (Some(Err(error)), _) | (_, Some(Err(error))) => Some(error.clone()),
+            (Some(Ok(answers)), _) => (!answers.joined).then(|| "it has not joined the channel".to_owned()),
+        };
+        status
+    }
+
+    fn level(&self, status: &mut NodeStatus, height: Option<u64>) {
+        status.height = height;
+        status.lag = self.highest.zip(height).map(|(highest, height)| highest.saturating_sub(height));
+    }
+
+    fn chaincode(&self, vitals: &Vitals) -> Option<ChaincodeStatus> {
+        let spec = &self.network.spec;
+        // Whose part has no peers has nothing to do with it.
+        let chaincode = spec.chaincode.as_ref().filter(|_| !vitals.peers.is_empty())?;
+        let definition = vitals.definition.as_ref();
+        Some(ChaincodeStatus {
+            name: chaincode.name.clone(),
+            sequence: chaincode.sequence,
+            committed_sequence: definition
+                .map(|definition| definition.as_ref().map_or(0, |definition| definition.sequence)),
+            package_id: package_id(self.network, &chaincode.label),
+            own_package_ids: chaincode
+                .packages
+                .iter()
+                .filter_map(|own| {
+                    let organization = spec.organization(&own.organization)?;
+                    Some((organization.msp_id.clone(), package_id(self.network, &own.label)?))
+                })
+                .collect(),
+        })
+    }
+
+    fn registrations(&self, vitals: &Vitals) -> Vec<ChaincodeOnPeer> {
+        let Some(chaincode) = &self.network.spec.chaincode else { return Vec::new() };
+        let on_peers = vitals.peers.iter().map(|peer| {
+            let wanted =
+                Package::of_service(chaincode.label_of(&peer.organization)).map(|package| package.id());
+            let answers = peer.answered();
+            let installed = answers.and_then(|answers| {
+                answers.installed.iter().find(|id| wanted.as_ref().is_ok_and(|wanted| wanted == *id))
+            });
+            let service = vitals.services.iter().find(|service| service.organization == peer.organization);
+            ChaincodeOnPeer {
+                peer: peer.host.clone(),
+                answers: answers.and_then(|answers| answers.chaincode.as_ref()).map(Result::is_ok),
+                installed: installed.cloned(),
+                approved: answers.and_then(|answers| answers.approved.clone()),
+                served: service.and_then(|service| service.serves.clone()),
+            }
+        });
+        on_peers.collect()
+    }
 }
 
 /// The id of a package that was made.
 fn package_id(network: &Network, label: &str) -> Option<String> {
     let package = Package::of_service(label).ok()?;
     package_file(&network.layout, label).exists().then(|| package.id())
-}
-
-/// What is known of a process without asking it.
-fn bare(network: &Network, name: String, kind: NodeKind, msp_id: &str, ports: &Ports) -> NodeStatus {
-    let pid = network.supervisor.running(&name).map(|running| running.pid);
-    NodeStatus {
-        kind,
-        msp_id: msp_id.to_owned(),
-        pid,
-        address: node::public(ports, &name).ok().map(|address| address.to_string()),
-        height: None,
-        leads: None,
-        problem: pid.is_none().then(|| match network.supervisor.cause_of_end(&name) {
-            Some(cause) => format!("it does not run: {cause}"),
-            None => "it does not run".to_owned(),
-        }),
-        log: network.layout.log(&name),
-        name,
-    }
-}
-
-async fn orderer(network: &Network, host: &str, ports: &Ports) -> NodeStatus {
-    let spec = &network.spec;
-    let msp_id = &spec.orderer.msp_id;
-    let mut status = bare(network, host.to_owned(), NodeKind::Orderer, msp_id, ports);
-    if status.pid.is_none() {
-        return status;
-    }
-    let asked = async {
-        let operations = network.orderer_operations().map_err(|e| wait::chain(&e))?;
-        let address = |purpose| node::loopback(ports, host, purpose).map_err(|e| wait::chain(&e));
-        let channel = operations
-            .participation(&address(ADMIN)?, &spec.channel.name)
-            .await
-            .map_err(|e| wait::chain(&e))?
-            .ok_or_else(|| "it has not joined the channel".to_owned())?;
-        let leads = operations
-            .gauge(&address(OPERATIONS)?, channel::is_leader(spec.orderer.consensus), &spec.channel.name)
-            .await
-            .map_err(|e| wait::chain(&e))?;
-        Ok::<_, String>((channel, leads))
-    };
-    match asked.await {
-        Ok((channel, leads)) => {
-            status.height = Some(channel.height);
-            status.leads = leads.map(|leads| leads >= 1.0);
-            status.problem = (channel.status != "active")
-                .then(|| format!("its channel is `{}`, not active", channel.status));
-        }
-        Err(problem) => status.problem = Some(problem),
-    }
-    status
-}
-
-async fn peer(
-    network: &Network,
-    organization: &Organization,
-    host: String,
-    ports: &Ports,
-) -> (NodeStatus, Option<Endorser>) {
-    let channel = &network.spec.channel.name;
-    let msp_id = &organization.msp_id;
-    let mut status = bare(network, host.clone(), NodeKind::Peer, msp_id, ports);
-    if status.pid.is_none() {
-        return (status, None);
-    }
-    let asked = async {
-        let endpoint = network.peer_endpoint(organization, &host, ports).map_err(|e| wait::chain(&e))?;
-        let admin = network.admin(organization).map_err(|e| wait::chain(&e))?;
-        let endorser = Endorser::connect(&endpoint, admin.into_credentials(), Deadlines::default())
-            .await
-            .map_err(|e| wait::chain(&e))?;
-        let height = channel::height(&endorser, &host, channel).await.map_err(|e| wait::chain(&e))?;
-        let user = organization.admin().map_or("", |user| user.name.as_str());
-        Operations::new(&client_tls(network.layout.user(organization, user)))
-            .map_err(|e| wait::chain(&e))?
-            .demand_healthy(&node::loopback(ports, &host, OPERATIONS).map_err(|e| wait::chain(&e))?)
-            .await
-            .map_err(|e| wait::chain(&e))?;
-        Ok::<_, String>((endorser, height))
-    };
-    match asked.await {
-        Ok((endorser, height)) => {
-            status.height = Some(height);
-            (status, Some(endorser))
-        }
-        Err(problem) => {
-            status.problem = Some(problem);
-            (status, None)
-        }
-    }
 }
 
 fn as_text<S: serde::Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
-use super::{Network, chaincode_service, places};
+use super::{Network, Obstacles, chaincode_service, places};
 use crate::builder::BuilderProgram;
 use crate::ca::CaError;
 use crate::channel::ChannelError;
@@ -90,6 +90,9 @@ pub enum UpError {
     /// Keys and certificates could not be issued.
     #[error("keys and certificates cannot be issued")]
     Ca(#[from] CaError),
+    /// Something is known to keep a node from starting.
+    #[error("the network would not start; nothing was started")]
+    Obstacles(#[from] Obstacles),
     /// Ports could not be chosen.
     #[error("ports cannot be chosen")]
     Port(#[from] PortError),
@@ -168,6 +171,7 @@ impl Stand<'_> {
     pub(super) async fn settle(&self) -> Result<(), UpError> {
         let ports = self.network.keep_ports(self.wanted_ports())?;
         self.issue(&ports).await?;
+        self.network.demand_no_obstacle()?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;

@@ -1,11 +1,12 @@
 //! Why a process ended, read from the end of its log.
 
 use std::fs;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 const TAIL_LINES: usize = 12;
 /// Only the end of a log is read, however long it is.
-const READ_BYTES_MAX: usize = 1 << 16;
+const READ_BYTES_MAX: u64 = 1 << 16;
 
 /// How the line of a program in Go begins that ends by itself.
 const PANIC: &str = "panic: ";
@@ -27,11 +28,22 @@ const CAUSES: [(&str, &str); 10] = [
     ("config file", "its configuration cannot be read"),
 ];
 
+/// The end of a log, empty when there is none.
+pub(crate) fn log_end(log: &Path) -> String {
+    let end = || -> io::Result<Vec<u8>> {
+        let mut file = fs::File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(READ_BYTES_MAX)))?;
+        let mut bytes = Vec::new();
+        file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&end().unwrap_or_default()).into_owned()
+}
+
 /// The likely cause and the last lines; of a panic those from it on, for its stack comes after it.
-pub(super) fn last_words(log: &Path) -> (String, String) {
-    let bytes = fs::read(log).unwrap_or_default();
-    let from = bytes.len().saturating_sub(READ_BYTES_MAX);
-    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
+pub(crate) fn last_words(log: &Path) -> (String, String) {
+    let text = log_end(log);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines.len().saturating_sub(TAIL_LINES);
     let skip = lines

@@ -20,6 +20,7 @@ mod bench;
 mod bft;
 mod certificates;
 mod definitions;
+mod doctor;
 mod elsewhere;
 mod growth;
 mod life;
@@ -59,6 +60,7 @@ const TESTS: &[(&str, Test)] = tests![
     authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
     backups::a_backup_is_restored_onto_an_empty_machine,
     upgrades::a_network_is_upgraded_node_by_node,
+    doctor::known_failures_are_found_and_nothing_else_is,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 

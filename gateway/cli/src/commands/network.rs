@@ -15,16 +15,20 @@ mod certificates;
 mod chaincode;
 mod change;
 mod destroy;
+mod doctor;
 mod down;
 mod env;
 mod export;
 mod genesis;
 mod import;
 mod init;
+mod logs;
+mod metrics;
 mod organization;
 mod part;
 mod plan;
 mod profile;
+mod ready;
 mod restore;
 mod snapshot;
 mod spec;
@@ -67,6 +71,17 @@ pub(crate) enum Verb {
     Down(down::Down),
     /// Shows what runs, how high the ledgers are, and what is wrong.
     Status(status::Status),
+    /// Looks for known failures, and names what helps.
+    Doctor(doctor::Doctor),
+    /// Asks whether the network can be used, through every peer and gateway; waits until it can.
+    Ready(ready::Ready),
+    /// Shows what the network's processes said, merged by time.
+    Logs(logs::Logs),
+    /// What monitoring needs: endpoints, metrics that Fabric lacks, a dashboard.
+    #[command(subcommand)]
+    Metrics(metrics::Verb),
+    /// Answers Prometheus with what Fabric has no metric of.
+    Exporter(metrics::Export),
     /// Prints a consortium, to be edited and given to `up --spec`.
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
@@ -106,6 +121,11 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Snapshot(verb) => snapshot::run(verb, app).await,
         Verb::Down(down) => down.run(app).await,
         Verb::Status(status) => status.run(app).await,
+        Verb::Doctor(doctor) => doctor.run(app).await,
+        Verb::Ready(ready) => ready.run(app).await,
+        Verb::Logs(logs) => logs.run(app).await,
+        Verb::Metrics(verb) => metrics::run(verb, app).await,
+        Verb::Exporter(export) => export.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
         Verb::Profile(show) => show.run(app),

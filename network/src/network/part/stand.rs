@@ -89,6 +89,7 @@ impl Stand<'_> {
         {
             return Ok(vec![awaited]);
         }
+        self.network.demand_no_obstacle().map_err(UpError::from)?;
         let members = self.start_nodes(ports).await?;
         self.join(ports, &members).await?;
         let Some(member) = members.first() else {

@@ -4,6 +4,7 @@ use clap::Args;
 use hlf_network::network::{Agreed, Change, Network};
 
 use super::change::{self, Shown};
+use super::doctor::explained;
 use super::part;
 use super::plan::read;
 use super::up::{Programs, options};
@@ -51,7 +52,8 @@ impl Apply {
                 }
             }
         }
-        let network = network.apply(target.as_ref(), &options, &progress).await?;
+        let applied = network.apply(target.as_ref(), &options, &progress).await;
+        let network = explained(app, applied.map_err(Into::into)).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
     }

@@ -8,6 +8,7 @@ use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::Consortium;
 
+use super::doctor::explained;
 use super::part;
 use super::plan::read;
 use crate::app::App;
@@ -53,7 +54,7 @@ impl Up {
         if let Some(own) = part::own(app)? {
             return self.up_part(own, app).await;
         }
-        let network = stand_up(&self, app).await?;
+        let network = explained(app, stand_up(&self, app).await).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{admin, read};
 use crate::app::App;
+use crate::commands::network::doctor::explained;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
@@ -32,7 +33,8 @@ impl Submit {
         let proposal = read(&self.files)?;
         let network = Network::existing(&app.network_folder())?;
         let submitter = admin(&network, &self.submitter)?;
-        network.submit_change(&proposal, &submitter, &app.progress()).await?;
+        let submitted = network.submit_change(&proposal, &submitter, &app.progress()).await;
+        explained(app, submitted.map_err(Into::into)).await?;
         let sequence = network.channel_config().await?.sequence();
         let (channel, title) = (proposal.channel().to_owned(), proposal.title().to_owned());
         app.printer.data(&Submitted { channel, title, sequence })?;
