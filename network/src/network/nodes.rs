@@ -3,9 +3,9 @@
 use hlf_gateway::{Deadlines, Endorser, Gateway};
 
 use super::Network;
+use super::up::{START_LIMIT, Stand, UpError, said};
 use super::{chaincode_service, read_bytes};
 use crate::builder::Values;
-use super::up::{START_LIMIT, Stand, UpError, said};
 use crate::channel;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
