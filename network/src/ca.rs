@@ -6,22 +6,30 @@
 
 mod certificate;
 mod folder;
+mod held;
+mod home;
 mod key;
+mod order;
 mod renew;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::fabric_ca::FabricCaError;
 use crate::files::{self, FileError};
-use crate::spec::{NodeOu, User, UserKey};
+#[cfg(test)]
+use crate::spec::NodeOu;
+use crate::spec::User;
 
-pub(crate) use renew::{draft, take_up};
+pub(crate) use certificate::{Subject, request};
+pub(crate) use folder::make_organization;
+pub(crate) use held::{Held, public_key};
+pub(crate) use home::{Home, first_of};
+pub(crate) use key::{Key, random_hex};
+pub(crate) use order::{Holding, Order, Signs};
 
-use certificate::{Authority, Purpose, Subject};
-use key::Key;
+pub(crate) use certificate::Authority;
 
 /// How long a CA certificate is valid, in days.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -30,7 +38,7 @@ const LEAF_DAYS: i64 = 730;
 /// How far a certificate's beginning lies in the past, for clocks that are behind.
 const CLOCK_SLACK: Duration = Duration::minutes(5);
 
-/// Why the development CA could not issue.
+/// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     /// A file of the organisation could not be read or written.
@@ -68,6 +76,19 @@ pub enum CaError {
     /// The operating system has no randomness to give.
     #[error("the operating system gives no random bytes")]
     Random,
+    /// Fabric CA did not do it.
+    #[error("`{name}` has no certificate of Fabric CA")]
+    FabricCa {
+        /// The common name.
+        name: String,
+        /// What Fabric CA says.
+        source: Box<FabricCaError>,
+    },
+    /// The organisation's certificates come from a Fabric CA, not from here.
+    #[error(
+        "the certificates of `{0}` come from its Fabric CA, which is asked by the network, not by the development CA"
+    )]
+    NotDevelopment(String),
 }
 
 /// The time in which a certificate is valid.
@@ -107,8 +128,7 @@ pub struct TlsFiles {
 /// One organisation's development CA, in its cryptogen folder.
 #[derive(Debug)]
 pub struct DevelopmentCa {
-    folder: PathBuf,
-    domain: String,
+    home: Home,
     signing: Authority,
     tls: Authority,
 }
@@ -134,8 +154,7 @@ impl DevelopmentCa {
     /// [`CaError`] when there is none or it is damaged.
     pub fn open(folder: &Path, domain: &str) -> Result<Self, CaError> {
         Ok(Self {
-            folder: folder.to_owned(),
-            domain: domain.to_owned(),
+            home: Home::new(folder, domain),
             signing: folder::open_authority(&folder.join("ca"), &format!("ca.{domain}"))?,
             tls: folder::open_authority(&folder.join("tlsca"), &format!("tlsca.{domain}"))?,
         })
@@ -146,16 +165,17 @@ impl DevelopmentCa {
     /// # Errors
     /// [`CaError::Exists`] when the user has one, and others when it cannot be made.
     pub fn issue_user(&self, user: &User, validity: Option<Validity>) -> Result<PathBuf, CaError> {
-        if !crate::spec::is_user_name(&user.name) {
-            return Err(CaError::Name(user.name.clone()));
-        }
         let target = self.user_folder(&user.name);
-        if self.make_user(user, validity)? { Ok(target) } else { Err(CaError::Exists(target)) }
+        if self.make(&self.home.of_user(user, validity)?)? {
+            Ok(target)
+        } else {
+            Err(CaError::Exists(target))
+        }
     }
 
     /// The folder that a user's identity has or would have.
     pub fn user_folder(&self, name: &str) -> PathBuf {
-        self.folder.join("users").join(format!("{name}@{}", self.domain))
+        self.home.user(name)
     }
 
     /// Issues TLS certificates for a service of the organisation, once, into `services/NAME.DOMAIN/tls`.
@@ -166,155 +186,39 @@ impl DevelopmentCa {
     /// # Errors
     /// [`CaError`] when they cannot be made.
     pub fn service(&self, name: &str) -> Result<(TlsFiles, TlsFiles), CaError> {
-        if !crate::spec::is_user_name(name) {
-            return Err(CaError::Name(name.to_owned()));
-        }
-        let host = format!("{name}.{}", self.domain);
-        let target = self.folder.join("services").join(&host);
-        self.make_in("services", &target, |draft| {
-            let tls = draft.join("tls");
-            self.write_tls(&tls, "server", &host, NodeOu::Client, Purpose::Server)?;
-            self.write_tls_key(&tls, "client", (&host, &[]), NodeOu::Client, Purpose::TlsClient)
-        })?;
-        let tls = target.join("tls");
-        let files = |name: &str| TlsFiles {
-            certificate: tls.join(format!("{name}.crt")),
-            key: tls.join(format!("{name}.key")),
-            roots: tls.join("ca.crt"),
-        };
-        Ok((files("server"), files("client")))
-    }
-
-    /// Makes a user that is not there yet; false when it is.
-    pub(crate) fn make_user(&self, user: &User, validity: Option<Validity>) -> Result<bool, CaError> {
-        let validity = validity.unwrap_or_else(|| Validity::days(LEAF_DAYS));
-        if validity.not_after <= validity.not_before {
-            return Err(CaError::Validity);
-        }
-        let target = self.user_folder(&user.name);
-        self.make_in("users", &target, |draft| {
-            let qualified = format!("{}@{}", user.name, self.domain);
-            let common_name = match user.common_name.as_deref() {
-                None => qualified.clone(),
-                Some("random") => key::random_hex()?,
-                Some(literal) => literal.to_owned(),
-            };
-            let attributes: BTreeMap<String, String> = user
-                .attributes
-                .iter()
-                .map(|(name, value)| (name.clone(), value.replace("{common_name}", &common_name)))
-                .collect();
-            let subject = Subject {
-                common_name,
-                node_ou: Some(user.node_ou),
-                hosts: Vec::new(),
-                addresses: Vec::new(),
-                attributes,
-            };
-            let key = Key::generate(user.key)?;
-            self.write_msp(&draft.join("msp"), &qualified, &key, &subject, validity)?;
-            self.write_tls(&draft.join("tls"), "client", &qualified, user.node_ou, Purpose::TlsClient)
-        })
+        self.make(&self.home.of_service(name)?)?;
+        Ok(self.home.service(name))
     }
 
     /// Makes a node, `peers/HOST` or `orderers/HOST`, that is not there yet; false when it is.
+    #[cfg(test)]
     pub(crate) fn make_node(
         &self,
-        kind: &str,
+        kind: &'static str,
         host: &str,
         names: &[String],
         node_ou: NodeOu,
     ) -> Result<bool, CaError> {
-        let target = self.folder.join(kind).join(host);
-        self.make_in(kind, &target, |draft| {
-            let subject = Subject {
-                common_name: host.to_owned(),
-                node_ou: Some(node_ou),
-                hosts: Vec::new(),
-                addresses: Vec::new(),
-                attributes: BTreeMap::new(),
-            };
-            let key = Key::generate(UserKey::P256)?;
-            self.write_msp(&draft.join("msp"), host, &key, &subject, Validity::days(LEAF_DAYS))?;
-            let tls = draft.join("tls");
-            files::write_new(&tls.join("ca.crt"), files::PUBLIC, self.tls.pem().as_bytes())?;
-            self.write_tls_key(&tls, "server", (host, names), node_ou, Purpose::TlsBoth)
-        })
+        self.make(&self.home.of_node(kind, host, names, node_ou)?)
     }
 
-    fn make_in(
-        &self,
-        parent: &str,
-        target: &Path,
-        fill: impl FnOnce(&Path) -> Result<(), CaError>,
-    ) -> Result<bool, CaError> {
-        files::make_folder(&self.folder.join(parent))?;
-        files::make_whole(target, fill)
-    }
-
-    fn write_msp(
-        &self,
-        msp: &Path,
-        name: &str,
-        key: &Key,
-        subject: &Subject,
-        validity: Validity,
-    ) -> Result<(), CaError> {
-        folder::write_trust(msp, &self.domain, &self.signing, &self.tls)?;
-        let certificate = self.signing.issue(key, subject, Purpose::Signing, validity)?;
-        files::write_new(
-            &msp.join("signcerts").join(format!("{name}-cert.pem")),
-            files::PUBLIC,
-            certificate.as_bytes(),
-        )?;
-        folder::write_key(&msp.join("keystore"), "priv_sk", key)
-    }
-
-    fn write_tls(
-        &self,
-        tls: &Path,
-        name: &str,
-        common_name: &str,
-        node_ou: NodeOu,
-        purpose: Purpose,
-    ) -> Result<(), CaError> {
-        files::write_new(&tls.join("ca.crt"), files::PUBLIC, self.tls.pem().as_bytes())?;
-        self.write_tls_key(tls, name, (common_name, &[]), node_ou, purpose)
-    }
-
-    fn write_tls_key(
-        &self,
-        tls: &Path,
-        name: &str,
-        (common_name, names): (&str, &[String]),
-        node_ou: NodeOu,
-        purpose: Purpose,
-    ) -> Result<(), CaError> {
-        let key = Key::generate(UserKey::P256)?;
-        let mut subject = Subject {
-            common_name: common_name.to_owned(),
-            node_ou: Some(node_ou),
-            hosts: Vec::new(),
-            addresses: Vec::new(),
-            attributes: BTreeMap::new(),
-        };
-        if !matches!(purpose, Purpose::TlsClient) {
-            subject.hosts = vec![common_name.to_owned(), "localhost".to_owned()];
-            subject.addresses = vec![
-                IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
-                IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-            ];
-            for name in names {
-                match name.parse::<IpAddr>() {
-                    Ok(ip) if !subject.addresses.contains(&ip) => subject.addresses.push(ip),
-                    Err(_) if !subject.hosts.contains(name) => subject.hosts.push(name.clone()),
-                    _ => {}
-                }
-            }
+    /// Makes what one folder holds, when it is not there yet; false when it is.
+    pub(crate) fn make(&self, holding: &Holding) -> Result<bool, CaError> {
+        if holding.is_there() {
+            return Ok(false);
         }
-        let certificate = self.tls.issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
-        files::write_new(&tls.join(format!("{name}.crt")), files::PUBLIC, certificate.as_bytes())?;
-        folder::write_key(tls, &format!("{name}.key"), &key)
+        let certificates =
+            holding.orders().iter().map(|order| self.certify(order)).collect::<Result<Vec<_>, _>>()?;
+        self.home.install(holding, &certificates)
+    }
+
+    /// Signs what is ordered; PEM.
+    pub(crate) fn certify(&self, order: &Order) -> Result<String, CaError> {
+        let authority = match order.signs {
+            Signs::Identities => &self.signing,
+            Signs::Tls => &self.tls,
+        };
+        authority.issue(&order.key, &order.subject, order.purpose, order.validity)
     }
 }
 

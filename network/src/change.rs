@@ -9,6 +9,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `authorities` | who issues an organisation's certificates, and what they revoked |
 //! | `config` | the configuration tree as read from a block |
 //! | `edit` | what can be changed |
 //! | `consenters` | changes of the ordering service's nodes, Raft and BFT |
@@ -20,6 +21,7 @@
 //! | `preflight` | what Fabric would reject |
 //! | `proposal` | the file that travels |
 
+mod authorities;
 mod config;
 mod consenters;
 mod delta;
@@ -33,6 +35,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use authorities::key_id;
 pub use config::{ChannelConfig, ConfigError, Consenter, ConsenterCertificates};
 pub use consenters::{ConsenterEdit, NewConsenter};
 pub use difference::Difference;

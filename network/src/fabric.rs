@@ -4,6 +4,7 @@
 //! the cache; what is in none of them is built by the Go toolchain into the cache.
 
 mod build;
+mod ca_server;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,6 +15,8 @@ use std::str::FromStr;
 use crate::progress::{self, Progress};
 
 pub use build::BuildError;
+pub use ca_server::CaServerError;
+pub(crate) use ca_server::RELEASE as CA_RELEASE;
 
 /// The programs a network needs.
 const PROGRAMS: [&str; 3] = ["peer", "orderer", "configtxgen"];
@@ -257,6 +260,15 @@ impl Search {
         build::cached_or_built(self, progress)
             .await
             .map_err(|source| FabricError::Build { version: self.version, source })
+    }
+
+    /// Finds `fabric-ca-server`, or builds it, which takes minutes: in the folder that the operator named, in `FABRIC_BIN`,
+    /// on `PATH`, in the cache, in this order.
+    ///
+    /// # Errors
+    /// [`CaServerError`] when it is nowhere and cannot be built.
+    pub async fn find_ca_server(&self, progress: &dyn Progress) -> Result<PathBuf, CaServerError> {
+        ca_server::find(self, progress).await
     }
 
     fn demanded(&self) -> Option<(&Path, Origin)> {

@@ -42,10 +42,15 @@
 //! data collections, and run programs of their own under one chaincode definition.
 //! [`network::Network::peer_environment`] makes Fabric's own command line work on all of it.
 //!
+//! [`network::Network::new_part`] is one organisation's own part, with its own keys alone, on its own machine:
+//! [`network::Network::describe`] says what the others must know, [`network::Network::import`] takes over what they say,
+//! [`network::Network::first_block`] makes the channel's first block for all, which the others judge before they take it, and
+//! [`network::Network::up_part`] goes as far as they have come, and says what is awaited from whom.
+//!
 //! # What it is not
 //!
-//! The built-in CA keeps its keys beside what it issues: it is for development. All nodes run on this machine, on
-//! 127.0.0.1. It needs Linux: processes are known by `/proc`.
+//! The built-in CA keeps its keys beside what it issues: it is for development. It starts nodes on this machine alone; those
+//! on others are their operators'. It needs Linux: processes are known by `/proc`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("hlf-network runs on Linux only: it knows its processes by /proc and stops them by pidfd");
@@ -56,6 +61,7 @@ pub mod change;
 pub mod connection;
 pub mod exchange;
 pub mod fabric;
+pub mod fabric_ca;
 pub mod network;
 pub mod package;
 pub mod process;

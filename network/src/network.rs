@@ -10,6 +10,7 @@ mod claim;
 mod compare;
 mod deploy;
 mod environment;
+mod issue;
 mod nodes;
 mod own;
 mod part;
@@ -23,7 +24,6 @@ mod upgrade;
 
 use std::path::{Path, PathBuf};
 
-use crate::ca::{CaError, DevelopmentCa};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::lock::{FolderLock, LockError};
@@ -37,14 +37,16 @@ use crate::spec::{Consortium, Organization, Part};
 pub use apply::{ApplyError, Change, Plan, PlanError, Planned, StepError};
 pub use backup::{ArchivedLedger, ArchivedNode, Backup, BackupError, Keys, Manifest, Whose};
 pub use certificates::{
-    CertificateKind, CertificateStatus, Certificates, CertificatesError, Refusals, Renewal,
+    AuthorityPart, AuthorityRenewal, CertificateKind, CertificateStatus, Certificates, CertificatesError,
+    ImportedCertificate, Refusals, Renewal, RenewedKeys, RequestKey, UnfitError, Use,
 };
 pub use chaincodes::{Build, ChaincodeError, ChaincodeIds};
 pub use change::ChangeError;
 pub use claim::StateError;
 pub use compare::{CompareError, ComparedPeer, Comparison};
 pub use environment::{EnvironmentError, PeerEnvironment};
-pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
+pub use issue::IssueError;
+pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
 pub use restore::{RestoreError, Restored};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
@@ -135,14 +137,6 @@ impl Network {
     /// [`ProfileError`] when there is none.
     pub fn profile(&self, organization: &Organization) -> Result<Profile, ProfileError> {
         Profile::read(&self.layout.profile(&organization.name))
-    }
-
-    /// An organisation's development CA, to issue further identities and service certificates.
-    ///
-    /// # Errors
-    /// [`CaError`] when the network was never up, or the CA is damaged.
-    pub fn ca(&self, organization: &Organization) -> Result<DevelopmentCa, CaError> {
-        DevelopmentCa::open(&self.layout.organization(organization), &organization.domain)
     }
 
     /// The port of a further service, chosen at the first call and kept.

@@ -134,7 +134,7 @@ pub(crate) fn write_builder_values(
 /// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
 pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Result<(), FileError> {
     for peer in &organization.peers {
-        let built = data(layout, &organization.host(peer)).join("externalbuilder/builds");
+        let built = builds(layout, &organization.host(peer));
         match std::fs::remove_dir_all(&built) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(FileError::new(&built, "removed", e));
@@ -143,6 +143,16 @@ pub(crate) fn forget_builds(layout: &Layout, organization: &Organization) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether a peer has what it built. One makes the folder at its start, and finds no chaincode any more, until its next
+/// start, when its builds were forgotten while it ran.
+pub(crate) fn has_builds(layout: &Layout, host: &str) -> bool {
+    builds(layout, host).exists()
+}
+
+fn builds(layout: &Layout, host: &str) -> PathBuf {
+    data(layout, host).join("externalbuilder/builds")
 }
 
 /// A peer's folder of keys and certificates.

@@ -121,10 +121,30 @@ pub struct OrderingService {
     pub consensus: Consensus,
     /// Host names of the consenters inside the domain, each one process.
     pub consenters: Vec<String>,
+    /// Where the organisation's certificates come from.
+    #[serde(default, skip_serializing_if = "CertificateSource::is_default")]
+    pub ca: CertificateSource,
     /// Where the others find consenters, by their host names (`{ orderer0 = "orderer0.example.com:7050" }`); 127.0.0.1
     /// and a port that is chosen for those that are not named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, NodeAddress>,
+}
+
+/// Where an organisation's certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateSource {
+    /// The built-in CA, whose keys lie beside what it issues: for trying out.
+    #[default]
+    Development,
+    /// A Fabric CA server of the organisation, run with the network.
+    FabricCa,
+}
+
+impl CertificateSource {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The consensus protocol of an ordering service.
@@ -151,6 +171,9 @@ pub struct Organization {
     pub domain: String,
     /// Host names of its peers inside the domain, each one process.
     pub peers: Vec<String>,
+    /// Where the organisation's certificates come from.
+    #[serde(default, skip_serializing_if = "CertificateSource::is_default")]
+    pub ca: CertificateSource,
     /// Where the others find peers, by their host names (`{ peer0 = "peer0.north.example.com:7051" }`); 127.0.0.1 and
     /// a port that is chosen for those that are not named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -163,7 +186,7 @@ pub struct Organization {
     pub users: Vec<User>,
 }
 
-/// An identity of an organisation, issued by its development CA.
+/// An identity of an organisation, issued by its CA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {

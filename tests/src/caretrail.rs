@@ -58,8 +58,13 @@ impl Caretrail {
     pub fn new(folder: &Path) -> Self {
         let files = folder.join("files");
         fs::create_dir_all(&files).expect("a folder for files");
-        beside("caretrail-chaincode");
+        contract();
         Self { program: beside("caretrail"), state: folder.join("state"), files }
+    }
+
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// The state folder.
@@ -290,6 +295,14 @@ impl Ran {
         let Self { line, exit, stdout, stderr } = self;
         format!("`caretrail {line}` ended with {exit:?}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
     }
+}
+
+/// The contract's own program, `caretrail-chaincode`.
+///
+/// # Panics
+/// When it was not built.
+pub fn contract() -> PathBuf {
+    beside("caretrail-chaincode")
 }
 
 /// A program in the folder above this one's, where cargo builds programs.

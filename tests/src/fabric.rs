@@ -22,6 +22,19 @@ pub async fn programs(consortium: &Consortium) -> Binaries {
     search.find(&say).await.unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
+/// The consortium that `caretrail network up` makes, on the Fabric release in `HLF_NETWORK_FABRIC` when it is set; its
+/// programs are there.
+///
+/// # Panics
+/// When they cannot be had; it says what to do.
+pub async fn consortium(caretrail: &Caretrail) -> Consortium {
+    let text = match spec_option(caretrail).await.as_str() {
+        "" => caretrail.run("network spec").await.text().to_owned(),
+        _ => String::from_utf8(caretrail.read("consortium.toml")).expect("a spec of text"),
+    };
+    Consortium::parse(&text).expect("a consortium")
+}
+
 /// Makes the programs be there for networks that are stood up with the option that it gives: none, or the spec of
 /// another Fabric release than the built-in one, where `HLF_NETWORK_FABRIC` names one.
 ///

@@ -1,5 +1,6 @@
 //! Two hospitals on one channel: their network, their identities, their daemons.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,16 +9,20 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use caretrail_model::ids::Actor;
+use caretrail_records::failure::chain;
 use caretrail_records::{LedgerName, Records};
 use hlf_gateway::{Deadlines, Gateway, MspFolder};
-use hlf_network::network::Network;
+use hlf_network::Quiet;
+use hlf_network::builder::BuilderProgram;
+use hlf_network::fabric::{Search, default_cache_dir};
+use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::profile::Profile;
 use hlf_network::spec::Organization;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::caretrail::Caretrail;
+use crate::caretrail::{Caretrail, contract};
 use crate::chain::Chain;
 use crate::fabric;
 use crate::processes;
@@ -68,6 +73,46 @@ impl Hospitals {
         assert_eq!(status["ready"], true, "{status}");
         let network = Network::existing(&caretrail.network_folder()).expect("the network that stands");
         Self { caretrail, network, daemons: Vec::new() }
+    }
+
+    /// Stands the network up as [`Self::stand_up`] does, where some hospitals' chaincode is another program than the
+    /// contract's own: each by the hospital's name.
+    ///
+    /// # Panics
+    /// When it does not stand.
+    pub async fn stand_up_with(folder: &Path, chaincode_of: BTreeMap<String, ChaincodeProgram>) -> Self {
+        let caretrail = Caretrail::new(folder);
+        let spec = fabric::consortium(&caretrail).await;
+        let network = Network::new(&caretrail.network_folder(), spec).expect("a folder");
+        let hospitals = Self { caretrail, network, daemons: Vec::new() };
+        hospitals.run_chaincode(chaincode_of).await;
+        hospitals
+    }
+
+    /// Makes the network run these programs as some hospitals' chaincode, and the contract's own as that of the others.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn run_chaincode(&self, chaincode_of: BTreeMap<String, ChaincodeProgram>) {
+        if let Err(error) = self.network.up(&self.options(chaincode_of), &Quiet).await {
+            panic!("{}", chain(&error));
+        }
+    }
+
+    /// What the network is stood up with, as `caretrail network up` does.
+    ///
+    /// # Panics
+    /// When there is no cache folder.
+    pub fn options(&self, chaincode_of: BTreeMap<String, ChaincodeProgram>) -> Options {
+        let cache = default_cache_dir().expect("HOME, XDG_CACHE_HOME or HLF_NETWORK_CACHE");
+        let program = self.caretrail.program().to_owned();
+        let contract = ChaincodeProgram { program: contract(), args: Vec::new(), env: BTreeMap::new() };
+        Options {
+            binaries: Search::from_environment(self.network.spec().fabric, cache),
+            builder: BuilderProgram { program, args: vec!["network".to_owned(), "builder".to_owned()] },
+            chaincode: Some(contract),
+            chaincode_of,
+        }
     }
 
     /// Drafts the first policy, and has both hospitals' admins put it in force.

@@ -5,8 +5,11 @@
 //! |---|---|
 //! | [`telling`] | acts in a stated order against one network, as a test program |
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
+//! | [`actors`] | staff of both hospitals and a patient, who make the contract's calls without the program |
+//! | [`both`] | both hospitals' peers, asked for the same |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
 //! | [`fabric`] | Fabric's own programs |
+//! | [`further`] | chaincode beyond a network's own, on any of its channels |
 //! | [`go`] | programs in Go, which stand on Fabric's own libraries |
 //! | [`hospitals`] | two hospitals: their network, their identities, their daemons |
 //! | [`chain`] | whole blocks, decoded message by message |
@@ -29,11 +32,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod actors;
+pub mod both;
 pub mod caretrail;
 pub mod chain;
 pub mod channel;
 pub mod fabric;
 pub mod fault;
+pub mod further;
 pub mod go;
 pub mod hospitals;
 pub mod load;

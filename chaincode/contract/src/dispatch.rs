@@ -14,6 +14,7 @@ use crate::epochs::Epochs;
 use crate::failure::require;
 use crate::handlers::Handle;
 use crate::invocation::Invocation;
+use crate::policy::ENGINES;
 
 /// The contract with all its calls, behind the admission gate.
 ///
@@ -23,6 +24,13 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
     let mut router = Router::builder("caretrail", env!("CARGO_PKG_VERSION"))
         .before(|tx, _| {
             require(tx.args().iter().all(|arg| arg.len() <= ARGUMENT_BYTES_MAX), Code::ArgumentOutOfBounds)
+        })
+        // Serde also takes a list in place of an object: what its items are would follow from their order alone.
+        .before(|tx, _| {
+            require(
+                tx.args().iter().all(|arg| !arg.trim_ascii_start().starts_with(b"[")),
+                Code::ArgumentInvalid,
+            )
         })
         .before(move |tx, _| admission.admit(tx));
     let epochs = Arc::new(Epochs::default());
@@ -36,6 +44,10 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
 }
 
 fn register<C: Handle>(router: RouterBuilder, epochs: Arc<Epochs>) -> RouterBuilder {
+    // A call of an engine that this build does not have is no call of it.
+    if !ENGINES.contains(&C::SINCE_EPOCH) {
+        return router;
+    }
     let answer = Answer::<C> { epochs, call: PhantomData };
     if C::WRITES { router.submit(C::NAME, answer) } else { router.evaluate(C::NAME, answer) }
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use caretrail_model::audit::{Act, AuditEntry};
 use caretrail_model::code::Code;
 use caretrail_model::ids::{Actor, Digest, MspId, PatientId, TxId};
-use caretrail_model::policy::{ConsortiumPolicy, EPOCHS, Terms};
+use caretrail_model::policy::{ConsortiumPolicy, Terms};
 use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::{Failure, Origin, Transaction};
@@ -13,6 +13,7 @@ use hlf_chaincode::{Failure, Origin, Transaction};
 use crate::epochs::Epochs;
 use crate::failure::{refuse, require};
 use crate::keys::{self, Key};
+use crate::policy::ENGINES;
 use crate::stored::{PolicyInForce, Stored, decode, encode};
 
 /// A call under way.
@@ -179,7 +180,7 @@ impl Reading<'_> {
             facts.take(Slot { place: Place::Always(0), holds: PhantomData })?;
         if let Some(PolicyInForce { policy, .. }) = &in_force {
             require(self.invocation.is_named_by(policy), Code::ForeignChaincode)?;
-            require(EPOCHS.contains(&policy.epoch), Code::EngineUnknown)?;
+            require(ENGINES.contains(&policy.epoch), Code::EngineUnknown)?;
             epochs.note(tx.channel(), policy.epoch);
             if policy.epoch > 1 && !self.newer.is_empty() {
                 facts.newer = tx.states(&self.newer).await?;

@@ -228,3 +228,80 @@ pub(crate) fn disclosure(
 pub(crate) fn request(actor: &Actor, id: &RequestId) -> Result<Key<Requested>, KeyError> {
     key("i", &[actor.msp_id.as_str(), &actor.subject.to_string(), &id.to_string()])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn every_key(msp: &str, byte: u8, number: u64) -> Vec<String> {
+        let actor = Actor { msp_id: msp.parse().unwrap(), subject: Subject::from_bytes([byte; 16]) };
+        let (patient, record) = (PatientId::from_bytes([byte; 16]), RecordId::from_bytes([byte; 16]));
+        let (tx, digest) = (TxId::from_bytes([byte; 32]), Digest::from_bytes([byte; 32]));
+        let (statement, key_id) = (StatementId::from_bytes([byte; 16]), KeyId::from_bytes([byte; 16]));
+        let subject = Some(&actor.subject);
+        let keys = [
+            policy_of_sequence(number).map(Key::into_text),
+            proposed_policy(&digest).map(Key::into_text),
+            policy_approval(&digest, &actor.msp_id).map(Key::into_text),
+            standing(&actor).map(Key::into_text),
+            standing_of_sequence(&actor, number).map(Key::into_text),
+            self::patient(&patient).map(Key::into_text),
+            patient_of_sequence(&patient, number).map(Key::into_text),
+            recovery(&patient).map(Key::into_text),
+            signer(&patient, &key_id).map(Key::into_text),
+            guardians(&patient).map(Key::into_text),
+            guardians_of_sequence(&patient, number).map(Key::into_text),
+            stop(&patient).map(Key::into_text),
+            stop_of_sequence(&patient, number).map(Key::into_text),
+            consents(&patient).map(Key::into_text),
+            consents_of_sequence(&patient, number).map(Key::into_text),
+            self::statement(&patient, &statement).map(Key::into_text),
+            paper(&patient, &statement).map(Key::into_text),
+            relationship(&patient, &actor.msp_id, subject).map(Key::into_text),
+            relationship(&patient, &actor.msp_id, None).map(Key::into_text),
+            relationship_of_sequence(&patient, &actor.msp_id, subject, number).map(Key::into_text),
+            relationship_of_sequence(&patient, &actor.msp_id, None, number).map(Key::into_text),
+            break_glass(&patient, &actor).map(Key::into_text),
+            break_glass_of_sequence(&patient, &actor, number).map(Key::into_text),
+            self::record(&record).map(Key::into_text),
+            record_of_sequence(&record, number).map(Key::into_text),
+            version(&record, number).map(Key::into_text),
+            listed(&patient, &record).map(Key::into_text),
+            audit(&patient, &tx).map(Key::into_text),
+            disclosure(&patient, &tx, &record).map(Key::into_text),
+            request(&actor, &RequestId::from_bytes([byte; 16])).map(Key::into_text),
+        ];
+        keys.into_iter().map(|key| key.unwrap()).collect()
+    }
+
+    #[test]
+    fn no_key_is_another_whatever_it_is_made_of() {
+        let mut keys = vec![policy().unwrap().into_text()];
+        // Names of which one begins as the other does, ids and numbers of the same digits.
+        for msp in ["NorthMSP", "NorthMSP0", "NorthMSP.0000000001"] {
+            for byte in [0x00, 0x11] {
+                for number in [1, 11, 1_111_111_111] {
+                    let of_these = every_key(msp, byte, number);
+                    let different: BTreeSet<&String> = of_these.iter().collect();
+                    assert_eq!(different.len(), of_these.len(), "two kinds of one key: {of_these:?}");
+                    keys.extend(of_these);
+                }
+            }
+        }
+        // Those that lack a hospital, an id or a number are the same each time.
+        let different: BTreeSet<&String> = keys.iter().collect();
+        let of = |kind: &str| different.iter().filter(|key| key.split('\0').nth(1) == Some(kind)).count();
+        assert_eq!(of("c"), 1 + 3);
+        assert_eq!(of("q"), 2 + 2 * 3);
+        for (kind, count) in [("s", 6), ("sn", 18), ("p", 2), ("pn", 6), ("y", 2), ("yn", 6), ("i", 6)] {
+            assert_eq!(of(kind), count, "{kind}");
+        }
+        // A key ends where its last part does, so a scan for one hospital's keys finds none of another's.
+        assert!(keys.iter().all(|key| key.starts_with('\0') && key.ends_with('\0')));
+        for hostile in ["North\0MSP", "North\u{10ffff}MSP", "", "North/MSP"] {
+            assert!(hostile.parse::<MspId>().is_err(), "{hostile:?}");
+        }
+    }
+}

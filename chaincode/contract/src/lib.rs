@@ -9,6 +9,8 @@ mod dispatch;
 mod epochs;
 mod facts;
 mod failure;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod handlers;
 mod invocation;
 mod keys;

@@ -1,5 +1,7 @@
 //! `caretrail-chaincode`: the contract as an external service, which the peers of one organisation dial.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use caretrail_contract::{Admission, contract};
 use caretrail_model::time::DurationMs;
@@ -32,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let config = Config::from_env().context("the environment does not describe a chaincode service")?;

@@ -3,6 +3,9 @@
 //! Which table decides follows from the epoch of the policy in force: [`epoch_1`] or [`epoch_2`]. A build holds
 //! both, so that a consortium changes over by its policy while its members run builds of either age.
 //! Whether a new record may be added is [`writing`]'s table.
+//!
+//! `first_engine_only` leaves the second engine out: a build as old as that, which tests put on a channel beside a
+//! build of today.
 
 use caretrail_model::care::{BrokenGlass, Relationship};
 use caretrail_model::consent::{Action, LiveConsents};
@@ -10,7 +13,7 @@ use caretrail_model::decision::Decision;
 use caretrail_model::guardian::Guardians;
 use caretrail_model::ids::{Actor, PatientId, RecordId};
 use caretrail_model::patient::{Patient, StopSwitch};
-use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::policy::{ConsortiumPolicy, EPOCHS};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
@@ -18,8 +21,12 @@ use caretrail_model::standing::Standing;
 use caretrail_model::time::UnixMs;
 
 pub mod epoch_1;
+#[cfg_attr(first_engine_only, path = "policy/absent.rs")]
 pub mod epoch_2;
 pub mod writing;
+
+/// The epochs whose engines this build has.
+pub const ENGINES: &[u32] = if cfg!(first_engine_only) { &[1] } else { &EPOCHS };
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -71,7 +71,8 @@ fn every_call_of_the_contract_is_made_by_a_command() {
     let functions = functions(&names);
 
     let mut commands: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for verb in verbs() {
+    // What is done to a network asks the contract nothing.
+    for verb in verbs().iter().filter(|verb| verb.words.first().is_none_or(|noun| noun != "network")) {
         let mut code = code(&source_of(&verb.words));
         if verb.words == ["serve"] {
             // The daemon is what this command runs.

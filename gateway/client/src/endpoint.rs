@@ -263,13 +263,13 @@ fn certificates(pem: &str) -> Vec<Certificate> {
 }
 
 /// Whether the other side ended a handshake for want of a client certificate that it trusts.
-pub(crate) fn wants_client_certificate(error: &rustls::Error) -> bool {
+fn wants_client_certificate(error: &rustls::Error) -> bool {
     use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
     matches!(error, rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA))
 }
 
 /// The TLS error in a chain of causes; I/O errors keep theirs outside of the chain.
-pub(crate) fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls.clone());
     }

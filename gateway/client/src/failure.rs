@@ -8,7 +8,6 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
-use crate::endpoint::{tls_error, wants_client_certificate};
 use crate::to_sign::is_expired;
 
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
@@ -151,6 +150,18 @@ impl CallFailure {
     pub(crate) fn of_creator(self, creator: &[u8]) -> Self {
         let refused = self.cause() == Some(FailureCause::IdentityRefused);
         Self { is_identity_expired: refused && is_expired(creator), ..self }
+    }
+
+    /// Whether one of the causes that the transport gives has these words.
+    fn transport_said(&self, phrase: &str) -> bool {
+        let mut cause = self.status.source();
+        while let Some(said) = cause {
+            if said.to_string().contains(phrase) {
+                return true;
+            }
+            cause = said.source();
+        }
+        false
     }
 
     fn said(&self, phrase: &str) -> bool {
@@ -333,7 +344,14 @@ const KNOWN: [Known; 17] = [
     },
 ];
 
-/// What a peer that demands a client certificate ends the connection with; the transport tells it as a cause.
+/// With what alert a peer ends the connection of whoever shows no client certificate that it trusts. HTTP/2 passes it on
+/// in words alone.
+const WANTS_CLIENT_CERTIFICATE: [&str; 3] = [
+    "received fatal alert: CertificateRequired",
+    "received fatal alert: BadCertificate",
+    "received fatal alert: UnknownCA",
+];
+
 const CLIENT_CERTIFICATE: Known = Known {
     phrase: "",
     cause: FailureCause::ClientCertificateMissing,
@@ -347,8 +365,7 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
     }
-    let source = failure.status.source();
-    if source.and_then(tls_error).is_some_and(|error| wants_client_certificate(&error)) {
+    if WANTS_CLIENT_CERTIFICATE.iter().any(|alert| failure.transport_said(alert)) {
         return Some(&CLIENT_CERTIFICATE);
     }
     let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;

@@ -17,23 +17,24 @@ const ATTRIBUTES_OID: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 1];
 
 /// A CA's key and certificate.
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     pem: String,
     issuer: Issuer<'static, Key>,
 }
 
 /// Whom a certificate is for.
-pub(super) struct Subject {
-    pub(super) common_name: String,
-    pub(super) node_ou: Option<NodeOu>,
-    pub(super) hosts: Vec<String>,
-    pub(super) addresses: Vec<IpAddr>,
-    pub(super) attributes: BTreeMap<String, String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) common_name: String,
+    pub(crate) node_ou: Option<NodeOu>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 /// What a certificate's key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Sign proposals, transactions, blocks.
     Signing,
     /// TLS as the called side.
@@ -46,7 +47,7 @@ pub(super) enum Purpose {
 
 impl Authority {
     /// Makes a self-signed CA, and the key for keeping.
-    pub(super) fn make(common_name: &str) -> Result<(String, Key), CaError> {
+    pub(crate) fn make(common_name: &str) -> Result<(String, Key), CaError> {
         Self::make_within(common_name, Validity::days(AUTHORITY_DAYS))
     }
 
@@ -100,21 +101,8 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = match purpose {
-            Purpose::Signing => Vec::new(),
-            Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
-            Purpose::TlsClient => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Purpose::TlsBoth => {
-                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
-            }
-        };
-        for host in &subject.hosts {
-            let name = host.as_str().try_into().map_err(&refused)?;
-            params.subject_alt_names.push(SanType::DnsName(name));
-        }
-        for address in &subject.addresses {
-            params.subject_alt_names.push(SanType::IpAddress(*address));
-        }
+        params.extended_key_usages = purpose.usages();
+        params.subject_alt_names = names(subject)?;
         if !subject.attributes.is_empty() {
             let json = serde_json::json!({ "attrs": subject.attributes });
             params
@@ -126,19 +114,54 @@ impl Authority {
     }
 }
 
+impl Purpose {
+    fn usages(self) -> Vec<ExtendedKeyUsagePurpose> {
+        match self {
+            Self::Signing => Vec::new(),
+            Self::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Self::TlsClient => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Self::TlsBoth => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        }
+    }
+}
+
+/// A PKCS #10 request for a key's certificate, signed with it; PEM. Attributes are the CA's to add.
+pub(crate) fn request(key: &Key, subject: &Subject) -> Result<String, CaError> {
+    let refused = refused(&subject.common_name);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = distinguished(&subject.common_name, subject.node_ou);
+    params.subject_alt_names = names(subject)?;
+    let made = params.serialize_request(key).and_then(|request| request.pem());
+    made.map_err(&refused)
+}
+
+fn names(subject: &Subject) -> Result<Vec<SanType>, CaError> {
+    let mut names = Vec::new();
+    for host in &subject.hosts {
+        let name = host.as_str().try_into().map_err(refused(&subject.common_name))?;
+        names.push(SanType::DnsName(name));
+    }
+    names.extend(subject.addresses.iter().map(|address| SanType::IpAddress(*address)));
+    Ok(names)
+}
+
+fn distinguished(common_name: &str, node_ou: Option<NodeOu>) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    if let Some(node_ou) = node_ou {
+        name.push(DnType::OrganizationalUnitName, node_ou.as_str());
+    }
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
 fn base(
     common_name: &str,
     node_ou: Option<NodeOu>,
     key: &Key,
     validity: Validity,
 ) -> Result<CertificateParams, CaError> {
-    let mut name = DistinguishedName::new();
-    if let Some(node_ou) = node_ou {
-        name.push(DnType::OrganizationalUnitName, node_ou.as_str());
-    }
-    name.push(DnType::CommonName, common_name);
     let mut params = CertificateParams::default();
-    params.distinguished_name = name;
+    params.distinguished_name = distinguished(common_name, node_ou);
     params.not_before = validity.not_before;
     params.not_after = validity.not_after;
     params.serial_number = Some(serial()?);

@@ -5,14 +5,14 @@ use std::path::Path;
 use super::certificate::Authority;
 use super::key::Key;
 use super::{CaError, certificate};
-use crate::files;
+use crate::files::{self, FileError};
 use crate::spec::NodeOu;
 
 /// Makes an organisation's two CAs and its public MSP.
-pub(super) fn make_organization(folder: &Path, domain: &str) -> Result<(), CaError> {
+pub(crate) fn make_organization(folder: &Path, domain: &str) -> Result<(), CaError> {
     let signing = make_authority(&folder.join("ca"), &format!("ca.{domain}"))?;
     let tls = make_authority(&folder.join("tlsca"), &format!("tlsca.{domain}"))?;
-    write_trust(&folder.join("msp"), domain, &signing, &tls)
+    write_msp(&folder.join("msp"), domain, signing.pem(), tls.pem())
 }
 
 fn make_authority(folder: &Path, name: &str) -> Result<Authority, CaError> {
@@ -30,21 +30,16 @@ pub(super) fn open_authority(folder: &Path, name: &str) -> Result<Authority, CaE
         .map_err(|what| CaError::Damaged { folder: folder.to_owned(), what })
 }
 
-/// Writes the public part of an MSP: both CAs and the node OUs.
-pub(super) fn write_trust(
-    msp: &Path,
-    domain: &str,
-    signing: &Authority,
-    tls: &Authority,
-) -> Result<(), CaError> {
+/// Writes an organisation's own MSP: both CAs and the node OUs.
+pub(super) fn write_msp(msp: &Path, domain: &str, signing: &str, tls: &str) -> Result<(), CaError> {
     let root = format!("cacerts/ca.{domain}-cert.pem");
-    files::write_new(&msp.join(&root), files::PUBLIC, signing.pem().as_bytes())?;
+    files::write_new(&msp.join(&root), files::PUBLIC, signing.as_bytes())?;
     files::write_new(
         &msp.join(format!("tlscacerts/tlsca.{domain}-cert.pem")),
         files::PUBLIC,
-        tls.pem().as_bytes(),
+        tls.as_bytes(),
     )?;
-    files::write_new(&msp.join("config.yaml"), files::PUBLIC, node_ous(&root).as_bytes())?;
+    files::write_new(&msp.join("config.yaml"), files::PUBLIC, node_ous(Some(&root)).as_bytes())?;
     Ok(())
 }
 
@@ -55,8 +50,9 @@ pub(super) fn write_key(folder: &Path, name: &str, key: &Key) -> Result<(), CaEr
     Ok(())
 }
 
-/// Fabric's `config.yaml` of an MSP, which ties each role to an organisational unit.
-fn node_ous(root: &str) -> String {
+/// Fabric's `config.yaml` of an MSP, which ties each role to an organisational unit, and to one authority or any of the
+/// MSP's.
+pub(super) fn node_ous(root: Option<&str>) -> String {
     let mut text = String::from("NodeOUs:\n  Enable: true\n");
     for (field, ou) in [
         ("ClientOUIdentifier", NodeOu::Client),
@@ -64,10 +60,28 @@ fn node_ous(root: &str) -> String {
         ("AdminOUIdentifier", NodeOu::Admin),
         ("OrdererOUIdentifier", NodeOu::Orderer),
     ] {
-        text.push_str(&format!(
-            "  {field}:\n    Certificate: {root}\n    OrganizationalUnitIdentifier: {}\n",
-            ou.as_str()
-        ));
+        text.push_str(&format!("  {field}:\n"));
+        if let Some(root) = root {
+            text.push_str(&format!("    Certificate: {root}\n"));
+        }
+        text.push_str(&format!("    OrganizationalUnitIdentifier: {}\n", ou.as_str()));
     }
     text
+}
+
+/// The files of a folder, in order; none when it is not there.
+pub(super) fn listed(folder: &Path) -> Result<Vec<String>, FileError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let refused = |e| FileError::new(folder, "read", e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(refused)? {
+        let name = entry.map_err(refused)?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
 }

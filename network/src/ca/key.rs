@@ -1,6 +1,7 @@
 //! Keys whose every ECDSA signature has a low S, as Fabric demands.
 
 use p256::ecdsa::signature::Signer;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rcgen::{PublicKeyData, SignatureAlgorithm};
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use super::CaError;
 use crate::spec::UserKey;
 
 /// A private key and its public half.
-pub(super) struct Key {
+pub(crate) struct Key {
     secret: Secret,
     /// An uncompressed point of 65 or 97 bytes, or the 32 bytes of an Ed25519 key.
     public: Vec<u8>,
@@ -28,7 +29,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    pub(super) fn generate(kind: UserKey) -> Result<Self, CaError> {
+    pub(crate) fn generate(kind: UserKey) -> Result<Self, CaError> {
         loop {
             // One draw in 2^32 is not a scalar of its curve.
             let secret = match kind {
@@ -51,7 +52,7 @@ impl Key {
     }
 
     /// A key of any kind that a user can have.
-    pub(super) fn of_any_kind(pem: &str) -> Result<Self, String> {
+    pub(crate) fn of_any_kind(pem: &str) -> Result<Self, String> {
         if let Ok(secret) = p384::ecdsa::SigningKey::from_pkcs8_pem(pem) {
             return Ok(Self::from(Secret::P384(secret)));
         }
@@ -61,7 +62,7 @@ impl Key {
         Self::from_pem(pem)
     }
 
-    pub(super) fn to_pem(&self) -> Result<impl AsRef<[u8]> + use<>, CaError> {
+    pub(crate) fn to_pem(&self) -> Result<impl AsRef<[u8]> + use<>, CaError> {
         match &self.secret {
             Secret::P256(key) => key.to_pkcs8_pem(LineEnding::LF),
             Secret::P384(key) => key.to_pkcs8_pem(LineEnding::LF),
@@ -75,8 +76,33 @@ impl Key {
         .map_err(|error| CaError::Certificate { name: "key".to_owned(), reason: error.to_string() })
     }
 
+    /// An ECDSA signature over a message's SHA-256, DER, with a low S, whatever the curve; `None` of Ed25519.
+    pub(crate) fn sign_sha256(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let digest = Sha256::digest(message);
+        match &self.secret {
+            Secret::P256(key) => {
+                let made: p256::ecdsa::Signature = key.sign_prehash(&digest).ok()?;
+                Some(made.normalize_s().to_der().as_bytes().to_vec())
+            }
+            Secret::P384(key) => {
+                let made: p384::ecdsa::Signature = key.sign_prehash(&digest).ok()?;
+                Some(made.normalize_s().to_der().as_bytes().to_vec())
+            }
+            Secret::Ed25519(_) => None,
+        }
+    }
+
+    /// What kind of key it is.
+    pub(crate) fn kind(&self) -> UserKey {
+        match &self.secret {
+            Secret::P256(_) => UserKey::P256,
+            Secret::P384(_) => UserKey::P384,
+            Secret::Ed25519(_) => UserKey::Ed25519,
+        }
+    }
+
     /// Fabric's subject key identifier: SHA-256 of the public key.
-    pub(super) fn identifier(&self) -> Vec<u8> {
+    pub(crate) fn identifier(&self) -> Vec<u8> {
         Sha256::digest(&self.public).to_vec()
     }
 }
@@ -133,7 +159,7 @@ impl AsRef<[u8]> for SecretText {
 }
 
 /// 128 random bits as 32 lower-case hexadecimal characters.
-pub(super) fn random_hex() -> Result<String, CaError> {
+pub(crate) fn random_hex() -> Result<String, CaError> {
     Ok(hex::encode(drawn::<16>()?))
 }
 

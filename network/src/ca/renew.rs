@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rcgen::{
     CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams, SerialNumber,
@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::certificate::{Purpose, Subject};
 use super::key::Key;
-use super::{AUTHORITY_DAYS, CaError, DevelopmentCa, LEAF_DAYS, Validity};
+use super::{AUTHORITY_DAYS, CaError, DevelopmentCa, LEAF_DAYS, Order, Signs, Validity};
 use crate::files;
 use crate::spec::NodeOu;
 
@@ -43,28 +43,21 @@ struct Attributes {
     attrs: BTreeMap<String, String>,
 }
 
-impl DevelopmentCa {
-    /// Issues a certificate like one that there is, for the same key and a new time, into the file's draft.
-    ///
-    /// [`take_up`] gives it its place. A draft that is there stays: it may have been told to others already.
-    pub(crate) fn draft_renewal(&self, certificate: &Path, key: &Path) -> Result<PathBuf, CaError> {
-        let draft = draft(certificate);
-        if draft.exists() {
-            return Ok(draft);
-        }
+impl Order {
+    /// An order of a certificate like one that there is, for the same key or another one, and a new time.
+    pub(crate) fn like(certificate: &Path, key: Key) -> Result<Self, CaError> {
         let damaged = |what: String| CaError::Damaged { folder: certificate.to_owned(), what };
         let pem = files::read(certificate)?;
         let (_, pem) =
             x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| damaged(e.to_string()))?;
         let (_, old) = X509Certificate::from_der(&pem.contents).map_err(|e| damaged(e.to_string()))?;
         let (subject, purpose) = read(&old).map_err(damaged)?;
-        let key = Key::of_any_kind(&files::read(key)?).map_err(damaged)?;
-        let issuer = if purpose == Purpose::Signing { &self.signing } else { &self.tls };
-        let new = issuer.issue(&key, &subject, purpose, Validity::days(LEAF_DAYS))?;
-        files::replace(&draft, files::PUBLIC, new.as_bytes())?;
-        Ok(draft)
+        let signs = if purpose == Purpose::Signing { Signs::Identities } else { Signs::Tls };
+        Ok(Self { signs, key, subject, purpose, validity: Validity::days(LEAF_DAYS) })
     }
+}
 
+impl DevelopmentCa {
     /// Adds a certificate of the signing authority to those that it has revoked, and returns the list of all, PEM.
     pub(crate) fn revoke(&self, certificate: &Path) -> Result<String, CaError> {
         let damaged = |what: String| CaError::Damaged { folder: certificate.to_owned(), what };
@@ -72,7 +65,7 @@ impl DevelopmentCa {
         let (_, pem) =
             x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| damaged(e.to_string()))?;
         let (_, found) = X509Certificate::from_der(&pem.contents).map_err(|e| damaged(e.to_string()))?;
-        let kept = self.folder.join("ca/revoked.json");
+        let kept = self.home.folder().join("ca/revoked.json");
         let mut revoked: Revoked = match kept.exists() {
             true => serde_json::from_str(&files::read(&kept)?)
                 .map_err(|error| CaError::Damaged { folder: kept.clone(), what: error.to_string() })?,
@@ -122,24 +115,6 @@ impl DevelopmentCa {
         };
         let list = params.signed_by(issuer).map_err(|error| refused(error.to_string()))?;
         list.pem().map_err(|error| refused(error.to_string()))
-    }
-}
-
-/// Where a renewed certificate waits for its place.
-pub(crate) fn draft(certificate: &Path) -> PathBuf {
-    let mut name = certificate.file_name().unwrap_or_default().to_owned();
-    name.push(".next");
-    certificate.with_file_name(name)
-}
-
-/// Puts a renewed certificate in its place, if there is one.
-pub(crate) fn take_up(certificate: &Path) -> Result<(), files::FileError> {
-    let draft = draft(certificate);
-    match std::fs::rename(&draft, certificate) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(files::FileError::new(&draft, "renamed", e))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
+use crate::spec::UserKey;
 
 fn ca() -> (tempfile::TempDir, DevelopmentCa) {
     let home = tempfile::tempdir().unwrap();
@@ -72,7 +73,7 @@ fn an_organisation_has_the_folders_that_fabrics_tools_know() {
         "users/audit@north.example.com/tls/client.crt",
         "users/audit@north.example.com/tls/client.key",
     ] {
-        assert!(ca.folder.join(file).is_file(), "{file}");
+        assert!(ca.home.folder.join(file).is_file(), "{file}");
     }
 }
 
@@ -83,8 +84,8 @@ fn keys_are_for_the_owner_alone() {
     for key in [
         folder.join("msp/keystore/priv_sk"),
         folder.join("tls/client.key"),
-        ca.folder.join("ca/priv_sk"),
-        ca.folder.join("tlsca/priv_sk"),
+        ca.home.folder.join("ca/priv_sk"),
+        ca.home.folder.join("tlsca/priv_sk"),
     ] {
         let mode = fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", key.display());
@@ -114,7 +115,7 @@ fn a_user_carries_name_role_and_attributes() {
 #[test]
 fn every_signature_has_a_low_s() {
     let (_home, ca) = ca();
-    let issuer = ca.folder.join("ca/ca.north.example.com-cert.pem");
+    let issuer = ca.home.folder.join("ca/ca.north.example.com-cert.pem");
     assert_signed_low_s(&issuer, &issuer);
     for number in 0..12 {
         let name = format!("user{number}");
@@ -127,7 +128,7 @@ fn every_signature_has_a_low_s() {
 #[test]
 fn a_users_key_is_of_the_kind_asked_for() {
     let (_home, ca) = ca();
-    let issuer = ca.folder.join("ca/ca.north.example.com-cert.pem");
+    let issuer = ca.home.folder.join("ca/ca.north.example.com-cert.pem");
     for (number, key) in [UserKey::P256, UserKey::P384, UserKey::Ed25519].into_iter().enumerate() {
         let name = format!("user{number}");
         let folder = ca.issue_user(&User { key, ..user(&name) }, None).unwrap();
@@ -149,13 +150,13 @@ fn a_users_key_is_of_the_kind_asked_for() {
 #[test]
 fn nothing_is_issued_twice() {
     let (_home, ca) = ca();
-    let key = |ca: &DevelopmentCa| fs::read(ca.folder.join("ca/priv_sk")).unwrap();
+    let key = |ca: &DevelopmentCa| fs::read(ca.home.folder.join("ca/priv_sk")).unwrap();
     let first = key(&ca);
-    let again = DevelopmentCa::open_or_make(&ca.folder, "north.example.com").unwrap();
+    let again = DevelopmentCa::open_or_make(&ca.home.folder, "north.example.com").unwrap();
     assert_eq!(first, key(&again));
     ca.issue_user(&user("audit"), None).unwrap();
     assert!(matches!(ca.issue_user(&user("audit"), None), Err(CaError::Exists(_))));
-    assert!(!ca.make_user(&user("audit"), None).unwrap());
+    assert!(!ca.make(&ca.home.of_user(&user("audit"), None).unwrap()).unwrap());
     let (server, client) = ca.service("daemon").unwrap();
     let before = fs::read(&server.key).unwrap();
     assert_eq!(ca.service("daemon").unwrap(), (server.clone(), client));
@@ -195,7 +196,7 @@ fn a_service_is_reached_by_name_and_loopback_address() {
 fn a_damaged_authority_is_named() {
     let (_home, ca) = ca();
     let (_elsewhere, other) = self::ca();
-    fs::copy(other.folder.join("ca/priv_sk"), ca.folder.join("ca/priv_sk")).unwrap();
-    let error = DevelopmentCa::open(&ca.folder, "north.example.com").unwrap_err();
+    fs::copy(other.home.folder.join("ca/priv_sk"), ca.home.folder.join("ca/priv_sk")).unwrap();
+    let error = DevelopmentCa::open(&ca.home.folder, "north.example.com").unwrap_err();
     assert!(error.to_string().contains("does not match"), "{error}");
 }

@@ -14,6 +14,7 @@ use hlf_protos::orderer::{BatchSize, BatchTimeout, ConsensusType};
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::{AcLs, AnchorPeer, AnchorPeers, ApiResource};
 
+use super::authorities;
 use super::config::{
     ACLS, ANCHOR_PEERS, APPLICATION, BATCH_SIZE, BATCH_TIMEOUT, BFT, CAPABILITIES, CONSENSUS_TYPE,
     ChannelConfig, ConfigError, ENDPOINTS, MSP, ORDERER,
@@ -91,8 +92,18 @@ pub enum Edit {
         /// The list in PEM, `X509 CRL`.
         list_pem: String,
     },
-    /// A further root authority of an organisation, for the time in which the old and the new one are in use.
+    /// A further authority of an organisation, for the time in which the old and the new one are in use. One that another
+    /// authority issued is an intermediate one. Roles are no longer tied to one authority of identities then.
     AddAuthority {
+        /// The organisation.
+        msp_id: String,
+        /// The authority's certificate in PEM.
+        certificate_pem: String,
+        /// Whether it issues TLS certificates; otherwise identities.
+        tls: bool,
+    },
+    /// An authority of an organisation goes, and with it everything that it issued, its list of revoked ones too.
+    RemoveAuthority {
         /// The organisation.
         msp_id: String,
         /// The authority's certificate in PEM.
@@ -218,19 +229,14 @@ impl Edit {
             }
             Self::Revocations { msp_id, list_pem } => {
                 let list = list_pem.as_bytes().to_vec();
-                change_msp(config, msp_id, |msp| {
-                    let issuer = issuer_of_list(&list);
-                    msp.revocation_list.retain(|old| issuer_of_list(old) != issuer);
-                    msp.revocation_list.push(list.clone());
-                })
+                change_msp(config, msp_id, |msp| authorities::revoke(msp, &list))
             }
-            Self::AddAuthority { msp_id, certificate_pem, tls } => change_msp(config, msp_id, |msp| {
-                let roots = if *tls { &mut msp.tls_root_certs } else { &mut msp.root_certs };
-                let certificate = certificate_pem.as_bytes();
-                if !roots.iter().any(|known| known == certificate) {
-                    roots.push(certificate.to_vec());
-                }
-            }),
+            Self::AddAuthority { msp_id, certificate_pem, tls } => {
+                change_msp(config, msp_id, |msp| authorities::add(msp, certificate_pem, *tls))
+            }
+            Self::RemoveAuthority { msp_id, certificate_pem, tls } => {
+                change_msp(config, msp_id, |msp| authorities::remove(msp, certificate_pem, *tls))
+            }
         }
     }
 }
@@ -296,13 +302,6 @@ fn change_msp(
         }
     }
     if found { Ok(()) } else { demand_member(config, msp_id) }
-}
-
-/// The name of the authority that made a revocation list.
-fn issuer_of_list(list: &[u8]) -> Option<String> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(list).ok()?;
-    let (_, list) = x509_parser::parse_x509_crl(&pem.contents).ok()?;
-    Some(list.issuer().to_string())
 }
 
 pub(crate) fn anchors(peers: &[(String, u16)]) -> AnchorPeers {

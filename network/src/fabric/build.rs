@@ -123,18 +123,21 @@ pub(super) async fn cached_or_built(
         announce(progress, &found);
         return Ok(found);
     }
-    let go = find_go(search).await?;
+    let go = find_go(search, GO_WITH_TOOLS).await.map_err(|old| match old {
+        Some(old) => BuildError::OldGo(old),
+        None => BuildError::NoGo,
+    })?;
     fs::create_dir_all(&shelf).map_err(at(&shelf))?;
 
     let step = Step::begin(progress, format!("build Fabric {}", recipe.version));
     let lock_file = shelf.join(format!("{key}.lock"));
-    let _lock = lock(&lock_file, &step).await?;
+    let _lock = lock(&lock_file, &step).await.map_err(BuildError::Lock)?;
     if let Ok(found) = search.inspect(&home.join("bin"), Origin::Cache) {
         step.done("another process has built it");
         return Ok(found);
     }
 
-    remove_leftovers(&shelf, &key)?;
+    remove_leftovers(&shelf, &key).map_err(|(path, source)| BuildError::Io { path, source })?;
     let bench = shelf.join(format!(".{key}.{}", std::process::id()));
     let log = shelf.join(format!("{key}.log"));
     build(recipe, &go, &bench, &log, &step).await?;
@@ -147,7 +150,7 @@ pub(super) async fn cached_or_built(
 }
 
 /// Takes the lock of a release; somebody who has it is building what is wanted.
-async fn lock(file: &Path, step: &Step<'_>) -> Result<FolderLock, BuildError> {
+pub(super) async fn lock(file: &Path, step: &Step<'_>) -> Result<FolderLock, LockError> {
     let mut told = false;
     loop {
         match FolderLock::try_take(file) {
@@ -158,7 +161,7 @@ async fn lock(file: &Path, step: &Step<'_>) -> Result<FolderLock, BuildError> {
                 }
                 tokio::time::sleep(LOCK_POLL).await;
             }
-            taken => return taken.map_err(BuildError::Lock),
+            taken => return taken,
         }
     }
 }
@@ -181,7 +184,7 @@ async fn build(
     );
     let log_file = File::create(log).map_err(at(log))?;
     let stamp = format!("-s -w -X {MODULE}/common/metadata.Version={}", recipe.version);
-    let mut install = go_in(go, bench);
+    let mut install = go_in(go, bench, false);
     install.args(["install", "-v", "-trimpath", "-ldflags", &stamp, "tool"]).env("GOBIN", bench.join("bin"));
     follow(install, log_file, recipe.packages, step)
         .await
@@ -189,8 +192,11 @@ async fn build(
         .then_some(())
         .ok_or_else(|| BuildError::Go { task: "install", log: log.to_owned(), tail: tail(log) })?;
 
-    let listed =
-        go_in(go, bench).args(["list", "-m", "-f", "{{.Dir}}", MODULE]).output().await.map_err(at(go))?;
+    let listed = go_in(go, bench, false)
+        .args(["list", "-m", "-f", "{{.Dir}}", MODULE])
+        .output()
+        .await
+        .map_err(at(go))?;
     let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
     for name in ["core.yaml", "orderer.yaml"] {
         let from = module.join("sampleconfig").join(name);
@@ -201,14 +207,14 @@ async fn build(
     Ok(())
 }
 
-/// Go, in the recipe's folder, told nothing but what the recipe says.
-fn go_in(go: &Path, bench: &Path) -> Command {
+/// Go, in the recipe's folder, told nothing but what the recipe says; with C when something of it is written in C.
+pub(super) fn go_in(go: &Path, bench: &Path, with_c: bool) -> Command {
     let mut command = Command::new(go);
     command
         .current_dir(bench)
         .env("GOFLAGS", "-mod=readonly -buildvcs=false")
         .env("GOWORK", "off")
-        .env("CGO_ENABLED", "0")
+        .env("CGO_ENABLED", if with_c { "1" } else { "0" })
         .env_remove("GOOS")
         .env_remove("GOARCH")
         // Whoever gives up on a build, by Ctrl-C for instance, gives up on Go too.
@@ -217,7 +223,7 @@ fn go_in(go: &Path, bench: &Path) -> Command {
 }
 
 /// Runs Go, keeps its output, and tells what it is at; false when it failed.
-async fn follow(
+pub(super) async fn follow(
     mut command: Command,
     mut log: File,
     packages: u32,
@@ -252,8 +258,9 @@ async fn follow(
     Ok(child.wait().await?.success())
 }
 
-/// Finds a Go toolchain that can build the recipe.
-async fn find_go(search: &Search) -> Result<PathBuf, BuildError> {
+/// Finds a Go toolchain that can build the recipe, which needs this minor version of 1; when there is none, what the one
+/// that is too old says of itself.
+pub(super) async fn find_go(search: &Search, minor_min: u32) -> Result<PathBuf, Option<String>> {
     let path = search.path.as_deref().unwrap_or_default();
     for go in std::env::split_paths(path).map(|folder| folder.join("go")).filter(|go| go.is_file()) {
         let asked = Command::new(&go).arg("version").env("GOTOOLCHAIN", "local").output().await;
@@ -261,10 +268,10 @@ async fn find_go(search: &Search) -> Result<PathBuf, BuildError> {
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let Some(minor) = go_minor(&said) else { continue };
         let pinned = std::env::var("GOTOOLCHAIN").is_ok_and(|wanted| wanted == "local");
-        let needed = if pinned { GO_WITH_TOOLS } else { GO_THAT_UPGRADES };
-        return if minor >= needed { Ok(go) } else { Err(BuildError::OldGo(said)) };
+        let needed = if pinned { minor_min } else { GO_THAT_UPGRADES };
+        return if minor >= needed { Ok(go) } else { Err(Some(said)) };
     }
-    Err(BuildError::NoGo)
+    Err(None)
 }
 
 /// The minor version in `go version go1.24.2 linux/amd64`.
@@ -274,24 +281,28 @@ fn go_minor(said: &str) -> Option<u32> {
 }
 
 /// Removes what interrupted builds left; called under the lock, so nobody is using it.
-fn remove_leftovers(shelf: &Path, key: &str) -> Result<(), BuildError> {
+pub(super) fn remove_leftovers(shelf: &Path, key: &str) -> Result<(), (PathBuf, std::io::Error)> {
     let prefix = format!(".{key}.");
-    for entry in fs::read_dir(shelf).map_err(at(shelf))? {
-        let entry = entry.map_err(at(shelf))?;
+    let refused = |path: &Path| {
+        let path = path.to_owned();
+        |error| (path, error)
+    };
+    for entry in fs::read_dir(shelf).map_err(refused(shelf))? {
+        let entry = entry.map_err(refused(shelf))?;
         if entry.file_name().to_string_lossy().starts_with(&prefix) {
             let path = entry.path();
-            fs::remove_dir_all(&path).map_err(at(&path))?;
+            fs::remove_dir_all(&path).map_err(refused(&path))?;
         }
     }
     // A folder that is there and does not serve was damaged after it was built.
     let damaged = shelf.join(key);
     match fs::remove_dir_all(&damaged) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&damaged)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(refused(&damaged)(error)),
         _ => Ok(()),
     }
 }
 
-fn tail(log: &Path) -> String {
+pub(super) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let skip = lines.len().saturating_sub(LOG_TAIL_LINES);

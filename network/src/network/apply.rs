@@ -131,7 +131,7 @@ impl Network {
             .map_err(base)?;
         for Planned { change, after } in plan.changes {
             let after = at.with_spec(after);
-            let work = Work { at: &at, after: &after, options, progress, binaries: &binaries };
+            let work = Work { at: &at, after: &after, options, progress, binaries: binaries.clone() };
             let done = work.make(&change).await;
             done.map_err(|source| ApplyError::Step { change: change.to_string(), source: Box::new(source) })?;
             claim::record(&after.layout, &after.spec)?;
@@ -183,8 +183,8 @@ impl From<genesis::GenesisError> for StepError {
 impl Stand<'_> {
     /// Brings back what is down of the nodes.
     async fn revive(&self, all: &Network) -> Result<(), StepError> {
-        self.issue()?;
         let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
+        self.issue(&ports).await?;
         self.start_nodes(&ports).await?;
         // One that is about to leave may be the leader.
         self.await_leader(&ports, all).await?;
@@ -200,7 +200,7 @@ pub(super) struct Work<'a> {
     pub(super) after: &'a Network,
     pub(super) options: &'a Options,
     pub(super) progress: &'a dyn Progress,
-    pub(super) binaries: &'a Binaries,
+    pub(super) binaries: Binaries,
 }
 
 impl<'a> Work<'a> {
@@ -299,7 +299,7 @@ impl<'a> Work<'a> {
     fn signers(&self) -> Result<Vec<(String, Credentials)>, StepError> {
         let mut signers = Vec::new();
         for network in [self.after, self.at] {
-            for organization in &network.spec.organizations {
+            for organization in network.own_organizations() {
                 if signers.iter().all(|(known, _)| *known != organization.msp_id)
                     // One that is about to come has no keys yet and no say.
                     && self.at.spec.organization(&organization.name).is_some()
@@ -308,7 +308,9 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        signers.push((self.at.spec.orderer.msp_id.clone(), self.at.orderer_credentials()?));
+        if self.at.holds_ordering() {
+            signers.push((self.at.spec.orderer.msp_id.clone(), self.at.orderer_credentials()?));
+        }
         Ok(signers)
     }
 }

@@ -1,18 +1,22 @@
 //! The certificates of a network: when they end, what ends with them, renewal and revocation.
 
+mod authority;
+mod import;
 mod inventory;
 mod renew;
 mod revoke;
 
 use super::up::UpError;
-use super::{ChangeError, StepError};
+use super::{ChangeError, IssueError, PartError, StepError};
 use crate::ca::CaError;
 use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
 
+pub use authority::{AuthorityPart, AuthorityRenewal};
+pub use import::{ImportedCertificate, RequestKey, UnfitError, Use};
 pub use inventory::{CertificateKind, CertificateStatus, Certificates};
-pub use renew::Renewal;
+pub use renew::{Renewal, RenewedKeys};
 pub use revoke::Refusals;
 
 /// Why certificates could not be looked at, renewed or revoked.
@@ -33,9 +37,20 @@ pub enum CertificatesError {
         /// What is wrong.
         what: String,
     },
-    /// The development CA could not issue.
+    /// A CA could not issue.
     #[error("no certificate was issued")]
     Ca(#[from] CaError),
+    /// A CA could not be asked.
+    #[error("no certificate was issued")]
+    Issue(#[from] IssueError),
+    /// A certificate from elsewhere does not fit.
+    #[error("the certificate is not taken, and nothing was changed")]
+    Import(#[from] UnfitError),
+    /// The new authorities are not in use everywhere yet.
+    #[error(
+        "the old authorities of `{0}` cannot go: not everything has certificates of their successors; reissue first"
+    )]
+    NotReissued(String),
     /// There is nobody of that name.
     #[error("nobody here is called `{name}`; there are {known}")]
     Unknown {
@@ -59,7 +74,10 @@ pub enum CertificatesError {
     /// A node did not come back.
     #[error("a node did not come back with its new certificate")]
     Up(#[from] UpError),
-    /// The peers still take it.
-    #[error("the revocation is on the channel, and not every peer refuses the certificate yet")]
+    /// The organisation's own part is not as it shall be.
+    #[error("the organisation's own part is not settled")]
+    Part(#[source] Box<PartError>),
+    /// Peers still take what is revoked on the channel, or a node is not level with the others after its restart.
+    #[error("not every node does yet what it should; see `network status`")]
     Wait(#[from] WaitError),
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::up::{ChaincodeProgram, START_LIMIT, Stand, UpError, said};
+use super::up::{ChaincodeProgram, RELOADS_TLS, START_LIMIT, Stand, UpError, said};
 use super::{Network, make_parent, package_file, places};
 use crate::ca::TlsFiles;
 use crate::files;
@@ -77,7 +77,7 @@ impl Stand<'_> {
             } else {
                 format!("127.0.0.1:{}", self.network.service_port(&name)?)
             };
-            let (server, _) = self.network.chaincode_tls(organization)?;
+            let (server, _) = self.network.chaincode_tls(organization);
             let program = self.options.chaincode_of.get(&organization.name).unwrap_or(program);
             let ports = self.network.ports()?;
             services.push(chaincode_process(name.clone(), address, &package.id(), program, &server, &ports));
@@ -208,12 +208,14 @@ fn chaincode_process(
         ("CHAINCODE_CLIENT_CA_CERT", server.roots.clone().into()),
     ];
     env.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    let reloads = env.get(RELOADS_TLS).is_some_and(|value| value == "true");
+    let tls = [&server.certificate, &server.key, &server.roots].map(Clone::clone);
     Service {
         ports: ports.of(&name),
         name,
         program: program.program.clone(),
         args: program.args.clone(),
         env,
-        reads: vec![server.certificate.clone(), server.key.clone(), server.roots.clone()],
+        reads: if reloads { Vec::new() } else { tls.into() },
     }
 }

@@ -7,6 +7,7 @@ use super::up::{START_LIMIT, Stand, UpError, said};
 use super::{chaincode_service, read_bytes};
 use crate::builder::Values;
 use crate::channel;
+use crate::fabric_ca::Server;
 use crate::lifecycle::Member;
 use crate::node::{self, ADMIN, LISTEN, NodeError, OPERATIONS};
 use crate::peer::Successor;
@@ -27,6 +28,7 @@ impl Stand<'_> {
         self.demand_addresses(ports, &services)?;
         let step = Step::begin(self.progress, "orderers and peers");
         self.end_stale_peers(&step).await?;
+        self.end_peers_without_builds(&step).await?;
         let started = self.network.supervisor.ensure_all(&services).await?;
         self.await_orderers(&step, ports).await?;
         let mut members = Vec::new();
@@ -39,7 +41,7 @@ impl Stand<'_> {
 
     /// What an organisation's peers fill their packages with.
     fn write_values(&self, organization: &Organization, ports: &Ports) -> Result<(), UpError> {
-        let (_, client) = self.network.chaincode_tls(organization)?;
+        let (_, client) = self.network.chaincode_tls(organization);
         let values = Values {
             address: node::loopback(ports, &chaincode_service(organization), LISTEN)?,
             root_cert: client.roots,
@@ -98,10 +100,11 @@ impl Stand<'_> {
         let Some(first) = present.first() else { return Ok(Vec::new()) };
         let to = node::public(ports, first)?.to_string();
         let roots = self.network.orderer_tls_ca();
+        let authority = Server::name(&service.domain);
         ports
             .names()
             .filter(|name| name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.')))
-            .filter(|name| !present.iter().any(|known| known == name))
+            .filter(|name| !present.iter().any(|known| known == name) && **name != authority)
             .map(|gone| Ok(Successor::new(node::public(ports, gone)?.to_string(), to.clone(), roots.clone())))
             .collect()
     }
@@ -121,6 +124,22 @@ impl Stand<'_> {
                 if supervisor.running(&host).is_some() {
                     step.waiting(&format!(
                         "peer `{host}` to end: it is started anew with the ordering service"
+                    ));
+                    supervisor.stop(&host).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the peers whose builds were forgotten, in a step that was interrupted before it started them anew.
+    async fn end_peers_without_builds(&self, step: &Step<'_>) -> Result<(), UpError> {
+        let Network { supervisor, layout, .. } = self.network;
+        for organization in self.network.own_organizations() {
+            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
+                if supervisor.running(&host).is_some() && !peer::has_builds(layout, &host) {
+                    step.waiting(&format!(
+                        "peer `{host}` to end: it is started anew, and builds its packages"
                     ));
                     supervisor.stop(&host).await?;
                 }

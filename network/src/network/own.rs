@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Network;
-use super::chaincode_service;
-use crate::ca::{CaError, DevelopmentCa, TlsFiles};
+use super::issue::CHAINCODE_SERVICE;
+use crate::ca::TlsFiles;
 use crate::exchange::Description;
 use crate::node::{self, LISTEN, OPERATIONS};
 use crate::ports::{Place, PortError};
-use crate::spec::{Keys, NodeAddress, ORDERING, Organization, Part};
+use crate::spec::{NodeAddress, ORDERING, Organization, Part};
 
 impl Network {
     /// Whose part of the consortium this is; `None` when all of it is here.
@@ -112,21 +112,7 @@ impl Network {
     }
 
     /// The TLS files of an organisation's chaincode service, and those of its callers.
-    pub(super) fn chaincode_tls(&self, organization: &Organization) -> Result<(TlsFiles, TlsFiles), CaError> {
-        let home = self.layout.organization(organization);
-        match self.part.as_ref().map(|part| &part.keys) {
-            None | Some(Keys::Development) => {
-                DevelopmentCa::open(&home, &organization.domain)?.service("chaincode")
-            }
-            Some(Keys::Files { .. }) => {
-                let tls = home.join("services").join(chaincode_service(organization)).join("tls");
-                let files = |name: &str| TlsFiles {
-                    certificate: tls.join(format!("{name}.crt")),
-                    key: tls.join(format!("{name}.key")),
-                    roots: tls.join("ca.crt"),
-                };
-                Ok((files("server"), files("client")))
-            }
-        }
+    pub(super) fn chaincode_tls(&self, organization: &Organization) -> (TlsFiles, TlsFiles) {
+        self.home(organization).service(CHAINCODE_SERVICE)
     }
 }

@@ -1,5 +1,6 @@
 //! One organisation's own part of a consortium: its keys and nodes alone, the others known by files they hand over.
 
+mod agree;
 mod chaincode;
 mod first_block;
 mod import;
@@ -24,6 +25,7 @@ use crate::process::Supervisor;
 use crate::progress::{self, Progress};
 use crate::spec::{Consortium, ORDERING, Part};
 
+pub use agree::Agreed;
 pub use import::{ImportError, Imported};
 
 /// Why a step of one organisation's part failed.
@@ -122,7 +124,7 @@ impl Network {
         let (_lock, part) = self.take_up()?;
         let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
         let stand = Stand { network: self, options, progress, binaries };
-        let ports = stand.prepare()?;
+        let ports = stand.prepare().await?;
         self.own_description(part, &ports)
     }
 
@@ -175,11 +177,13 @@ impl Network {
 
 impl Stand<'_> {
     /// Own keys and own ports.
-    fn prepare(&self) -> Result<Ports, PartError> {
-        if !self.take_given_keys()? {
-            self.issue()?;
+    async fn prepare(&self) -> Result<Ports, PartError> {
+        let given = self.take_given_keys()?;
+        let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
+        if !given {
+            self.issue(&ports).await?;
         }
-        Ok(self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?)
+        Ok(ports)
     }
 
     fn skipped(&self, step: &str, reason: &str) {

@@ -10,12 +10,13 @@ use super::reach::client_tls;
 use super::{CertificateKind, Network, package_file, places};
 use crate::channel;
 use crate::fabric::Version;
+use crate::fabric_ca::Server;
 use crate::lifecycle;
 use crate::node::{self, ADMIN, OPERATIONS};
 use crate::operations::Operations;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
-use crate::spec::Organization;
+use crate::spec::{CertificateSource, Organization};
 use crate::wait;
 
 /// A look at a network.
@@ -65,6 +66,8 @@ pub enum NodeKind {
     Peer,
     /// A chaincode service.
     Chaincode,
+    /// An organisation's Fabric CA.
+    FabricCa,
 }
 
 /// A look at one process.
@@ -130,6 +133,14 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
             let (status, endorser) = self::peer(network, organization, host, &ports).await;
             admin = admin.or(endorser.map(|endorser| (status.name.clone(), endorser)));
             nodes.push(status);
+        }
+    }
+    let members = network.own_organizations().map(|member| (member.ca, &member.domain, &member.msp_id));
+    let ordering =
+        network.holds_ordering().then_some((spec.orderer.ca, &spec.orderer.domain, &spec.orderer.msp_id));
+    for (source, domain, msp_id) in ordering.into_iter().chain(members) {
+        if source == CertificateSource::FabricCa {
+            nodes.push(bare(network, Server::name(domain), NodeKind::FabricCa, msp_id, &ports));
         }
     }
     // Whose part has no peers has nothing to do with it.

@@ -9,29 +9,32 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
-use super::reach::ORDERER_ADMIN;
 use super::{Network, chaincode_service, places};
 use crate::builder::BuilderProgram;
-use crate::ca::{CaError, DevelopmentCa};
+use crate::ca::CaError;
 use crate::channel::ChannelError;
 use crate::connection::ConnectionProfile;
-use crate::fabric::{Binaries, FabricError, Search};
+use crate::fabric::{Binaries, CaServerError, FabricError, Search};
+use crate::fabric_ca::{CaSetupError, Server};
 use crate::files::{self, FileError};
 use crate::genesis::{self, GenesisError};
 use crate::lifecycle::LifecycleError;
 use crate::lock::{FolderLock, LockError};
-use crate::node::{self, LISTEN, NodeError};
+use crate::node::{self, LISTEN, NodeError, OPERATIONS};
 use crate::operations::OperationsError;
 use crate::package::Package;
 use crate::ports::{PortError, Ports};
 use crate::process::ProcessError;
 use crate::profile::{PeerProfile, Profile, ServiceProfile};
 use crate::progress::{self, Progress, Step};
-use crate::spec::{NodeOu, SpecError, User, UserKey};
+use crate::spec::SpecError;
 use crate::wait::WaitError;
 
 /// How long a process may take from its start to its first answer.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The variable of a chaincode's environment by which it says that it reads its TLS files anew by itself.
+pub(super) const RELOADS_TLS: &str = "CHAINCODE_TLS_RELOAD";
 
 /// What a network is stood up with.
 #[derive(Debug, Clone)]
@@ -50,6 +53,9 @@ pub struct Options {
 ///
 /// It is told by its environment what it serves: `CHAINCODE_ID`, `CHAINCODE_SERVER_ADDRESS`,
 /// `CHAINCODE_TLS_DISABLED=false`, `CHAINCODE_TLS_KEY`, `CHAINCODE_TLS_CERT`, `CHAINCODE_CLIENT_CA_CERT`.
+///
+/// One that reads these files anew by itself, as programs on `hlf-chaincode` do, says so by `CHAINCODE_TLS_RELOAD=true` in
+/// its `env`: it is not started anew when certificates are renewed, and no transaction meets it while it is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChaincodeProgram {
     /// Absolute path of the program.
@@ -75,6 +81,12 @@ pub enum UpError {
     /// Fabric's programs cannot be had.
     #[error("Fabric's programs cannot be had")]
     Fabric(#[from] FabricError),
+    /// Fabric CA's program cannot be had.
+    #[error("Fabric CA's program cannot be had")]
+    CaServer(#[from] CaServerError),
+    /// An organisation's Fabric CA could not be set up.
+    #[error("an organisation's Fabric CA cannot be set up")]
+    CaSetup(#[from] CaSetupError),
     /// Keys and certificates could not be issued.
     #[error("keys and certificates cannot be issued")]
     Ca(#[from] CaError),
@@ -140,65 +152,25 @@ pub(super) struct Stand<'a> {
 impl Stand<'_> {
     pub(super) fn wanted_ports(&self) -> Vec<(String, &'static [&'static str])> {
         const OF_SERVICE: &[&str] = &[LISTEN];
+        const OF_CA: &[&str] = &[LISTEN, OPERATIONS];
         let services = self
             .network
             .own_organizations()
             .map(|organization| (chaincode_service(organization), OF_SERVICE));
-        self.network.wanted_ports().into_iter().chain(services).collect()
+        let authorities =
+            self.network.fabric_cas().into_iter().map(|home| (Server::name(home.domain()), OF_CA));
+        self.network.wanted_ports().into_iter().chain(services).chain(authorities).collect()
     }
 
     /// Makes everything true that the spec says, and that needs no change of the channel's configuration.
     pub(super) async fn settle(&self) -> Result<(), UpError> {
-        self.issue()?;
         let ports = self.network.keep_ports(self.wanted_ports())?;
+        self.issue(&ports).await?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
         self.join(&ports, &members).await?;
         let packages = self.deploy(&ports, &members).await?;
         self.write_profiles(packages.as_deref())
-    }
-
-    /// Issues every key and certificate that is not there.
-    pub(super) fn issue(&self) -> Result<(), UpError> {
-        let Network { spec, layout, .. } = self.network;
-        let begun = Instant::now();
-        let mut issued = 0_usize;
-        let mut count = |new: bool| issued = issued.saturating_add(usize::from(new));
-
-        let service = &spec.orderer;
-        if self.network.holds_ordering() {
-            let home = layout.ordering_organization(service);
-            let ca = DevelopmentCa::open_or_make(&home, &service.domain)?;
-            for consenter in &service.consenters {
-                let host = service.host(consenter);
-                let names = self.network.names_of(&host);
-                count(ca.make_node("orderers", &host, &names, NodeOu::Orderer)?);
-            }
-            count(ca.make_user(&orderer_admin(), None)?);
-        }
-
-        for organization in self.network.own_organizations() {
-            let home = layout.organization(organization);
-            let ca = DevelopmentCa::open_or_make(&home, &organization.domain)?;
-            for peer in &organization.peers {
-                let host = organization.host(peer);
-                let names = self.network.names_of(&host);
-                count(ca.make_node("peers", &host, &names, NodeOu::Peer)?);
-            }
-            for user in &organization.users {
-                count(ca.make_user(user, None)?);
-            }
-            ca.service("chaincode")?;
-        }
-        let what = "keys and certificates";
-        match issued {
-            0 => progress::skipped(self.progress, what, "all are there; none is issued twice"),
-            _ => Step::begun_at(self.progress, what, begun).done(&format!(
-                "{issued} identities issued by development CAs, in {}",
-                layout.root().join("organizations").display()
-            )),
-        }
-        Ok(())
     }
 
     pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {
@@ -262,16 +234,6 @@ impl Stand<'_> {
             ConnectionProfile::of(&profile)?.write(&layout.connection_profile(&organization.name))?;
         }
         Ok(())
-    }
-}
-
-pub(super) fn orderer_admin() -> User {
-    User {
-        name: ORDERER_ADMIN.to_owned(),
-        node_ou: NodeOu::Admin,
-        common_name: None,
-        attributes: BTreeMap::new(),
-        key: UserKey::default(),
     }
 }
 

@@ -144,7 +144,7 @@ impl Network {
             return Err(UpgradeError::Programs { to, found: binaries.version() });
         }
         claim::begin(&made.layout, &made.spec, &after.spec)?;
-        let work = Work { at: &made, after: &after, options, progress, binaries: &binaries };
+        let work = Work { at: &made, after: &after, options, progress, binaries };
         work.replace_all().await?;
         work.raise_capabilities(to).await.map_err(|source| UpgradeError::Capabilities(Box::new(source)))?;
         let whole = |source| UpgradeError::Whole(Box::new(source));
@@ -219,7 +219,7 @@ impl Work<'_> {
             self.await_level(self.at).await?;
         }
         let spec = &self.after.spec;
-        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, self.binaries)?;
+        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, &self.binaries)?;
         let step = Step::begin(self.progress, format!("`{host}` with Fabric {}", spec.fabric));
         self.start(&service).await?;
         let operations = self.after.orderer_operations().map_err(UpError::from)?;
@@ -251,7 +251,7 @@ impl Work<'_> {
         let (spec, layout) = (&self.after.spec, &self.after.layout);
         let builder = &self.options.builder;
         let service =
-            peer::prepare(organization, peer, &spec.peer, layout, &ports, self.binaries, builder, None)?;
+            peer::prepare(organization, peer, &spec.peer, layout, &ports, &self.binaries, builder, None)?;
         let channel = &spec.channel.name;
         let step = Step::begin(self.progress, format!("`{host}` with Fabric {}", spec.fabric));
         self.start(&service).await?;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Chaincode, Channel, Collection, Consensus, Consortium, EndorsementPolicy, NodeOu, OrderingService,
-    Organization, User, UserKey,
+    CertificateSource, Chaincode, Channel, Collection, Consensus, Consortium, EndorsementPolicy, NodeOu,
+    OrderingService, Organization, User, UserKey,
 };
 use crate::fabric::Version;
 
@@ -121,6 +121,7 @@ impl Channel {
 
 impl OrderingService {
     fn check(&self, fabric: Version) -> Result<(), SpecError> {
+        not_called_ca(self.ca, "orderer.consenters", &self.consenters)?;
         msp_id("orderer.msp_id", &self.msp_id)?;
         domain("orderer.domain", &self.domain)?;
         within("orderer.consenters", self.consenters.len(), 1..=NODES_MAX, "name 1 to 16 consenters")?;
@@ -162,6 +163,7 @@ impl Organization {
         domain(&at("domain"), &self.domain)?;
         within(&at("peers"), self.peers.len(), 1..=NODES_MAX, "name 1 to 16 peers")?;
         hosts(&at("peers"), &self.peers)?;
+        not_called_ca(self.ca, &at("peers"), &self.peers)?;
         for (peer, limit) in &self.gateway_concurrency {
             let at = at(&format!("gateway_concurrency.{peer}"));
             if !self.peers.contains(peer) {
@@ -173,6 +175,9 @@ impl Organization {
         for (number, user) in self.users.iter().enumerate() {
             let at = |field: &str| format!("organizations[{index}].users[{number}].{field}");
             user.check(&at, fabric)?;
+            if self.ca == CertificateSource::FabricCa {
+                user.check_for_fabric_ca(&at)?;
+            }
             once(&mut names, at("name"), &user.name)?;
         }
         if self.admin().is_none() {
@@ -186,7 +191,37 @@ impl Organization {
     }
 }
 
+/// A Fabric CA's process has the name that a node called `ca` would have.
+fn not_called_ca(source: CertificateSource, at: &str, hosts: &[String]) -> Result<(), SpecError> {
+    if source == CertificateSource::FabricCa && hosts.iter().any(|host| host == "ca") {
+        return Err(SpecError::field(
+            at,
+            "ca",
+            "that is the name of the organisation's Fabric CA; choose another",
+        ));
+    }
+    Ok(())
+}
+
 impl User {
+    fn check_for_fabric_ca(&self, at: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+        if self.key == UserKey::Ed25519 {
+            return Err(SpecError::field(
+                at("key"),
+                "ed25519",
+                "Fabric CA certifies no Ed25519 keys; use `p256` or `p384`, or `ca = \"development\"`",
+            ));
+        }
+        if let Some("registrar") = self.common_name.as_deref() {
+            return Err(SpecError::field(
+                at("common_name"),
+                "registrar",
+                "that is the identity by which the network asks Fabric CA; choose another",
+            ));
+        }
+        Ok(())
+    }
+
     fn check(&self, at: &dyn Fn(&str) -> String, fabric: Version) -> Result<(), SpecError> {
         if self.key == UserKey::Ed25519 && !fabric.is_v3() {
             return Err(SpecError::field(

@@ -5,14 +5,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::ca::Validity;
-use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal};
+use hlf_network::network::{CertificateKind, CertificatesError, Network, Renewal, RenewedKeys};
 use hlf_network::spec::{Consortium, User, UserKey};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
-use crate::growth::{WRITERS, assert_nothing_lost, write};
+use crate::growth::{Sent, WRITERS, assert_nothing_lost, write};
 use crate::shelf::{edition, gateway, has, put, shelf, up};
 
 /// Public keys of the certificates in a folder, by file.
@@ -44,10 +46,11 @@ async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Network::existing(&bench.folder).unwrap());
     let writers = WRITERS.map(|name| tokio::spawn(write(seen.clone(), name, stop.clone())));
-    let renewed = match network.renew_certificates(&Renewal::Within(1_000), &options, &say).await {
-        Ok(renewed) => renewed,
-        Err(error) => panic!("{}", told(&error)),
-    };
+    let renewed =
+        match network.renew_certificates(&Renewal::Within(1_000), RenewedKeys::Same, &options, &say).await {
+            Ok(renewed) => renewed,
+            Err(error) => panic!("{}", told(&error)),
+        };
     stop.store(true, Ordering::Relaxed);
     let mut sent = Vec::new();
     for writer in writers {
@@ -97,7 +100,8 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     assert_eq!((first.name.as_str(), first.kind), ("late@north.example.com", CertificateKind::UserIdentity));
     assert_eq!(found.ending_within(30).count(), 1);
     assert_eq!(network.status().await.unwrap().first_to_end.unwrap().days, first.days);
-    let renewed = network.renew_certificates(&Renewal::Within(30), &options, &say).await.unwrap();
+    let renewed =
+        network.renew_certificates(&Renewal::Within(30), RenewedKeys::Same, &options, &say).await.unwrap();
     assert_eq!(renewed, ["late@north.example.com"]);
     let found = network.certificates().await.unwrap();
     assert_eq!(found.ending_within(30).count(), 0);
@@ -105,7 +109,9 @@ pub(crate) async fn certificates_are_renewed_and_revoked() {
     let (_, pem) = parse_x509_pem(&fs::read(file.file.as_ref().unwrap()).unwrap()).unwrap();
     let attributes = String::from_utf8_lossy(&pem.contents).contains(r#"{"attrs":{"role":"clerk"}}"#);
     assert!(attributes, "attributes are renewed with the rest");
-    let nobody = network.renew_certificates(&Renewal::Named("nobody".to_owned()), &options, &say).await;
+    let nobody = network
+        .renew_certificates(&Renewal::Named("nobody".to_owned()), RenewedKeys::Same, &options, &say)
+        .await;
     assert!(matches!(nobody, Err(CertificatesError::Unknown { .. })));
 
     // A revoked user is refused by every peer, and nobody else is.
@@ -134,5 +140,67 @@ pub(crate) async fn certificates_of_bft_consenters_are_renewed() {
     let mut spec = shelf();
     spec.set_orderers("bft:4".parse().unwrap()).unwrap();
     let network = all_is_renewed_under_load(&bench, spec).await;
+    network.destroy(&say).await.unwrap();
+}
+
+/// How many clients put values at once, and how often each: fifty transactions a second together.
+const STEADY: (usize, Duration) = (10, Duration::from_millis(200));
+
+/// Puts values at a steady pace until it is told to stop, through whichever of the organisation's peers serves.
+async fn write_steadily(network: Arc<Network>, organization: &'static str, stop: Arc<AtomicBool>) -> Sent {
+    let member = network.spec().organization(organization).unwrap();
+    let profile = network.profile(member).unwrap();
+    let msp = MspFolder::open(profile.msp_folder("User1").unwrap(), &profile.msp_id).unwrap();
+    let gateways = profile.gateways().unwrap();
+    let gateway =
+        Gateway::connect_any(&gateways, msp.into_credentials(), Deadlines::default()).await.unwrap();
+    let contract = gateway.contract("consortium", "shelf");
+    let mut pace = tokio::time::interval(STEADY.1);
+    let mut sent = Sent::default();
+    for number in 0_u32.. {
+        pace.tick().await;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let proposal = contract.proposal("Put").arg(format!("{organization} {number}"));
+        sent.take(contract.submit(proposal.build().unwrap()).await);
+    }
+    sent
+}
+
+/// Every certificate of a network is renewed, with new keys, while fifty transactions a second are sent: each is valid in a
+/// block, and none failed.
+pub(crate) async fn a_rolling_renewal_under_load_fails_no_transaction() {
+    let bench = Bench::new("steady");
+    let mut spec = shelf();
+    spec.set_orderers("raft:3".parse().unwrap()).unwrap();
+    spec.set_peers(2).unwrap();
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::new(Network::existing(&bench.folder).unwrap());
+    let writers: Vec<_> = (0..STEADY.0)
+        .map(|number| {
+            let organization = if number % 2 == 0 { "north" } else { "south" };
+            tokio::spawn(write_steadily(seen.clone(), organization, stop.clone()))
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let renewed =
+        match network.renew_certificates(&Renewal::Within(1_000), RenewedKeys::New, &options, &say).await {
+            Ok(renewed) => renewed,
+            Err(error) => panic!("{}", told(&error)),
+        };
+    stop.store(true, Ordering::Relaxed);
+    let seconds = begun.elapsed().as_secs();
+    let mut sent = Vec::new();
+    for writer in writers {
+        sent.push(writer.await.unwrap());
+    }
+    assert!(renewed.len() >= 3 + 4 + 4 + 2, "{renewed:?}");
+    let counted = assert_nothing_lost(&network, "south", &sent).await;
+    eprintln!("renewal with new keys in {seconds} s: {counted:?}");
+    assert_eq!((counted.failed, counted.unknown), (0, 0));
     network.destroy(&say).await.unwrap();
 }

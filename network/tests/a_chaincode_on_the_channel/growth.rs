@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hlf_gateway::{Deadlines, Endorser, Gateway, TransactionError};
+use hlf_gateway::{Committed, Deadlines, Endorser, Gateway, TransactionError};
 use hlf_network::Event;
 use hlf_network::network::{Network, StateError, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
@@ -56,16 +56,30 @@ pub(crate) async fn write_by(gateway: Gateway, name: String, stop: Arc<AtomicBoo
             break;
         }
         let proposal = contract.proposal("Put").arg(format!("{name} {number}"));
-        match contract.submit(proposal.build().unwrap()).await {
-            Ok(committed) => sent.acknowledged.push(committed.tx_id),
-            Err(error @ TransactionError::Unknown { .. }) => {
-                let TransactionError::Unknown { tx_id, .. } = &error else { unreachable!() };
-                sent.unknown.push((tx_id.clone(), told(&error)));
-            }
-            Err(error) => sent.failed.push(told(&error)),
-        }
+        sent.take(contract.submit(proposal.build().unwrap()).await);
     }
     sent
+}
+
+impl Sent {
+    pub(crate) fn take(&mut self, came: Result<Committed, TransactionError>) {
+        match came {
+            Ok(committed) => self.acknowledged.push(committed.tx_id),
+            Err(error @ TransactionError::Unknown { .. }) => {
+                let TransactionError::Unknown { tx_id, .. } = &error else { unreachable!() };
+                self.unknown.push((tx_id.clone(), told(&error)));
+            }
+            Err(error) => self.failed.push(told(&error)),
+        }
+    }
+}
+
+/// How many transactions came to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) acknowledged: usize,
+    pub(crate) failed: usize,
+    pub(crate) unknown: usize,
 }
 
 /// Ids of the valid transactions on an organisation's first peer, in order, read block by block.
@@ -98,7 +112,7 @@ pub(crate) async fn ledger(network: &Network, organization: &str) -> Vec<String>
 }
 
 /// Every acknowledged transaction is in the ledger once; what was unknown is told honestly.
-pub(crate) async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent]) {
+pub(crate) async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent]) -> Counted {
     let ledger = ledger(network, organization).await;
     let once: BTreeSet<&String> = ledger.iter().collect();
     assert_eq!(once.len(), ledger.len(), "a transaction is valid twice");
@@ -125,6 +139,7 @@ pub(crate) async fn assert_nothing_lost(network: &Network, organization: &str, s
     let unknown: usize = sent.iter().map(|sent| sent.unknown.len()).sum();
     eprintln!("{acknowledged} acknowledged, all in the ledger; {failed} failed, {unknown} unknown");
     assert!(acknowledged > 0);
+    Counted { acknowledged, failed, unknown }
 }
 
 async fn apply(network: Network, target: &Consortium) -> Network {

@@ -12,6 +12,7 @@
     clippy::print_stdout
 )]
 
+mod authorities;
 mod backups;
 mod bad_days;
 #[path = "../bench/mod.rs"]
@@ -19,6 +20,7 @@ mod bench;
 mod bft;
 mod certificates;
 mod definitions;
+mod elsewhere;
 mod growth;
 mod life;
 mod parts;
@@ -56,6 +58,7 @@ const TESTS: &[(&str, Test)] = tests![
     certificates::certificates_are_renewed_and_revoked,
     backups::a_backup_is_restored_onto_an_empty_machine,
     upgrades::a_network_is_upgraded_node_by_node,
+    authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 
@@ -66,6 +69,9 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     certificates::certificates_of_bft_consenters_are_renewed,
     upgrades::a_network_is_upgraded_under_load,
     bad_days::full_disks_lose_nothing,
+    certificates::a_rolling_renewal_under_load_fails_no_transaction,
+    authorities::authorities_are_renewed_beside_the_old_ones,
+    authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
     parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 

@@ -12,9 +12,10 @@ use hlf_gateway::{Credentials, TransactionError};
 use hlf_network::change::{Edit, OrganizationDefinition, Proposal};
 use hlf_network::exchange::{Description, Digest, FirstBlockError};
 use hlf_network::network::{
-    ApplyError, ImportError, Imported, Network, Options, PartError, PartStanding, StateError, UpError,
+    Agreed, ApplyError, ImportError, Imported, Network, Options, PartError, PartStanding, Renewal,
+    RenewedKeys, StateError, UpError,
 };
-use hlf_network::spec::{Consortium, NodeAddress, ORDERING, Part};
+use hlf_network::spec::{Consortium, Endorsement, NodeAddress, ORDERING, Part};
 use hlf_network::{Event, Quiet};
 
 use crate::bench::{Bench, marked, say, told};
@@ -299,6 +300,11 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
     north.imports(&of_east).await;
     assert_eq!(north.waits_for().await, [""; 0]);
 
+    let [orderer, south] = [orderer, south].map(|machine| Machine { spec: north.spec.clone(), ..machine });
+    south.imports(&of_east).await;
+    orderer.imports(&of_east).await;
+    the_channel_follows_the_documents(&orderer, &north, &south).await;
+
     // Down and up again, and gone.
     assert_eq!(north.network().down(&say).await.unwrap(), 2);
     assert_eq!(north.waits_for().await, [""; 0]);
@@ -405,6 +411,40 @@ fn addresses_are_public_ones(north: &Machine, spec: &Consortium) {
     for key in ["externalEndpoint", "listenAddress"] {
         assert!(core.lines().any(|line| line.contains(key) && line.contains(&endpoint)), "{key} of {core}");
     }
+}
+
+/// What the document says and one's own keys allow is done; for the rest the others sign.
+async fn the_channel_follows_the_documents(orderer: &Machine, north: &Machine, south: &Machine) {
+    let with = |machine: &Machine, change: &dyn Fn(&mut hlf_network::spec::Channel)| {
+        let mut spec = machine.spec.clone();
+        change(&mut spec.channel);
+        Network::new_part(&machine.bench.folder, spec, machine.part.clone()).unwrap()
+    };
+    let agreed = async |network: &Network| match network.agree(&say).await {
+        Ok(agreed) => agreed,
+        Err(error) => panic!("{}", told(&error)),
+    };
+    assert!(matches!(agreed(&with(north, &|_| {})).await, Agreed::Already));
+    // How blocks are cut is the ordering organisation's to change.
+    let slower = |channel: &mut hlf_network::spec::Channel| channel.batch_timeout_ms = 250;
+    assert!(matches!(agreed(&with(north, &slower)).await, Agreed::ToSign(_)));
+    let network = with(orderer, &slower);
+    assert!(network.wanted_change().await.unwrap().is_some());
+    assert!(matches!(agreed(&network).await, Agreed::InForce(_)));
+    assert!(matches!(agreed(&network).await, Agreed::Already));
+    // Who must endorse is the members'.
+    let all = |channel: &mut hlf_network::spec::Channel| {
+        slower(channel);
+        channel.endorsement = Endorsement::All;
+    };
+    let network = with(north, &all);
+    let Agreed::ToSign(proposal) = agreed(&network).await else { panic!("north alone is no majority") };
+    let mut proposal = Proposal::parse(&proposal.to_string()).unwrap();
+    let present = south.network().channel_config().await.unwrap();
+    assert_eq!(proposal.differences(&present).unwrap().len(), 2);
+    proposal.sign(&present, &south.admin()).await.unwrap();
+    south.network().submit_change(&proposal, &south.admin(), &say).await.unwrap();
+    assert!(matches!(agreed(&network).await, Agreed::Already));
 }
 
 async fn the_stock_command_line_works(south: &Machine) {
@@ -526,6 +566,20 @@ pub(crate) async fn parts_of_bft_are_killed_at_every_event_and_go_on() {
         assert!(machine.up().await.complete, "{}", machine.name);
     }
     share_no_key(&[orderer, north, south]);
+
+    // Each renews what is its own; of an ordering node the channel learns by the ordering organisation's own signature.
+    for (machine, name) in [
+        (orderer, "orderer2.orderer.example.com"),
+        (south, "peer0.south.example.com"),
+        (south, "chaincode.south.example.com"),
+    ] {
+        let network = Network::existing(&machine.bench.folder).unwrap();
+        let what = Renewal::Named(name.to_owned());
+        match network.renew_certificates(&what, RenewedKeys::Same, &machine.options(), &say).await {
+            Ok(renewed) => assert_eq!(renewed, [name]),
+            Err(error) => panic!("{name}: {}", told(&error)),
+        }
+    }
     valid(try_put(&south.network(), "south", &["NorthMSP", "SouthMSP"], "of both").await);
     has(&north.network(), "north", "of both").await;
 }

@@ -56,7 +56,10 @@ pub(crate) fn edition(spec: &Consortium, program: PathBuf, edition: &str) -> Opt
         chaincode: Some(ChaincodeProgram {
             program,
             args: vec!["chaincode".into()],
-            env: BTreeMap::from([("EDITION".to_owned(), edition.into())]),
+            env: BTreeMap::from([
+                ("EDITION".to_owned(), edition.into()),
+                ("CHAINCODE_TLS_RELOAD".to_owned(), "true".into()),
+            ]),
         }),
         ..no_chaincode(spec)
     }

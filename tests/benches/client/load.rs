@@ -66,9 +66,8 @@ async fn fulfil(contract: &Contract, order: Order) -> Came {
             async move {
                 let (attempts, made) = make(&contract, &order, number).await;
                 proposed.fetch_add(u64::from(attempts), Ordering::Relaxed);
-                made.map_err(|words| {
+                made.inspect_err(|words| {
                     others.lock().expect("the others").insert(number, words.clone());
-                    words
                 })
             }
         }

@@ -32,6 +32,7 @@ use caretrail_tests::measure::words::{not_evaluated, not_valid};
 use caretrail_tests::measure::{process, settings};
 use caretrail_tests::roles;
 use hlf_gateway::Contract;
+use hlf_network::network::NodeKind;
 
 use chaincode::NO_OP;
 use report::{Measured, Phase, Report, SIDES, Side};
@@ -153,12 +154,12 @@ impl Bench {
         };
         let (admin, channel) = (self.world.admin.clone(), self.world.channel.name().to_owned());
         let block = next_block(&admin, &channel).await;
-        let before = self.chaincode_cpu();
+        let before = Used::now(&self.world).await;
         let load: Load = match due {
             Some(due) => open_loop(due, first, call).await,
             None => closed_loop(self.settings.callers, self.settings.lasting(part), first, call).await,
         };
-        let chaincode_cpu = self.chaincode_cpu() - before;
+        let after = Used::now(&self.world).await;
         let valid = match phase {
             Phase::Evaluate => load.latencies.count() as u64,
             _ => {
@@ -167,18 +168,30 @@ impl Bench {
                 verdicts.valid(first..first + LOAD_CALLS_MAX)
             }
         };
-        Measured { load, valid, chaincode_cpu }
+        Measured {
+            load,
+            valid,
+            chaincode_cpu: after.chaincodes - before.chaincodes,
+            peer_cpu: after.peers - before.peers,
+        }
     }
+}
 
-    /// Of both hospitals' chaincodes, which run all the time.
-    fn chaincode_cpu(&self) -> Duration {
-        let network = self.world.channel.network();
-        let services = network.spec().organizations.iter().map(|organization| {
-            let profile = network.profile(organization).expect("a profile");
-            profile.chaincode_service.expect("a chaincode service").name
-        });
-        let running = services.map(|name| network.supervisor().running(&name).expect("it runs").pid);
-        running.map(process::cpu).sum()
+/// What the processes have used so far that a call passes through; they run all the time.
+#[derive(Clone, Copy)]
+struct Used {
+    chaincodes: Duration,
+    peers: Duration,
+}
+
+impl Used {
+    async fn now(world: &World) -> Self {
+        let nodes = world.channel.status().await.nodes;
+        let of = |kind: NodeKind| {
+            let nodes = nodes.iter().filter(|node| node.kind == kind);
+            nodes.map(|node| process::cpu(node.pid.expect("it runs"))).sum()
+        };
+        Self { chaincodes: of(NodeKind::Chaincode), peers: of(NodeKind::Peer) }
     }
 }
 

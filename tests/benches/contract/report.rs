@@ -38,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) valid: u64,
     /// Of both hospitals' chaincodes together.
     pub(crate) chaincode_cpu: Duration,
+    /// Of both hospitals' peers together.
+    pub(crate) peer_cpu: Duration,
 }
 
 /// All rounds of one side.
@@ -45,6 +47,7 @@ pub(crate) struct Measured {
 struct Line {
     per_second: Rounds,
     chaincode_cpu_us: Rounds,
+    peer_cpu_us: Rounds,
     p99_ms: Rounds,
     latencies: Latencies,
     told_valid: u64,
@@ -66,11 +69,12 @@ impl Report {
     }
 
     pub(crate) fn add(&mut self, phase: Phase, side: Side, measured: Measured) {
-        let Measured { mut load, valid, chaincode_cpu } = measured;
+        let Measured { mut load, valid, chaincode_cpu, peer_cpu } = measured;
         let per_second = valid as f64 / load.elapsed.as_secs_f64();
         let line = self.lines.entry((phase, side)).or_default();
         line.per_second.add(per_second);
         line.chaincode_cpu_us.add(chaincode_cpu.as_secs_f64() * 1e6 / valid as f64);
+        line.peer_cpu_us.add(peer_cpu.as_secs_f64() * 1e6 / valid as f64);
         line.p99_ms.add(load.latencies.percentile(99).as_secs_f64() * 1e3);
         line.told_valid += load.latencies.count() as u64;
         line.valid += valid;
@@ -103,6 +107,7 @@ impl Report {
             "p95 ms",
             "p99 ms",
             "chaincodes' CPU µs each",
+            "peers' CPU µs each",
             "told VALID",
             "VALID in blocks",
             "other outcomes",
@@ -123,6 +128,7 @@ impl Report {
                 percentile(95),
                 percentile(99),
                 format!("{:.0}", line.chaincode_cpu_us.median()),
+                format!("{:.0}", line.peer_cpu_us.median()),
                 counted(line.told_valid),
                 counted(line.valid),
                 others(&line.others),

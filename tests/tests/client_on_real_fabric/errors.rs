@@ -235,7 +235,9 @@ pub(crate) async fn orderers_that_are_down_are_named_and_the_same_transaction_se
     let error = endorsed.submit().await.unwrap_err();
     assert_eq!(error.tx_id(), proposal.tx_id());
     assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", told(&error));
-    assert_eq!(error.peers().len(), orderer.consenters.len(), "{}", told(&error));
+    // Of Raft orderers each is tried; with BFT it is enough to know that no quorum is left.
+    let named = if world.is_bft() { 2 } else { orderer.consenters.len() };
+    assert!(error.peers().len() >= named, "{}", told(&error));
     for down in error.peers() {
         assert_eq!(down.msp_id, orderer.msp_id);
         assert!(told(&error).contains(&down.address), "{}", told(&error));

@@ -15,7 +15,7 @@ use hlf_network::ca::DevelopmentCa;
 use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::profile::Profile;
-use hlf_network::spec::{Consortium, DEFAULT, NodeOu, User, UserKey};
+use hlf_network::spec::{Consensus, Consortium, DEFAULT, NodeOu, User, UserKey};
 
 /// What goes onto the channel beside the default consortium.
 const CHAINCODE: &str = r#"
@@ -94,6 +94,11 @@ impl Notes {
     /// Whether the network is of Fabric 3 or newer.
     pub(crate) fn is_v3(&self) -> bool {
         self.network.spec().fabric.is_v3()
+    }
+
+    /// Whether its orderers agree by BFT.
+    pub(crate) fn is_bft(&self) -> bool {
+        self.network.spec().orderer.consensus == Consensus::Bft
     }
 
     /// The channel's name.

@@ -128,8 +128,10 @@ async fn what_cannot_be_is_told_by_exit_codes(operators: &mut Operators) {
             3,
             "this is no channel's first block",
         ),
-        ("consortium/north", "caretrail network up --spec ../consortium.toml", 3, "--spec stands up all"),
-        ("consortium/north", "caretrail network apply", 1, "holds the part of `north` alone"),
+        ("consortium/north", "caretrail network up --spec ../consortium.toml", 3, "--spec is of all"),
+        ("consortium/north", "caretrail network plan --spec ../consortium.toml", 3, "--spec is of all"),
+        ("consortium/north", "caretrail network plan", 0, "the channel is as consortium.toml says"),
+        ("consortium/north", "caretrail network apply", 0, "the channel is as consortium.toml says"),
         ("elsewhere/west", "caretrail network genesis", 75, "missing: orderer"),
         ("elsewhere/west", "caretrail network up", 75, "waiting for orderer: orderer's description"),
         (

@@ -108,7 +108,7 @@ pub(crate) async fn a_passkey_registers_and_signs_what_was_prepared(story: &mut 
     // No passkey counts unless the consortium names its site.
     let refused = story.run_as("north/service", &format!("{prepare} --webauthn")).await;
     assert!(refused.invalid("INPUT_INVALID").fix.contains("--help"));
-    story.put_in_force(&format!("--sequence 2 --relying-party {PARTY}")).await;
+    story.put_in_force(&format!("--sequence 3 --relying-party {PARTY}")).await;
 
     let asked = story.asked_and_asserted("north/service", &prepare).await;
     assert_eq!(asked["publicKey"]["rpId"], PARTY);

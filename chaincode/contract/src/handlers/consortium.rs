@@ -6,11 +6,13 @@ use caretrail_model::ids::MspId;
 use caretrail_model::json::from_one_shape;
 use caretrail_model::policy::ConsortiumPolicy;
 use hlf_chaincode::Failure;
+use serde::Deserialize;
 
 use super::Handle;
 use crate::failure::{refuse, require};
 use crate::invocation::Invocation;
 use crate::keys;
+use crate::policy::ENGINES;
 use crate::stored::{Approval, PolicyInForce, ProposedText};
 
 impl Handle for ProposePolicy {
@@ -88,7 +90,16 @@ impl Handle for GetPolicy {
     }
 }
 
+/// What is read of a policy of any age.
+#[derive(Deserialize)]
+struct Epoch {
+    epoch: u32,
+}
+
 fn parse(text: &str) -> Result<ConsortiumPolicy, Failure> {
+    // A policy for a newer engine may say what this build cannot read; that it is to be upgraded, it can tell.
+    let newer = |named: &Epoch| ENGINES.iter().all(|engine| *engine < named.epoch);
+    require(!serde_json::from_str(text).is_ok_and(|named| newer(&named)), Code::EngineUnknown)?;
     let invalid = |error: String| refuse(Code::PolicyInvalid).caused_by(error);
     let policy: ConsortiumPolicy = from_one_shape(text).map_err(|error| invalid(error.to_string()))?;
     policy.validate().map_err(|error| invalid(error.to_string()))?;

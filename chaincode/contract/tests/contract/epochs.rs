@@ -80,3 +80,21 @@ async fn a_policy_switches_to_the_next_epoch_and_never_back() {
     let refused = ward.world.refused(&admin("NorthMSP"), &ProposePolicy { policy: back }).await;
     assert_eq!(refused, Code::PolicySequence);
 }
+
+/// What a newer build proposes may be of a shape that this one cannot read; it says what is to be done about it.
+#[tokio::test]
+async fn a_policy_for_an_engine_that_this_build_lacks_is_not_endorsed() {
+    let ward = Ward::under(&policy()).await;
+    let next = serde_json::to_string(&ConsortiumPolicy { sequence: 2, ..policy() }).unwrap();
+    for newer in ["\"epoch\":3", "\"epoch\":3,\"unheard_of\":{\"epoch\":1}", "\"epoch\":4294967295"] {
+        let policy = next.replacen("\"epoch\":2", newer, 1);
+        let refused = ward.world.refused(&admin("NorthMSP"), &ProposePolicy { policy }).await;
+        assert_eq!(refused, Code::EngineUnknown, "{newer}");
+    }
+    for (from, to) in [("\"epoch\":2", "\"epoch\":0"), ("\"epoch\":2", "\"epoch\":3,\"epoch\":2"), ("}", "")]
+    {
+        let policy = next.replacen(from, to, 1);
+        let refused = ward.world.refused(&admin("NorthMSP"), &ProposePolicy { policy }).await;
+        assert_eq!(refused, Code::PolicyInvalid, "{to}");
+    }
+}

@@ -312,6 +312,8 @@ async fn arguments_are_read_as_strictly_as_statements() {
         let call = GrantConsent { signed: SignedStatement { proof, ..signed.clone() } };
         assert_eq!(ward.world.refused(&ward.carrier, &call).await, Code::StatementSignature);
     }
+    let list = format!("\n [\"{}\"]", ward.patient.id);
+    assert_eq!(ward.refused_argument(&north, "GetPatient", list).await, Code::ArgumentInvalid);
     let bytes = [&b"{\"patient\":\""[..], &random::<2>().map(|byte| byte | 0x80), b"\"}"].concat();
     let proposal = Proposal::new(north.creator.serialized(), "GetPatient").arg(bytes);
     assert_eq!(refusal(&ward.world.peer.invoke(&proposal).await.unwrap()), Code::ArgumentInvalid);

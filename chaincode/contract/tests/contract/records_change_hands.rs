@@ -12,7 +12,7 @@ use caretrail_model::tag::{RecordTags, TagSet};
 use caretrail_model::time::DurationMs;
 
 use crate::world::{
-    Staff, Ward, World, admin, commitments, random, registering, requesting, staff, wide_policy,
+    Staff, Ward, World, admin, commitments, random, refusal, registering, requesting, staff, wide_policy,
 };
 
 fn batch(ward: &Ward, count: usize) -> RegisterRecords {
@@ -270,6 +270,60 @@ async fn a_permit_is_passed_on_narrower_and_ends_with_the_one_it_came_from() {
     assert_eq!(asking().await.0, Rule::NothingPermits);
     let list = ListConsents { patient: ward.patient.id };
     assert!(ward.world.seen(&ward.north, &list).await.consents.is_empty());
+}
+
+#[tokio::test]
+async fn a_permit_is_passed_on_within_its_scope() {
+    let (ward, colleague, everything) = delegating().await;
+    let another = ward.world.record(&ward.author, &ward.patient).await;
+    let named = |records: &[RecordId]| {
+        let mut records = records.to_vec();
+        records.sort();
+        Scope::Records { records }
+    };
+    let kept = |msp_id: &str| Scope::Custodian { msp_id: msp_id.parse().unwrap() };
+    let tagged = |custodian: &str, epoch, tags: &[u8]| Scope::Tags {
+        sets: vec![TagSet {
+            custodian: custodian.parse().unwrap(),
+            epoch,
+            tags: tags.iter().map(|tag| Tag::from_bytes([*tag; 16])).collect(),
+        }],
+    };
+    let all = Scope::All {};
+    let passes = async |parent, scope: &Scope| {
+        let call = passing_on(&ward, &colleague, parent, |p| p.scope = scope.clone());
+        ward.world.peer.invoke(&ward.world.proposal(&ward.reader, &call)).await.unwrap()
+    };
+    for (wide, within, beyond) in [
+        (
+            named(&[ward.record]),
+            vec![named(&[ward.record])],
+            vec![named(&[ward.record, another]), named(&[another])],
+        ),
+        (kept("NorthMSP"), vec![kept("NorthMSP")], vec![kept("SouthMSP"), named(&[ward.record])]),
+        (
+            tagged("NorthMSP", 1, &[1, 2]),
+            vec![tagged("NorthMSP", 1, &[2])],
+            vec![tagged("NorthMSP", 1, &[2, 3]), tagged("NorthMSP", 2, &[2]), tagged("SouthMSP", 1, &[2])],
+        ),
+    ] {
+        let parent = ward
+            .grant(|p| {
+                p.actions = vec![Action::Read, Action::Delegate];
+                p.scope = wide.clone();
+            })
+            .await;
+        for scope in &within {
+            let outcome = passes(parent, scope).await;
+            assert!(outcome.is_ok(), "{scope:?} is within {wide:?}\n{outcome}");
+            assert!(passes(everything, scope).await.is_ok(), "{scope:?} is within everything");
+        }
+        for scope in beyond.iter().chain([&all]) {
+            let code = refusal(&passes(parent, scope).await);
+            assert_eq!(code, Code::DelegationWider, "{scope:?} is beyond {wide:?}");
+        }
+    }
+    assert!(passes(everything, &all).await.is_ok());
 }
 
 #[tokio::test]

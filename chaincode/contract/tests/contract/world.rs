@@ -114,6 +114,7 @@ impl World {
         assert!(C::WRITES, "{} is evaluated only", C::NAME);
         let submitted = self.peer.submit(&self.proposal(staff, call)).await.unwrap();
         assert!(submitted.is_valid(), "{} gave {:?}\n{}", C::NAME, submitted.validity, submitted.outcome);
+        demand_plain(&submitted.outcome);
         submitted
     }
 
@@ -128,6 +129,7 @@ impl World {
         let outcome = self.peer.invoke(&self.proposal(staff, call)).await.unwrap();
         assert!(outcome.is_ok(), "{} gave\n{outcome}", C::NAME);
         assert!(outcome.rwset.writes.is_empty(), "{} wrote\n{outcome}", C::NAME);
+        assert!(!outcome.requests.contains(&KEY_HISTORY), "{} asked for a key's history", C::NAME);
         outcome.json().unwrap()
     }
 
@@ -300,6 +302,20 @@ pub(crate) fn refusal(outcome: &Outcome) -> Code {
     let code: Code = outcome.message.parse().unwrap();
     assert_eq!(outcome.status, code.status());
     code
+}
+
+/// What a peer that joined from a snapshot has none of, by its name in Fabric's `chaincode_shim.proto`.
+const KEY_HISTORY: &str = "GET_HISTORY_FOR_KEY";
+
+/// Of every transaction in these tests: it read points of the public state, and wrote values of it.
+fn demand_plain(outcome: &Outcome) {
+    let rwset = &outcome.rwset;
+    assert!(rwset.ranges.is_empty(), "it scanned, and others can make it a phantom\n{outcome}");
+    assert!(rwset.metadata_writes.is_empty(), "it put a key under a policy of its own\n{outcome}");
+    assert!(rwset.collections.is_empty(), "it used private data\n{outcome}");
+    assert!(rwset.writes.values().all(Option::is_some), "it deleted what audit and replay need\n{outcome}");
+    assert!(outcome.calls.is_empty(), "it called other chaincode\n{outcome}");
+    assert!(!outcome.requests.contains(&KEY_HISTORY), "it asked for a key's history\n{outcome}");
 }
 
 pub(crate) fn person(home: &'static str) -> Person {

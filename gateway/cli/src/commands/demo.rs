@@ -46,7 +46,7 @@ impl Demo {
         let network = stand_up(&self.up, app).await?;
         for name in STAFF {
             if app.actor_of(name).is_err() {
-                identity::issue(&network, name, caretrail_model::role::Role::Clinician)?;
+                identity::issue(&network, name, caretrail_model::role::Role::Clinician).await?;
             }
         }
         let folder = app.state().join("demo");

@@ -1,4 +1,4 @@
-//! `caretrail identity`: certificates of staff and services, from the network's development CA.
+//! `caretrail identity`: certificates of staff and services, from the hospital's CA.
 
 use clap::Subcommand;
 
@@ -20,7 +20,7 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
-        Verb::Issue(issue) => issue.run(app),
+        Verb::Issue(issue) => issue.run(app).await,
         Verb::Show(show) => show.run(app),
     }
 }

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Invalid};
 mod apply;
 mod backup;
 mod builder;
+mod ca;
 mod certificates;
 mod chaincode;
 mod change;
@@ -77,6 +78,9 @@ pub(crate) enum Verb {
     Change(change::Verb),
     /// Shows when certificates end and what ends with them; renews and revokes.
     Certificates(Box<certificates::Certificates>),
+    /// Asks a hospital's Fabric CA: registers, enrols, revokes, shows.
+    #[command(subcommand)]
+    Ca(ca::Verb),
     /// Prints what a hospital hands over to the members of a channel that it wants to join.
     Organization(organization::Organization),
     /// Stops the network and removes its keys and ledgers, for ever.
@@ -93,7 +97,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Import(import) => import.run(app).await,
         Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
-        Verb::Plan(plan) => plan.run(app),
+        Verb::Plan(plan) => plan.run(app).await,
         Verb::Apply(apply) => apply.run(app).await,
         Verb::Upgrade(upgrade) => upgrade.run(app).await,
         Verb::Backup(verb) => backup::run(verb, app).await,
@@ -107,6 +111,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,
+        Verb::Ca(verb) => ca::run(verb, app).await,
         Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),

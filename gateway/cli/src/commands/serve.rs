@@ -56,7 +56,7 @@ impl Serve {
                 format!("a daemon acts as a `service`, and this identity is a `{}`", session.records.role());
             return Err(Invalid(problem).into());
         }
-        let config = self.config(app, &session.profile.organization)?;
+        let config = self.config(app, &session.profile.organization).await?;
         let custody = session.custody()?;
         for settled in session.records.settle_pending(&custody).await? {
             if !settled.on_channel {
@@ -81,7 +81,7 @@ impl Serve {
         Ok(if drained.in_time { Exit::Done } else { Exit::Failed })
     }
 
-    fn config(self, app: &App, organization: &str) -> anyhow::Result<Config> {
+    async fn config(self, app: &App, organization: &str) -> anyhow::Result<Config> {
         let listen = match self.listen {
             Some(listen) => listen,
             None => {
@@ -93,7 +93,7 @@ impl Serve {
             (Some(certificate), Some(key)) => (certificate, key),
             _ => {
                 let (network, organization) = network_of(app, organization)?;
-                let (server, _) = network.ca(&organization)?.service(SERVICE)?;
+                let (server, _) = network.service_tls(&organization, SERVICE).await?;
                 (server.certificate, server.key)
             }
         };

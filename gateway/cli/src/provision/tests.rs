@@ -1,4 +1,5 @@
-//! Every command of `docs/ihe-pcf.md` is read, and gives the very body that stands below it.
+//! Every command of `docs/ihe-pcf.md` is read, and gives the very body that stands below it; those of
+//! `docs/consents.md` are read.
 
 use caretrail_model::consent::Provision;
 use caretrail_model::ids::MspId;
@@ -23,8 +24,12 @@ fn tags() -> TagSet {
 
 /// The fenced blocks of the page: their language, and what stands in them.
 fn blocks() -> Vec<(&'static str, &'static str)> {
+    blocks_of(PAGE)
+}
+
+fn blocks_of(page: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut blocks = Vec::new();
-    for block in PAGE.split("```").skip(1).step_by(2) {
+    for block in page.split("```").skip(1).step_by(2) {
         blocks.push(block.split_once('\n').unwrap());
     }
     blocks
@@ -83,6 +88,16 @@ fn each_example_of_ihe_pcf_is_what_its_command_makes() {
         }
     }
     assert_eq!(compared, 5);
+}
+
+#[test]
+fn each_command_of_the_page_about_consents_is_one() {
+    let page = include_str!("../../../../docs/consents.md");
+    let lines: Vec<_> = blocks_of(page).into_iter().flat_map(|(_, block)| commands(block)).collect();
+    assert!(lines.len() >= 25, "{}", lines.len());
+    for words in lines {
+        Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
 }
 
 #[test]

@@ -66,6 +66,26 @@ async fn a_valid_transaction_takes_three_signatures_and_says_its_block() {
 }
 
 #[tokio::test]
+async fn an_evaluation_takes_one_signature_and_one_call() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let evaluations = Arc::clone(&calls);
+    let script = Script {
+        evaluate: Box::new(move |_| {
+            evaluations.fetch_add(1, Ordering::Relaxed);
+            Answer::Reply(EvaluateResponse { result: Some(Response::default()) })
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let (credentials, signatures) = counted_credentials();
+    let contract = contract(&peer, credentials).await;
+    for _ in 0..8 {
+        contract.proposal("Read").build().unwrap().evaluate().await.unwrap();
+    }
+    assert_eq!((signatures.load(Ordering::Relaxed), calls.load(Ordering::Relaxed)), (8, 8));
+}
+
+#[tokio::test]
 async fn every_signature_is_low_s_over_what_fabric_hashes() {
     let signed = Arc::new(Mutex::new(Vec::<(Vec<u8>, Vec<u8>)>::new()));
     let script = {

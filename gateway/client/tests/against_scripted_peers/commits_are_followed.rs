@@ -58,6 +58,19 @@ async fn three_signatures_become_two_and_no_verdict_is_asked_for() {
 }
 
 #[tokio::test]
+async fn without_a_stream_each_transaction_takes_three_signatures_and_three_calls() {
+    let ledger = Ledger::start();
+    let (credentials, signatures) = counted_credentials();
+    let endpoint = Endpoint::plaintext(ledger.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials, Deadlines::default()).await.unwrap();
+    submit_at_once(&gateway.contract("main", "assets"), 100).await;
+    let state = ledger.state();
+    let counted = ["endorse", "submit", "commit status"].map(|call| state.count(call));
+    assert_eq!((counted, state.calls.len()), ([100; 3], 300));
+    assert_eq!(signatures.load(Ordering::Relaxed), 300);
+}
+
+#[tokio::test]
 async fn a_verdict_other_than_valid_comes_over_the_stream_too() {
     let ledger = Ledger::start();
     let (contract, _) = following(&ledger, UNHURRIED).await;

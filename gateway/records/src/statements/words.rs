@@ -178,12 +178,15 @@ fn labels(sets: &[TagSet], naming: &Naming<'_>) -> String {
             let named: Vec<_> = set
                 .tags
                 .iter()
-                .map(|tag| (naming.label)(set, tag).unwrap_or_else(|| format!("blinded label {tag}")))
+                .map(|tag| match (naming.label)(set, tag) {
+                    Some(label) => format!("the label {label}"),
+                    None => format!("the blinded label {tag}"),
+                })
                 .collect();
             format!("{} of {}", named.join(" or "), set.custodian)
         })
         .collect();
-    format!("the label {}", sets.join(", or "))
+    sets.join(", or ")
 }
 
 fn purposes(purposes: &[Purpose]) -> String {
@@ -280,7 +283,7 @@ mod tests {
             said[2..4],
             [
                 format!(
-                    "This does not apply: for my records with the label HIV of NorthMSP, or blinded label {} of SouthMSP.",
+                    "This does not apply: for my records with the label HIV of NorthMSP, or the blinded label {} of SouthMSP.",
                     "08".repeat(16)
                 ),
                 UNLABELLED.to_owned(),

@@ -18,8 +18,8 @@ impl Work<'_> {
     /// An organisation's keys are made, and the members let it in; its nodes come with the rest of the spec.
     pub(super) async fn add_organization(&self, name: &str) -> Result<(), StepError> {
         let stand = self.stand();
-        stand.issue()?;
-        self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
+        let ports = self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
+        stand.issue(&ports).await?;
         let Some(organization) = self.after.spec.organization(name) else { return Ok(()) };
         let definition = self.after.organization_definition(organization)?;
         self.change(self.at, &format!("`{name}` becomes a member"), |present| {

@@ -25,10 +25,10 @@ impl Work<'_> {
         let spec = &self.after.spec;
         let channel = &spec.channel.name;
         let stand = self.stand();
-        stand.issue()?;
         let ports = self.after.keep_ports(stand.wanted_ports()).map_err(UpError::from)?;
+        stand.issue(&ports).await?;
         let host = spec.orderer.host(consenter);
-        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, self.binaries)
+        let service = orderer::prepare(&spec.orderer, consenter, &self.after.layout, &ports, &self.binaries)
             .map_err(UpError::from)?;
         let operations = self.after.orderer_operations().map_err(UpError::from)?;
         let admin = node::loopback(&ports, &host, ADMIN).map_err(UpError::from)?;
@@ -96,6 +96,10 @@ impl Work<'_> {
     /// Waits until every node of a network's ordering service has the blocks that one of them has: one that is behind
     /// would be missed when the next one is away.
     pub(in crate::network) async fn await_level(&self, network: &Network) -> Result<(), StepError> {
+        if !network.holds_ordering() {
+            // They are others', who see to it.
+            return Ok(());
+        }
         let step = Step::begin(self.progress, "the ordering service's nodes are level");
         let ports = network.ports().map_err(UpError::from)?;
         let operations = network.orderer_operations().map_err(UpError::from)?;

@@ -148,6 +148,9 @@ impl Network {
                 let tls = in_folder(&folder.join("tls"))?;
                 files.extend(tls.into_iter().map(|file| (file, CertificateKind::ServiceTls)));
             }
+            // What a Fabric CA is called with, which it makes itself.
+            let own = home.join("fabric-ca/tls-cert.pem");
+            files.extend(own.exists().then_some((own, CertificateKind::ServiceTls)));
             for (file, kind) in files {
                 let pem = files::read(&file)?;
                 let mut status = look(pem.as_bytes(), &msp_id, kind, &file.display().to_string())?;

@@ -10,6 +10,7 @@ use crate::lock::FolderLock;
 use crate::network::up::UpError;
 use crate::network::{ChangeError, Network};
 use crate::progress::{Progress, Step};
+use crate::spec::Organization;
 use crate::wait::{self, Look};
 
 /// How long the peers may take to refuse what their channel's configuration revokes.
@@ -30,8 +31,8 @@ pub struct Refusals {
 impl Network {
     /// Revokes a user's signing certificate on the channel, and waits until every peer that runs refuses it.
     ///
-    /// The organisation's development CA signs a list of all that it has revoked; its admin alone signs the change of
-    /// the channel.
+    /// The organisation's CA signs a list of all that it has revoked; its admin alone signs the change of the channel.
+    /// A Fabric CA revokes the user with all certificates, so that it can't enrol any more.
     ///
     /// # Errors
     /// [`CertificatesError`]; of [`CertificatesError::Wait`] the revocation is on the channel.
@@ -52,25 +53,52 @@ impl Network {
         if organization.admin().is_some_and(|admin| admin.name == user) {
             return Err(CertificatesError::Acting(user.to_owned()));
         }
-        let ca = self.ca(organization)?;
-        let msp = ca.user_folder(user).join("msp");
+        let msp = self.layout.user(organization, user).join("msp");
         let certificate = msp.join("signcerts").join(format!("{user}@{}-cert.pem", organization.domain));
         if !certificate.exists() {
             let known = organization.users.iter().map(|known| known.name.clone()).collect();
             return Err(unknown(user, known));
         }
         let begun = Instant::now();
-        let list_pem = ca.revoke(&certificate)?;
-        let present = self.channel_config().await?;
-        let edit = Edit::Revocations { msp_id: organization.msp_id.clone(), list_pem };
-        let title = format!("`{user}` of `{}` is revoked", organization.name);
-        let mut proposal = Proposal::new(&present, &title, &[edit]).map_err(ChangeError::from)?;
-        let admin = self.admin_credentials(organization)?;
-        proposal.sign(&present, &admin).await.map_err(ChangeError::from)?;
-        self.submit_change(&proposal, &admin, progress).await?;
+        let list_pem = self.issuer(organization).await?.revoke(&certificate).await?;
+        self.tell_of_revoked(organization, user, list_pem, progress).await?;
         let revoked = MspFolder::open(msp, &organization.msp_id).map_err(UpError::from)?.into_credentials();
         let (refused_by, peers) = self.await_refusals(&revoked, progress).await?;
         Ok(Refusals { refused_by, peers, seconds: begun.elapsed().as_secs() })
+    }
+
+    /// Revokes an identity that an organisation's Fabric CA enrolled, in any folder, and brings the CA's list onto the
+    /// channel: every peer that runs has it then.
+    ///
+    /// # Errors
+    /// [`CertificatesError`], with [`super::IssueError::NoFabricCa`] when the organisation has none.
+    pub async fn revoke_enrolled(
+        &self,
+        organization: &Organization,
+        id: &str,
+        reason: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<(), CertificatesError> {
+        let _lock = FolderLock::try_take(&self.layout.lock())?;
+        let list_pem = self.registrar(organization).await?.revoke(id, reason).await?;
+        self.tell_of_revoked(organization, id, list_pem, progress).await
+    }
+
+    /// The channel learns of all that an organisation's CA has revoked.
+    async fn tell_of_revoked(
+        &self,
+        organization: &Organization,
+        who: &str,
+        list_pem: String,
+        progress: &dyn Progress,
+    ) -> Result<(), CertificatesError> {
+        let present = self.channel_config().await?;
+        let edit = Edit::Revocations { msp_id: organization.msp_id.clone(), list_pem };
+        let title = format!("`{who}` of `{}` is revoked", organization.name);
+        let mut proposal = Proposal::new(&present, &title, &[edit]).map_err(ChangeError::from)?;
+        let admin = self.admin_credentials(organization)?;
+        proposal.sign(&present, &admin).await.map_err(ChangeError::from)?;
+        Ok(self.submit_change(&proposal, &admin, progress).await?)
     }
 
     async fn await_refusals(

@@ -33,7 +33,7 @@ impl Network {
             let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
             genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
             let stand = Stand { network: self, options, progress, binaries };
-            let ports = stand.prepare()?;
+            let ports = stand.prepare().await?;
             stand.make_genesis(&ports)?;
         }
         let bytes = read_bytes(&path)?;
@@ -68,7 +68,7 @@ impl Network {
         let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
         let stand = Stand { network: self, options, progress, binaries };
-        let ports = stand.prepare()?;
+        let ports = stand.prepare().await?;
         let folder = self.layout.channel().join(DRAFT);
         let draft = folder.join("own.block");
         let made = genesis::make(

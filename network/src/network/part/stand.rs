@@ -30,7 +30,7 @@ impl Network {
         let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
         let stand = Stand { network: self, options, progress, binaries };
-        let ports = stand.prepare()?;
+        let ports = stand.prepare().await?;
         let description = self.own_description(part, &ports)?.digest();
         let waiting_for = stand.settle_part(&ports).await?;
         Ok(PartStanding {

@@ -1,5 +1,8 @@
+use caretrail_model::calls::GetPolicy;
+use caretrail_model::code::Code;
 use caretrail_model::ids::RecordId;
 use caretrail_model::time::UnixMs;
+use caretrail_records::workflows::WholeHolders;
 use clap::Args;
 use serde::Serialize;
 
@@ -35,7 +38,14 @@ struct Row {
 impl WhoCanSee {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let whole = session.records.holders(self.record, self.at).await?;
+        let whole = match (session.records.holders(self.record, self.at).await, self.at) {
+            // The consortium has a policy, but had none then: it let nobody see anything.
+            (Err(error), Some(at)) if error.code() == Some(Code::NoPolicy) => {
+                session.records.evaluate(&GetPolicy {}).await?;
+                WholeHolders { at, holders: Vec::new() }
+            }
+            (whole, _) => whole?,
+        };
         let rows: Vec<_> = whole
             .holders
             .iter()

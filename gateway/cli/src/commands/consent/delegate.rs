@@ -7,7 +7,7 @@ use crate::provision::ProvisionArgs;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It has to be narrower than the permit in every dimension, and ends with it. The permit has to name the \
+    after_help = "It has to be narrower than the permit in every dimension, its end included, and ends with it. The permit has to name the \
                         identity as a person, with the action `delegate`.\n\n\
                         Example:\n  caretrail consent delegate 9a… --patient 5d… --to south/eve --for 1d --identity south/ben"
 )]

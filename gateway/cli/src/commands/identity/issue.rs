@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use caretrail_model::role::{ROLE_ATTRIBUTE, Role, SUBJECT_ATTRIBUTE};
 use clap::Args;
 use hlf_network::ca::CaError;
-use hlf_network::network::Network;
+use hlf_network::network::{IssueError, Network};
 use hlf_network::spec::{NodeOu, User, UserKey};
 
 use crate::app::App;
@@ -24,9 +24,9 @@ pub(crate) struct Issue {
 }
 
 impl Issue {
-    pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let network = Network::existing(&app.network_folder())?;
-        issue(&network, &self.name, self.role)?;
+        issue(&network, &self.name, self.role).await?;
         let actor = app.actor_of(&self.name)?;
         app.printer.data(&super::show::Shown::new(&self.name, &actor, self.role))?;
         Ok(Exit::Done)
@@ -34,7 +34,7 @@ impl Issue {
 }
 
 /// Issues an identity, and says where its folder is; one that is there already is an error.
-pub(crate) fn issue(network: &Network, name: &str, role: Role) -> anyhow::Result<PathBuf> {
+pub(crate) async fn issue(network: &Network, name: &str, role: Role) -> anyhow::Result<PathBuf> {
     let (organization, user) = name
         .split_once('/')
         .ok_or_else(|| Invalid(format!("`{name}` is no `ORGANISATION/NAME`, such as `north/ada`")))?;
@@ -52,8 +52,10 @@ pub(crate) fn issue(network: &Network, name: &str, role: Role) -> anyhow::Result
         ]),
         key: UserKey::default(),
     };
-    match network.ca(organization)?.issue_user(&user, None) {
-        Err(error @ (CaError::Exists(_) | CaError::Name(_))) => Err(Invalid(error.to_string()).into()),
+    match network.issue_user(organization, &user).await {
+        Err(IssueError::Ca(error @ (CaError::Exists(_) | CaError::Name(_)))) => {
+            Err(Invalid(error.to_string()).into())
+        }
         result => Ok(result?),
     }
 }

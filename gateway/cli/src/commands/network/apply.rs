@@ -1,8 +1,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hlf_network::network::{Change, Network};
+use hlf_network::network::{Agreed, Change, Network};
 
+use super::change::{self, Shown};
+use super::part;
 use super::plan::read;
 use super::up::{Programs, options};
 use crate::app::App;
@@ -11,7 +13,11 @@ use crate::failure::Exit;
 #[derive(Debug, Args)]
 #[command(
     after_help = "It takes the steps that `caretrail network plan` shows. After an interruption the same command goes on, \
-                        without --spec too.\n\nExample:\n  caretrail network apply --spec consortium.toml"
+                        without --spec too.\n\n\
+                        Where each hospital has its own part, it makes the channel what consortium.toml says when own keys are \
+                        enough for it. Else it writes the change, signed by them, to --out, says who is missing, and ends with \
+                        75: they sign it with `caretrail network change sign`.\n\n\
+                        Example:\n  caretrail network apply --spec consortium.toml"
 )]
 pub(crate) struct Apply {
     /// The consortium as it shall be, TOML.
@@ -20,12 +26,18 @@ pub(crate) struct Apply {
     /// A snapshot by which the peers that come join, instead of by the channel's first block.
     #[arg(long, value_name = "DIR", requires = "spec")]
     snapshot: Option<PathBuf>,
+    /// File for a change that others must sign.
+    #[arg(long, value_name = "FILE", default_value = "change.json")]
+    out: PathBuf,
     #[command(flatten)]
     programs: Programs,
 }
 
 impl Apply {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        if let Some(own) = part::own(app)? {
+            return self.apply_part(own, app).await;
+        }
         let network = Network::existing(&app.network_folder())?;
         let target = self.spec.as_deref().map(read).transpose()?;
         let options = options(&self.programs, network.spec())?;
@@ -42,5 +54,24 @@ impl Apply {
         let network = network.apply(target.as_ref(), &options, &progress).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
+    }
+
+    async fn apply_part(self, own: Network, app: &App) -> anyhow::Result<Exit> {
+        part::demand_no_spec(self.spec.as_deref())?;
+        let (proposal, exit) = match own.agree(&app.progress()).await? {
+            Agreed::InForce(proposal) => {
+                app.printer.say(format!("in force: {}", proposal.title()));
+                return Ok(Exit::Done);
+            }
+            Agreed::ToSign(proposal) => (proposal, Exit::Waiting),
+            _ => {
+                app.printer.say("the channel is as consortium.toml says");
+                return Ok(Exit::Done);
+            }
+        };
+        change::write(&self.out, &proposal)?;
+        app.printer.say(format!("others must sign `{}`: see who is missing", self.out.display()));
+        app.printer.data(&Shown::of(&proposal, &own.channel_config().await?)?)?;
+        Ok(exit)
     }
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::failure::{Exit, Invalid};
 
+mod import;
 mod renew;
+mod renew_authority;
+mod request;
 mod revoke;
 
 #[derive(Debug, Args)]
@@ -27,8 +30,14 @@ pub(crate) struct Certificates {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Renews certificates of the development CA for the same keys, and restarts nodes one by one.
+    /// Renews certificates, for the same keys or new ones, and restarts nodes one by one.
     Renew(renew::Renew),
+    /// Prints a request for a certificate (PKCS #10), for an authority elsewhere.
+    Request(request::Request),
+    /// Takes a certificate that an authority elsewhere made of a request, when it fits.
+    Import(import::Import),
+    /// Gives a hospital, or the ordering organisation, new authorities beside the old, then instead of them.
+    RenewAuthority(renew_authority::RenewAuthority),
     /// Revokes a user's certificate, and waits until every peer refuses it.
     Revoke(revoke::Revoke),
 }
@@ -44,6 +53,9 @@ impl Certificates {
         let network = Network::existing(&app.network_folder())?;
         match self.verb {
             Some(Verb::Renew(renew)) => renew.run(&network, app).await,
+            Some(Verb::Request(request)) => request.run(&network, app),
+            Some(Verb::Import(import)) => import.run(&network, app).await,
+            Some(Verb::RenewAuthority(renew)) => renew.run(&network, app).await,
             Some(Verb::Revoke(revoke)) => revoke.run(&network, app).await,
             None => {
                 let found = network.certificates().await?;

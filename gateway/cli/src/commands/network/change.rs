@@ -40,7 +40,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
 
 /// A proposal against the channel as it is now.
 #[derive(Serialize)]
-struct Shown {
+pub(super) struct Shown {
     channel: String,
     title: String,
     complete: bool,
@@ -66,7 +66,7 @@ struct Requirement {
 }
 
 impl Shown {
-    fn of(proposal: &Proposal, present: &ChannelConfig) -> anyhow::Result<Self> {
+    pub(super) fn of(proposal: &Proposal, present: &ChannelConfig) -> anyhow::Result<Self> {
         let standing = proposal.standing(present)?;
         Ok(Self {
             channel: proposal.channel().to_owned(),
@@ -109,7 +109,7 @@ fn read(files: &[PathBuf]) -> anyhow::Result<Proposal> {
 }
 
 /// Writes a proposal over its file, at once or not at all.
-fn write(file: &Path, proposal: &Proposal) -> anyhow::Result<()> {
+pub(super) fn write(file: &Path, proposal: &Proposal) -> anyhow::Result<()> {
     let draft = file.with_extension("draft");
     std::fs::write(&draft, proposal.to_string())
         .and_then(|()| std::fs::rename(&draft, file))

@@ -38,6 +38,17 @@ pub(super) fn demanded(app: &App) -> anyhow::Result<Network> {
     })
 }
 
+/// A part's consortium stands in its own document.
+pub(super) fn demand_no_spec(spec: Option<&Path>) -> Result<(), Invalid> {
+    match spec {
+        None => Ok(()),
+        Some(_) => Err(Invalid(
+            "--spec is of all of a consortium, and here is one organisation's part: its own document names the consortium's"
+                .to_owned(),
+        )),
+    }
+}
+
 /// What the own nodes are run with; the ordering organisation runs no contract.
 pub(super) fn options(programs: &Programs, own: &Network) -> anyhow::Result<Options> {
     let mut programs = programs.clone();

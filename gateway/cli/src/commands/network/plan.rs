@@ -6,13 +6,16 @@ use hlf_network::network::{Network, Plan};
 use hlf_network::spec::Consortium;
 use serde::Serialize;
 
+use super::change::Shown;
+use super::part;
 use super::up::parse;
 use crate::app::App;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing is done. Without --spec it shows what an interrupted `network apply` has left.\n\n\
+    after_help = "Nothing is done. Without --spec it shows what an interrupted `network apply` has left; where each \
+                        hospital has its own part, what of the channel is not as consortium.toml says.\n\n\
                         Example:\n  caretrail network plan --spec consortium.toml"
 )]
 pub(crate) struct ShowPlan {
@@ -47,7 +50,15 @@ impl Steps {
 }
 
 impl ShowPlan {
-    pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        if let Some(own) = part::own(app)? {
+            part::demand_no_spec(self.spec.as_deref())?;
+            match own.wanted_change().await? {
+                None => app.printer.say("the channel is as consortium.toml says"),
+                Some(change) => app.printer.data(&Shown::of(&change, &own.channel_config().await?)?)?,
+            }
+            return Ok(Exit::Done);
+        }
         let network = Network::existing(&app.network_folder())?;
         let target = self.spec.as_deref().map(read).transpose()?;
         app.printer.data(&Steps::of(&network.plan(target.as_ref())?))?;

@@ -61,11 +61,7 @@ impl Up {
 
 impl Up {
     async fn up_part(self, own: Network, app: &App) -> anyhow::Result<Exit> {
-        if self.spec.is_some() {
-            let problem = "--spec stands up all of a consortium, and here is one organisation's part: its own document \
-                           names the consortium's";
-            return Err(Invalid(problem.to_owned()).into());
-        }
+        part::demand_no_spec(self.spec.as_deref())?;
         let options = part::options(&self.programs, &own)?;
         let mut standing = own.up_part(&options, &app.progress()).await?;
         for awaited in &mut standing.waiting_for {
@@ -105,10 +101,11 @@ pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<
     options.chaincode = Some(ChaincodeProgram {
         program: chaincode,
         args: Vec::new(),
-        env: BTreeMap::from([(
-            "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
-            programs.admission_window_ms.to_string().into(),
-        )]),
+        env: BTreeMap::from([
+            ("CARETRAIL_ADMISSION_WINDOW_MS".to_owned(), programs.admission_window_ms.to_string().into()),
+            // It is not away while certificates are renewed.
+            ("CHAINCODE_TLS_RELOAD".to_owned(), "true".into()),
+        ]),
     });
     Ok(options)
 }

@@ -40,17 +40,17 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let network = Network::existing(&app.network_folder())?;
-        app.printer.text(&format!("{}\n", serde_json::to_string_pretty(&draft(&network, &self)?)?))?;
+        app.printer.text(&format!("{}\n", serde_json::to_string_pretty(&draft(&network, &self).await?)?))?;
         Ok(Exit::Done)
     }
 }
 
 /// The policy of a network's organisations.
-pub(crate) fn draft(network: &Network, options: &Draft) -> anyhow::Result<ConsortiumPolicy> {
+pub(crate) async fn draft(network: &Network, options: &Draft) -> anyhow::Result<ConsortiumPolicy> {
     let spec = network.spec();
     let mut members = Vec::with_capacity(spec.organizations.len());
     for organization in &spec.organizations {
-        let (server, _) = network.ca(organization)?.service(serve::SERVICE)?;
+        let (server, _) = network.service_tls(organization, serve::SERVICE).await?;
         members.push(Member {
             msp_id: organization.msp_id.parse()?,
             daemon: Daemon {

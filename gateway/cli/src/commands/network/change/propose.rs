@@ -61,6 +61,12 @@ pub(crate) struct Propose {
     /// A further authority of an organisation that issues TLS certificates, PEM.
     #[arg(long, value_name = "MSPID=FILE")]
     add_tls_authority: Vec<String>,
+    /// An authority of an organisation that shall issue identities no longer, PEM; what it issued counts no longer.
+    #[arg(long, value_name = "MSPID=FILE")]
+    remove_authority: Vec<String>,
+    /// An authority of an organisation that shall issue TLS certificates no longer, PEM.
+    #[arg(long, value_name = "MSPID=FILE")]
+    remove_tls_authority: Vec<String>,
 }
 
 impl Propose {
@@ -132,6 +138,13 @@ impl Propose {
                 let (msp_id, file) = pair(text, "--add-authority")?;
                 let certificate_pem = contents(file.as_ref())?;
                 edits.push(Edit::AddAuthority { msp_id: msp_id.to_owned(), certificate_pem, tls });
+            }
+        }
+        for (texts, tls) in [(&self.remove_authority, false), (&self.remove_tls_authority, true)] {
+            for text in texts {
+                let (msp_id, file) = pair(text, "--remove-authority")?;
+                let certificate_pem = contents(file.as_ref())?;
+                edits.push(Edit::RemoveAuthority { msp_id: msp_id.to_owned(), certificate_pem, tls });
             }
         }
         Ok(edits)
