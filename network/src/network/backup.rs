@@ -194,7 +194,7 @@ impl Network {
         let root = self.layout.root();
         let images = root.join(IMAGES);
         files::make_private_folder(&images)?;
-        let nodes = self.archived_nodes_of(whose);
+        let nodes = self.backed_up(whose);
         let (orderers, peers): (Vec<&Node>, Vec<&Node>) =
             nodes.iter().partition(|node| node.kind == NodeKind::Orderer);
         for peer in peers {
@@ -271,7 +271,7 @@ impl Network {
         Ok(())
     }
 
-    fn archived_nodes_of(&self, whose: &Whose) -> Vec<Node> {
+    fn backed_up(&self, whose: &Whose) -> Vec<Node> {
         let spec = &self.spec;
         let peers = |organization: &Organization| -> Vec<Node> {
             let hosts = organization.peers.iter().map(|peer| organization.host(peer));
@@ -301,7 +301,7 @@ impl Network {
         let mut kept = Vec::new();
         if whose == &Whose::All {
             let imaged: BTreeSet<PathBuf> =
-                self.archived_nodes_of(whose).iter().map(|node| self.layout.node(&node.name)).collect();
+                self.backed_up(whose).iter().map(|node| self.layout.node(&node.name)).collect();
             for path in image::entries(root, |_| true)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if path == root.join("nodes") {
@@ -353,7 +353,7 @@ impl Network {
 
     /// The newest release that a node was started with, or the spec's.
     fn release(&self) -> Version {
-        let nodes = self.archived_nodes_of(&Whose::All);
+        let nodes = self.backed_up(&Whose::All);
         let ran = nodes.iter().filter_map(|found| node::release(&self.layout.node(&found.name)));
         ran.max().unwrap_or(self.spec.fabric)
     }

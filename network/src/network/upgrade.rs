@@ -144,7 +144,7 @@ impl Network {
             return Err(UpgradeError::Programs { to, found: binaries.version() });
         }
         claim::begin(&made.layout, &made.spec, &after.spec)?;
-        let work = Work { at: &made, after: &after, options, progress, binaries: binaries.clone() };
+        let work = Work { at: &made, after: &after, options, progress, binaries };
         work.replace_all().await?;
         work.raise_capabilities(to).await.map_err(|source| UpgradeError::Capabilities(Box::new(source)))?;
         let whole = |source| UpgradeError::Whole(Box::new(source));
