@@ -36,7 +36,7 @@ use caretrail_tests::{go, roles};
 use field::Field;
 use order::Order;
 use report::{Phase, Report};
-use sides::{InGo, SIDES};
+use sides::{ALL, BOTH, InGo};
 
 /// How many keys are read by evaluations, at most.
 const READ_KEYS: u64 = 1000;
@@ -64,7 +64,7 @@ impl Settings {
 
     fn of(quick: bool) -> Self {
         Self {
-            rounds: settings::rounds(if quick { 1.0 } else { 5.0 }),
+            rounds: settings::rounds(if quick { 1.0 } else { 4.0 }),
             seconds: settings::seconds(if quick { 1.0 } else { 6.0 }),
             callers: settings::number("BENCH_CALLERS", 200.0) as usize,
             block: settings::number("BENCH_BLOCK", 100.0) as u32,
@@ -117,7 +117,7 @@ async fn run(folder: PathBuf, go: InGo, filters: Vec<String>, settings: Settings
         let stood = part("one Raft orderer", SLACK, field(&folder, "raft", 1, go.clone(), settings)).await;
         if let Some(field) = bench.noted(stood) {
             if wanted("submit") {
-                let limit = settings.limit(4.0 * settings.rounds as f64);
+                let limit = settings.limit(6.0 * settings.rounds as f64);
                 let done = part("submit and evaluate", limit, bench.submit_and_evaluate(&field)).await;
                 bench.noted(done);
                 let done = part("open loop", limit, bench.open_loop(&field)).await;
@@ -167,7 +167,7 @@ impl Bench {
         let (settings, shelf) = (self.settings, field.shelf());
         for round in 0..settings.rounds {
             eprintln!("submit and evaluate, round {} of {}", round + 1, settings.rounds);
-            for side in turns(round, &SIDES) {
+            for side in turns(round, &ALL) {
                 let mut turn = field.turn(&shelf, *side).await;
                 let create = |part| settings.closed("Create", settings.callers, part);
                 turn.make(&mut self.orders, create(1.0 / 3.0)).await;
@@ -191,7 +191,7 @@ impl Bench {
             eprintln!("open loop at {rate:.0}/s, round {} of {}", round + 1, settings.rounds);
             let due = Chance::new(round as u64).arrivals(rate, Duration::from_secs_f64(settings.seconds));
             let due_us = |due: &[Duration]| due.iter().map(|due| due.as_micros() as u64).collect();
-            for side in turns(round, &SIDES) {
+            for side in turns(round, &ALL) {
                 let mut turn = field.turn(&shelf, *side).await;
                 let create = |due: &[Duration]| Order {
                     call: "Create".to_owned(),
@@ -210,7 +210,7 @@ impl Bench {
         let (settings, shelf) = (self.settings, field.shelf());
         let picks: Vec<u64> =
             Chance::new(99).zipf(COUNTERS, 0.99, DRAWS).into_iter().map(u64::from).collect();
-        for side in SIDES {
+        for side in BOTH {
             eprintln!("Zipf 0.99");
             let mut turn = field.turn(&shelf, side).await;
             let count = |part| Order {
@@ -229,7 +229,7 @@ impl Bench {
         let rounds = settings.rounds.div_ceil(2);
         for round in 0..rounds {
             eprintln!("four BFT orderers, round {} of {rounds}", round + 1);
-            for side in turns(round, &SIDES) {
+            for side in turns(round, &BOTH) {
                 let mut turn = field.turn(&shelf, *side).await;
                 let create = |part| settings.closed("Create", Settings::CALLERS_BFT, part);
                 turn.make(&mut self.orders, create(1.0 / 3.0)).await;

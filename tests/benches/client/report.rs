@@ -13,7 +13,7 @@ use caretrail_tests::measure::table::Table;
 
 use crate::Settings;
 use crate::field::Measured;
-use crate::sides::{SIDES, Side};
+use crate::sides::{ALL, Side};
 
 /// What a side does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,11 +87,11 @@ impl Report {
         self.failures.push(why);
     }
 
-    /// 60 % of what the slower side submits; kept for the report.
+    /// 60 % of what the slowest side submits; kept for the report.
     pub(crate) fn open_loop_rate(&mut self) -> Option<f64> {
-        let per_second = SIDES.map(|side| Some(self.lines.get(&(Phase::Submit, side))?.per_second.median()));
-        let [Some(ours), Some(go)] = per_second else { return None };
-        let rate = 0.6 * ours.min(go);
+        let of = |side| Some(self.lines.get(&(Phase::Submit, side))?.per_second.median());
+        let per_second: Vec<f64> = ALL.into_iter().map(of).collect::<Option<_>>()?;
+        let rate = 0.6 * per_second.into_iter().fold(f64::INFINITY, f64::min);
         self.rate = rate.is_finite().then_some(rate);
         self.rate
     }
@@ -133,7 +133,7 @@ impl Report {
     /// Ours as a part or a multiple of Go's.
     fn ratios(&self) -> Table {
         type Figure = fn(&Line) -> &Rounds;
-        let mut table = Table::new(["ours ÷ Go", "ratio"]);
+        let mut table = Table::new(["figure", "ours ÷ Go", "ours, one thread ÷ Go"]);
         let rows: [(&str, Phase, Figure, Option<Bar>); 8] = [
             ("VALID transactions a second", Phase::Submit, |line| &line.per_second, Some(Bar::Least(1.15))),
             (
@@ -155,16 +155,20 @@ impl Report {
             ),
         ];
         for (name, phase, figure, bar) in rows {
-            let [Some(ours), Some(go)] = SIDES.map(|side| self.lines.get(&(phase, side)).map(figure)) else {
-                continue;
+            let of = |side| self.lines.get(&(phase, side)).map(figure);
+            let Some(go) = of(Side::Go) else { continue };
+            let told = |own| {
+                let ratio = match of(own) {
+                    Some(ours) => ours.over(go),
+                    None => return "-".to_owned(),
+                };
+                let (least, most) = ratio.range();
+                match bar {
+                    Some(bar) => bar.told(&ratio),
+                    None => format!("{:.2} ({least:.2}–{most:.2})", ratio.median()),
+                }
             };
-            let ratio = ours.over(go);
-            let (least, most) = ratio.range();
-            let told = match bar {
-                Some(bar) => bar.told(&ratio),
-                None => format!("{:.2} ({least:.2}–{most:.2})", ratio.median()),
-            };
-            table.row([name.to_owned(), told]);
+            table.row([name.to_owned(), told(Side::Ours), told(Side::OursOnOne)]);
         }
         table
     }
@@ -185,7 +189,7 @@ impl Report {
             "in blocks",
         ]);
         for ((phase, side), line) in self.lines.iter().filter(|((phase, _), _)| *phase != Phase::Evaluate) {
-            let bar = |wanted: bool, figure: f64, bar: Bar| match wanted && *side == Side::Ours {
+            let bar = |wanted: bool, figure: f64, bar: Bar| match wanted && side.is_ours() {
                 true => format!(" {}", bar.verdict(figure)),
                 false => String::new(),
             };
@@ -220,7 +224,7 @@ impl Report {
             "Fabric 3.1.1, two organisations with one peer each, both endorse; one Raft orderer, and for the last rows four BFT \
              orderers. Blocks of at most {block} transactions, cut after {timer_ms} ms. {} processors for everything together. \
              {callers} callers, in the rows of Zipf {} and of BFT {}; the open loop is {rate} transactions a second by chance \
-             (Poisson), the same moments for both sides. {rounds} rounds in turn, chaincodes and clients in fresh processes each \
+             (Poisson), the same moments for all sides. {rounds} rounds in turn, chaincodes and clients in fresh processes each \
              time, {seconds} s after a warm-up of a third of it. Both clients call the same peer over one connection. \
              ± is half of the range between rounds.\n\n{}\n{}\n{}",
             processors(),

@@ -15,13 +15,19 @@ use crate::order::{Came, Order};
 /// A client library and a chaincode shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
-    /// This workspace's.
+    /// This workspace's, the chaincode on tokio's default runtime.
     Ours,
+    /// This workspace's, the chaincode on a single thread, as the shim's documentation shows first: it costs least,
+    /// and waits longest where others want the processors.
+    OursOnOne,
     /// The official ones for Go.
     Go,
 }
 
-pub(crate) const SIDES: [Side; 2] = [Side::Ours, Side::Go];
+/// Where throughput and delay are compared.
+pub(crate) const ALL: [Side; 3] = [Side::Ours, Side::Go, Side::OursOnOne];
+/// Where outcomes are counted.
+pub(crate) const BOTH: [Side; 2] = [Side::Ours, Side::Go];
 
 /// The programs in Go.
 #[derive(Clone, Debug)]
@@ -34,38 +40,34 @@ impl Side {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursOnOne => "ours, one thread",
             Self::Go => "Go",
         }
     }
 
+    pub(crate) fn is_ours(self) -> bool {
+        self != Self::Go
+    }
+
     pub(crate) fn chaincode(self, go: &InGo) -> ChaincodeProgram {
-        match self {
-            // On a single thread, as the shim's documentation shows first.
-            Self::Ours => ChaincodeProgram {
-                program: itself(),
-                args: vec!["chaincode".into()],
-                env: BTreeMap::from([(ONE_THREAD.to_owned(), "true".into())]),
-            },
-            Self::Go => {
-                ChaincodeProgram { program: go.chaincode.clone(), args: Vec::new(), env: BTreeMap::new() }
-            }
-        }
+        let (program, args) = match self.is_ours() {
+            true => (itself(), vec!["chaincode".into()]),
+            false => (go.chaincode.clone(), Vec::new()),
+        };
+        let one_thread = (self == Self::OursOnOne).to_string();
+        ChaincodeProgram { program, args, env: BTreeMap::from([(ONE_THREAD.to_owned(), one_thread.into())]) }
     }
 
     /// Starts a load generator in a fresh process.
     pub(crate) fn loader(self, go: &InGo, paths: &Paths, user: &str) -> Loader {
-        let mut command = match self {
-            Self::Ours => Command::new(itself()),
-            Self::Go => Command::new(&go.client),
-        };
+        let mut command = Command::new(if self.is_ours() { itself() } else { go.client.clone() });
         command.arg("load");
-        match self {
-            Self::Ours => command.arg(&paths.profile).arg(user),
-            Self::Go => command.arg(&paths.connection_profile).arg(&paths.msp).arg(CHAINCODE),
+        match self.is_ours() {
+            true => command.arg(&paths.profile).arg(user),
+            false => command.arg(&paths.connection_profile).arg(&paths.msp).arg(CHAINCODE),
         };
         let mut process = command
             .env_remove(ONE_THREAD)
-            .envs(std::env::var("BENCH_CLIENT_ONE_THREAD").map(|value| (ONE_THREAD, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
