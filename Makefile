@@ -3,7 +3,7 @@ CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric lint deny fuzz bench-decide bench-testpeer bench-shim
+.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node lint deny fuzz bench-decide bench-testpeer bench-shim
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -13,6 +13,7 @@ test: build ; $(CARGO) test --locked --workspace
 test-long: ; CARETRAIL_ORACLE_CASES=3000000 $(CARGO) test --locked --release -p caretrail-contract --test second_engine && $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_organization_that_left an_apply_is_killed certificates_of_bft && FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs --test faults_on_real_peers
 test-lts: ; HLF_NETWORK_FABRIC=2.5.9 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
 test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
+test-node: ; $(CARGO) test --locked -p caretrail-tests --features node --test stock_clients
 test-pkcs11-fabric: ; $(CARGO) test --locked -p caretrail-tests --features pkcs11 --test client_on_real_fabric keys_in_a_token
 bench-decide: ; $(CARGO) bench --locked -p caretrail-contract --bench decide
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings && $(CARGO) clippy --locked -p hlf-gateway --features pkcs11 --all-targets -- -D warnings

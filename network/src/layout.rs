@@ -16,6 +16,7 @@ use crate::spec::{OrderingService, Organization};
 /// nodes/NODE/           configuration, builder and data of one peer or orderer
 /// left/NODE.N/          the same of an orderer that left the network
 /// profiles/ORG.json     how to reach the network as one organisation
+/// profiles/ORG.connection.json  the same in the form of Fabric's own SDKs
 /// run/PROCESS.json      which process runs
 /// logs/PROCESS.log      what it said; the run before is PROCESS.log.1
 /// ```
@@ -63,6 +64,11 @@ impl Layout {
     /// The connection profile of an organisation, by its short name.
     pub fn profile(&self, organization: &str) -> PathBuf {
         self.root.join("profiles").join(format!("{organization}.json"))
+    }
+
+    /// The connection profile of an organisation in the form of Fabric's own SDKs, by the organisation's short name.
+    pub fn connection_profile(&self, organization: &str) -> PathBuf {
+        self.root.join("profiles").join(format!("{organization}.connection.json"))
     }
 
     pub(crate) fn marker(&self) -> PathBuf {

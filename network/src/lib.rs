@@ -49,6 +49,7 @@ compile_error!("hlf-network runs on Linux only: it knows its processes by /proc 
 pub mod builder;
 pub mod ca;
 pub mod change;
+pub mod connection;
 pub mod exchange;
 pub mod fabric;
 pub mod network;

@@ -14,6 +14,7 @@ use super::{Network, chaincode_service};
 use crate::builder::BuilderProgram;
 use crate::ca::{CaError, DevelopmentCa};
 use crate::channel::ChannelError;
+use crate::connection::ConnectionProfile;
 use crate::fabric::{Binaries, FabricError, Search};
 use crate::files::{self, FileError};
 use crate::genesis::{self, GenesisError};
@@ -256,6 +257,7 @@ impl Stand<'_> {
                 programs: Some(self.binaries.folder().to_owned()),
             };
             profile.write(&layout.profile(&organization.name))?;
+            ConnectionProfile::of(&profile)?.write(&layout.connection_profile(&organization.name))?;
         }
         Ok(())
     }

@@ -81,13 +81,14 @@ type driver struct {
 func drive(
 	ctx context.Context,
 	profile *profile,
+	chaincode string,
 	signing, elsewhere *client.Gateway,
 	sign identity.Sign,
 ) (*driven, error) {
-	network := signing.GetNetwork(profile.Channel)
+	network := signing.GetNetwork(profile.channel())
 	d := &driver{
-		own:       client.WithEndorsingOrganizations(profile.MspID),
-		contract:  network.GetContract(profile.Chaincode),
+		own:       client.WithEndorsingOrganizations(profile.mspID()),
+		contract:  network.GetContract(chaincode),
 		network:   network,
 		elsewhere: elsewhere,
 		sign:      sign,
@@ -99,7 +100,7 @@ func drive(
 	}
 	// From the block of the first transaction on: nothing can be missed.
 	first := client.WithStartBlock(d.told.Staged.Block)
-	events, err := d.eventsSignedElsewhere(ctx, profile.Chaincode, first)
+	events, err := d.eventsSignedElsewhere(ctx, chaincode, first)
 	if err != nil {
 		return nil, err
 	}

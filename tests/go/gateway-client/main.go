@@ -1,8 +1,10 @@
 // A program of the official gateway client for Go: what it does with a chaincode, and what is on the channel, as
 // JSON.
 //
-//	gateway-client drive PROFILE USER    evaluates, submits, signs elsewhere, listens
-//	gateway-client blocks PROFILE USER   every transaction of every block, of every chaincode
+//	gateway-client drive PROFILE MSP CHAINCODE   evaluates, submits, signs elsewhere, listens
+//	gateway-client blocks PROFILE MSP            every transaction of every block, of every chaincode
+//
+// PROFILE is a connection profile in the form of Fabric's SDKs, MSP the folder of a user's certificate and key.
 package main
 
 import (
@@ -21,12 +23,12 @@ import (
 const deadline = 60 * time.Second
 
 func main() {
-	if len(os.Args) != 4 {
-		log.Fatal("gateway-client drive|blocks PROFILE USER")
+	if len(os.Args) < 4 {
+		log.Fatal("gateway-client drive|blocks PROFILE MSP [CHAINCODE]")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	told, err := run(ctx, os.Args[1], os.Args[2], os.Args[3])
+	told, err := run(ctx, os.Args[1], os.Args[2], os.Args[3], os.Args[4:])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, command, path, user string) (any, error) {
+func run(ctx context.Context, command, path, msp string, args []string) (any, error) {
 	profile, err := readProfile(path)
 	if err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func run(ctx context.Context, command, path, user string) (any, error) {
 		return nil, err
 	}
 	defer connection.Close()
-	id, key, err := profile.user(user)
+	id, key, err := profile.user(msp)
 	if err != nil {
 		return nil, err
 	}
@@ -58,16 +60,16 @@ func run(ctx context.Context, command, path, user string) (any, error) {
 		return nil, err
 	}
 	defer gateway.Close()
-	switch command {
-	case "drive":
+	switch {
+	case command == "drive" && len(args) == 1:
 		elsewhere, err := client.Connect(id, client.WithClientConnection(connection))
 		if err != nil {
 			return nil, err
 		}
 		defer elsewhere.Close()
-		return drive(ctx, profile, gateway, elsewhere, sign)
-	case "blocks":
-		return blocks(ctx, gateway.GetNetwork(profile.Channel))
+		return drive(ctx, profile, args[0], gateway, elsewhere, sign)
+	case command == "blocks" && len(args) == 0:
+		return blocks(ctx, gateway.GetNetwork(profile.channel()))
 	}
-	return nil, fmt.Errorf("there is no command %q", command)
+	return nil, fmt.Errorf("there is no command %q with %d further arguments", command, len(args))
 }

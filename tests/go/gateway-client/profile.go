@@ -7,22 +7,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 )
 
-// What is used of a connection profile, the file that a network writes for each of its organisations.
+// What is used of a connection profile in the form of Fabric's SDKs.
 type profile struct {
-	MspID     string `json:"msp_id"`
-	Channel   string `json:"channel"`
-	Chaincode string `json:"chaincode"`
-	TLSCA     string `json:"tls_ca"`
-	Peers     []struct {
-		Address string `json:"address"`
-	} `json:"peers"`
-	Users map[string]string `json:"users"`
+	Client struct {
+		Organization string `json:"organization"`
+	} `json:"client"`
+	Channels      map[string]any `json:"channels"`
+	Organizations map[string]struct {
+		MspID string   `json:"mspid"`
+		Peers []string `json:"peers"`
+	} `json:"organizations"`
+	Peers map[string]peerOfProfile `json:"peers"`
+}
+
+type peerOfProfile struct {
+	URL        string `json:"url"`
+	TLSCACerts struct {
+		PEM string `json:"pem"`
+	} `json:"tlsCACerts"`
+	GRPCOptions struct {
+		TargetName string `json:"ssl-target-name-override"`
+	} `json:"grpcOptions"`
 }
 
 func readProfile(path string) (*profile, error) {
@@ -34,33 +46,50 @@ func readProfile(path string) (*profile, error) {
 	if err := json.Unmarshal(text, read); err != nil {
 		return nil, err
 	}
-	if len(read.Peers) == 0 {
-		return nil, fmt.Errorf("%s names no peer", path)
+	if _, err := read.firstPeer(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return read, nil
 }
 
+func (p *profile) mspID() string {
+	return p.Organizations[p.Client.Organization].MspID
+}
+
+// The one channel.
+func (p *profile) channel() string {
+	for name := range p.Channels {
+		return name
+	}
+	return ""
+}
+
+func (p *profile) firstPeer() (peerOfProfile, error) {
+	for _, name := range p.Organizations[p.Client.Organization].Peers {
+		if peer, found := p.Peers[name]; found {
+			return peer, nil
+		}
+	}
+	return peerOfProfile{}, fmt.Errorf("no peer of the client's organisation")
+}
+
 // A connection to the organisation's first peer.
 func (p *profile) connect() (*grpc.ClientConn, error) {
-	pem, err := os.ReadFile(p.TLSCA)
+	peer, err := p.firstPeer()
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", p.TLSCA)
+	if !roots.AppendCertsFromPEM([]byte(peer.TLSCACerts.PEM)) {
+		return nil, fmt.Errorf("the profile holds no TLS CA")
 	}
-	tls := grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, ""))
-	return grpc.NewClient(p.Peers[0].Address, tls)
+	tls := grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, peer.GRPCOptions.TargetName))
+	return grpc.NewClient(strings.TrimPrefix(peer.URL, "grpcs://"), tls)
 }
 
-// A user's certificate and private key.
-func (p *profile) user(name string) (*identity.X509Identity, crypto.PrivateKey, error) {
-	folder, found := p.Users[name]
-	if !found {
-		return nil, nil, fmt.Errorf("the profile has no user %q", name)
-	}
-	pem, err := only(filepath.Join(folder, "msp", "signcerts"))
+// The certificate and private key in a user's MSP folder.
+func (p *profile) user(msp string) (*identity.X509Identity, crypto.PrivateKey, error) {
+	pem, err := only(filepath.Join(msp, "signcerts"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,11 +97,11 @@ func (p *profile) user(name string) (*identity.X509Identity, crypto.PrivateKey, 
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := identity.NewX509Identity(p.MspID, certificate)
+	id, err := identity.NewX509Identity(p.mspID(), certificate)
 	if err != nil {
 		return nil, nil, err
 	}
-	pem, err = only(filepath.Join(folder, "msp", "keystore"))
+	pem, err = only(filepath.Join(msp, "keystore"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -73,7 +73,7 @@ struct Transaction {
 pub(crate) async fn the_official_client_drives_our_chaincode<const EDITION: usize>(
     world: &mut Mixed<EDITION>,
 ) {
-    let driven: Driven = run(world, "drive", "clerk").await;
+    let driven: Driven = run(world, "drive", "clerk", &[CHAINCODE]).await;
 
     // Typed functions, which only our chaincode has.
     let functions = driven.metadata["contracts"]["every-operation"]["transactions"].as_array().unwrap();
@@ -131,7 +131,7 @@ pub(crate) async fn the_official_client_drives_our_chaincode<const EDITION: usiz
 
 /// The count is Fabric's own: blocks come by the official client, and Fabric's own schema reads them.
 pub(crate) async fn the_blocks_hold_exactly_what_was_sent<const EDITION: usize>(world: &mut Mixed<EDITION>) {
-    let blocks: Vec<Transaction> = run(world, "blocks", "Admin").await;
+    let blocks: Vec<Transaction> = run(world, "blocks", "Admin", &[]).await;
     let of_chaincode: Vec<_> =
         blocks.into_iter().filter(|transaction| transaction.chaincode == CHAINCODE).collect();
     assert!(of_chaincode.is_sorted_by_key(|transaction| transaction.block));
@@ -153,17 +153,20 @@ pub(crate) async fn the_blocks_hold_exactly_what_was_sent<const EDITION: usize>(
     world.network.down(&Quiet).await.unwrap();
 }
 
-/// What the program says on South's peer, as a user of South's.
+/// What the program says on South's peer, as a user of South's, with nothing but South's connection profile and the user's folder.
 async fn run<T: DeserializeOwned, const EDITION: usize>(
     world: &Mixed<EDITION>,
     command: &str,
     user: &str,
+    further: &[&str],
 ) -> T {
-    let profile = world.network.layout().profile("south");
+    let layout = world.network.layout();
+    let south = world.network.spec().organization("south").unwrap();
     let running = Command::new(&world.gateway_client)
         .arg(command)
-        .arg(&profile)
-        .arg(user)
+        .arg(layout.connection_profile("south"))
+        .arg(layout.user(south, user).join("msp"))
+        .args(further)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -1,9 +1,11 @@
 //! `caretrail network`: a Fabric network without Docker.
 
 use clap::Subcommand;
+use hlf_network::network::Network;
+use hlf_network::spec::Organization;
 
 use crate::app::App;
-use crate::failure::Exit;
+use crate::failure::{Exit, Invalid};
 
 mod apply;
 mod builder;
@@ -14,6 +16,7 @@ mod down;
 mod env;
 mod organization;
 mod plan;
+mod profile;
 mod spec;
 mod status;
 mod up;
@@ -36,6 +39,8 @@ pub(crate) enum Verb {
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
     Env(env::Env),
+    /// Prints a connection profile, with which programs on Fabric's own SDKs reach the network.
+    Profile(profile::Show),
     /// Changes the running channel's configuration by proposals that travel.
     #[command(subcommand)]
     Change(change::Verb),
@@ -59,10 +64,21 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
+        Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,
         Verb::Organization(organization) => organization.run(app),
         Verb::Destroy(destroy) => destroy.run(app).await,
         Verb::Builder(builder) => builder.run(),
     }
+}
+
+/// The hospital that somebody names: by its name, in any case, or by its MSP id.
+fn member<'n>(network: &'n Network, name: &str) -> Result<&'n Organization, Invalid> {
+    let spec = network.spec();
+    let lower = name.to_ascii_lowercase();
+    spec.organization(name).or_else(|| spec.organization(&lower)).ok_or_else(|| {
+        let names: Vec<&str> = spec.organizations.iter().map(|member| member.name.as_str()).collect();
+        Invalid(format!("`{name}` is not one of {}", names.join(", ")))
+    })
 }

@@ -4,8 +4,9 @@ use anyhow::Context as _;
 use clap::Args;
 use hlf_network::network::{Network, PeerEnvironment};
 
+use super::member;
 use crate::app::App;
-use crate::failure::{Exit, Invalid};
+use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(
@@ -20,14 +21,7 @@ pub(crate) struct Env {
 impl Env {
     pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
         let network = Network::existing(&app.network_folder())?;
-        let spec = network.spec();
-        let lower = self.organization.to_ascii_lowercase();
-        let found = spec.organization(&self.organization).or_else(|| spec.organization(&lower));
-        let Some(organization) = found else {
-            let names: Vec<&str> = spec.organizations.iter().map(|member| member.name.as_str()).collect();
-            let problem = format!("`{}` is not one of {}", self.organization, names.join(", "));
-            return Err(Invalid(problem).into());
-        };
+        let organization = member(&network, &self.organization)?;
         let text = exports(&network.peer_environment(organization)?).context("a path is not UTF-8")?;
         app.printer.text(&text)?;
         Ok(Exit::Done)
