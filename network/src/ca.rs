@@ -300,8 +300,10 @@ impl DevelopmentCa {
         };
         if !matches!(purpose, Purpose::TlsClient) {
             subject.hosts = vec![common_name.to_owned(), "localhost".to_owned()];
-            subject.addresses =
-                vec![IpAddr::from(std::net::Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)];
+            subject.addresses = vec![
+                IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
+                IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+            ];
             for name in names {
                 match name.parse::<IpAddr>() {
                     Ok(ip) if !subject.addresses.contains(&ip) => subject.addresses.push(ip),

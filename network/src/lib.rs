@@ -51,6 +51,7 @@ pub mod ca;
 pub mod change;
 pub mod connection;
 pub mod exchange;
+pub mod export;
 pub mod fabric;
 pub mod network;
 pub mod package;

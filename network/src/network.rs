@@ -33,8 +33,8 @@ pub use certificates::{
 };
 pub use change::ChangeError;
 pub use claim::StateError;
-pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
 pub use environment::{EnvironmentError, PeerEnvironment};
+pub use part::{Awaited, ImportError, Imported, PartError, PartStanding};
 pub use status::{ChaincodeStatus, FirstToEnd, NodeKind, NodeStatus, Status, StatusError};
 pub use up::{ChaincodeProgram, Options, UpError};
 

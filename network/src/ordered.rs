@@ -92,8 +92,7 @@ async fn fetch(
     let request = request(credentials, channel, at).await?;
     let failed = |status: tonic::Status| OrderedError::Stream(Box::new(status));
     let asked = async {
-        let mut answers =
-            client.deliver(tokio_stream::once(request)).await.map_err(failed)?.into_inner();
+        let mut answers = client.deliver(tokio_stream::once(request)).await.map_err(failed)?.into_inner();
         match answers.message().await.map_err(failed)?.and_then(|answer| answer.r#type) {
             Some(Delivered::Block(block)) => Ok(block),
             Some(Delivered::Status(status)) => {

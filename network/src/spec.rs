@@ -45,8 +45,8 @@ use crate::fabric::Version;
 pub use address::{AddressError, NodeAddress};
 pub use check::SpecError;
 pub(crate) use check::is_user_name;
-pub use part::{Keys, NodeSettings, ORDERING, Part, part_schema};
 pub(crate) use part::reached_from_here;
+pub use part::{Keys, NodeSettings, ORDERING, Part, part_schema};
 pub use policy::{EndorsementPolicy, PolicyError};
 pub use shape::Orderers;
 

@@ -110,10 +110,10 @@ impl OrganizationDefinition {
     /// What an organisation's description says of it as a member of a channel.
     pub fn of_description(description: &Description) -> Self {
         let pems = |folder| description.pems(folder).map(str::to_owned).collect();
-        let anchors = description.nodes.iter().map(|node| AnchorAddress {
-            host: node.endpoint.host.clone(),
-            port: node.endpoint.port,
-        });
+        let anchors = description
+            .nodes
+            .iter()
+            .map(|node| AnchorAddress { host: node.endpoint.host.clone(), port: node.endpoint.port });
         Self {
             format: FORMAT.to_owned(),
             msp_id: description.msp_id.clone(),

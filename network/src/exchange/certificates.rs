@@ -100,5 +100,7 @@ pub(super) fn names(der: &[u8]) -> Vec<String> {
 /// Whether one of a certificate's names stands for a host.
 pub(super) fn is_for(names: &[String], host: &str) -> bool {
     let wildcard = host.split_once('.').map(|(_, domain)| format!("*.{domain}"));
-    names.iter().any(|name| name == host || (host.parse::<IpAddr>().is_err() && Some(name) == wildcard.as_ref()))
+    names
+        .iter()
+        .any(|name| name == host || (host.parse::<IpAddr>().is_err() && Some(name) == wildcard.as_ref()))
 }

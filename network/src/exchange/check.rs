@@ -84,7 +84,9 @@ pub enum DescriptionError {
         other: String,
     },
     /// A file does not belong into a description.
-    #[error("the description of `{organization}` holds `{path}`, which no public MSP folder does; ask for another one")]
+    #[error(
+        "the description of `{organization}` holds `{path}`, which no public MSP folder does; ask for another one"
+    )]
     File {
         /// The organisation.
         organization: String,

@@ -16,8 +16,7 @@ use crate::spec::{NodeAddress, ORDERING};
 const FORMAT: &str = "hlf-network description 1";
 
 /// The folders of a public MSP folder that travel.
-const MSP_FOLDERS: [&str; 5] =
-    ["cacerts", "intermediatecerts", "tlscacerts", "tlsintermediatecerts", "crls"];
+const MSP_FOLDERS: [&str; 5] = ["cacerts", "intermediatecerts", "tlscacerts", "tlsintermediatecerts", "crls"];
 /// The file of it that says how roles are told.
 pub(super) const MSP_CONFIG: &str = "config.yaml";
 
@@ -134,7 +133,8 @@ impl Description {
 
     /// The certificates in a folder of its MSP, PEM.
     pub(crate) fn pems<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
-        let files = self.msp.iter().filter(move |(path, _)| path.split_once('/').is_some_and(|at| at.0 == folder));
+        let files =
+            self.msp.iter().filter(move |(path, _)| path.split_once('/').is_some_and(|at| at.0 == folder));
         files.map(|(_, pem)| pem.as_str())
     }
 
@@ -150,12 +150,20 @@ impl Description {
                 !name.starts_with('.')
                     && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
             };
-            let known = path.split_once('/').is_some_and(|(folder, name)| MSP_FOLDERS.contains(&folder) && plain(name));
+            let known = path
+                .split_once('/')
+                .is_some_and(|(folder, name)| MSP_FOLDERS.contains(&folder) && plain(name));
             if !known && path != MSP_CONFIG {
-                return Err(DescriptionError::File { organization: self.organization.clone(), path: path.clone() });
+                return Err(DescriptionError::File {
+                    organization: self.organization.clone(),
+                    path: path.clone(),
+                });
             }
             if text.contains("PRIVATE KEY") {
-                return Err(DescriptionError::Secret { organization: self.organization.clone(), path: path.clone() });
+                return Err(DescriptionError::Secret {
+                    organization: self.organization.clone(),
+                    path: path.clone(),
+                });
             }
         }
         Ok(())
@@ -196,7 +204,8 @@ impl Description {
         });
         paths.sort();
         let read = |path: PathBuf| {
-            let found = files::read(&path).map_err(DescriptionError::from).and_then(|text| Self::parse(&text));
+            let found =
+                files::read(&path).map_err(DescriptionError::from).and_then(|text| Self::parse(&text));
             found.map_err(|source| DescriptionFileError { path, source: Box::new(source) })
         };
         paths.into_iter().map(read).collect()

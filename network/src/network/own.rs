@@ -28,7 +28,7 @@ impl Network {
     }
 
     /// Whether the keys and nodes of an organisation of this name are here.
-    pub(super) fn holds(&self, name: &str) -> bool {
+    pub(crate) fn holds(&self, name: &str) -> bool {
         self.part.as_ref().is_none_or(|part| part.organization == name)
     }
 
@@ -78,8 +78,10 @@ impl Network {
             let listen = settings.and_then(|settings| settings.listen);
             let listen = listen.or_else(|| public.filter(|_| own).map(NodeAddress::default_listen));
             let operations = settings.and_then(|settings| settings.operations);
-            let listens: BTreeMap<&'static str, SocketAddr> =
-                [(LISTEN, listen), (OPERATIONS, operations)].into_iter().filter_map(|(p, at)| Some((p, at?))).collect();
+            let listens: BTreeMap<&'static str, SocketAddr> = [(LISTEN, listen), (OPERATIONS, operations)]
+                .into_iter()
+                .filter_map(|(p, at)| Some((p, at?)))
+                .collect();
             if public.is_some() || !listens.is_empty() {
                 places.insert(host, Place { public: public.cloned(), listens });
             }
@@ -101,11 +103,16 @@ impl Network {
         let places = self.fixed_places();
         let Some(place) = places.get(host) else { return Vec::new() };
         let listens = place.listens.values().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
-        place.public.iter().map(|public| public.host.clone()).chain(listens.map(|ip| ip.to_string())).collect()
+        place
+            .public
+            .iter()
+            .map(|public| public.host.clone())
+            .chain(listens.map(|ip| ip.to_string()))
+            .collect()
     }
 
     /// The TLS files of an organisation's chaincode service, and those of its callers.
-    pub(super) fn chaincode_tls(&self, organization: &Organization) -> Result<(TlsFiles, TlsFiles), CaError> {
+    pub(crate) fn chaincode_tls(&self, organization: &Organization) -> Result<(TlsFiles, TlsFiles), CaError> {
         let home = self.layout.organization(organization);
         match self.part.as_ref().map(|part| &part.keys) {
             None | Some(Keys::Development) => {

@@ -99,8 +99,20 @@ mod tests {
             assert_eq!(address.default_listen().to_string(), listen);
         }
         for text in [
-            "", "peer0", "peer0:", ":7051", "peer0:0", "peer0:70510", "Peer0:7051", "10.0.0:7051", "0.0.0.0:7051",
-            "10.0.0.256:7051", "a b:7", "http://peer0:7051", "peer0:7051/x", "fd00::5:7051",
+            "",
+            "peer0",
+            "peer0:",
+            ":7051",
+            "peer0:0",
+            "peer0:70510",
+            "Peer0:7051",
+            "10.0.0:7051",
+            "0.0.0.0:7051",
+            "10.0.0.256:7051",
+            "a b:7",
+            "http://peer0:7051",
+            "peer0:7051/x",
+            "fd00::5:7051",
         ] {
             assert!(text.parse::<NodeAddress>().is_err(), "{text}");
         }

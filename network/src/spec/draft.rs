@@ -23,9 +23,13 @@ impl Consortium {
         let (mut own, mut section) = (None, "");
         for line in self.to_toml()?.lines() {
             let comment = match line {
-                "[channel]" => "# How blocks are cut, and whose peers must endorse: `any`, `majority` or `all`.\n",
+                "[channel]" => {
+                    "# How blocks are cut, and whose peers must endorse: `any`, `majority` or `all`.\n"
+                }
                 "[orderer]" => "# The organisation that orders, and its nodes.\n",
-                "[chaincode]" => "# The chaincode that all agree on; a change of it takes the next `sequence`.\n",
+                "[chaincode]" => {
+                    "# The chaincode that all agree on; a change of it takes the next `sequence`.\n"
+                }
                 "[[organizations]]" => {
                     own = organizations.next();
                     "# A member: its peers endorse and keep the ledger.\n"
@@ -37,7 +41,12 @@ impl Consortium {
             }
             let _ = writeln!(text, "{comment}{line}");
             let found = match section {
-                "[orderer]" if line.starts_with("consenters = ") => Some((&self.orderer.consenters, &self.orderer.domain, 7050, self.orderer.endpoints.is_empty())),
+                "[orderer]" if line.starts_with("consenters = ") => Some((
+                    &self.orderer.consenters,
+                    &self.orderer.domain,
+                    7050,
+                    self.orderer.endpoints.is_empty(),
+                )),
                 "[[organizations]]" if line.starts_with("peers = ") => {
                     own.map(|own| (&own.peers, &own.domain, 7051, own.endpoints.is_empty()))
                 }

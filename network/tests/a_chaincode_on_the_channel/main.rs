@@ -17,6 +17,7 @@ mod bench;
 mod bft;
 mod certificates;
 mod definitions;
+mod exports;
 mod growth;
 mod life;
 mod parts;
@@ -51,6 +52,8 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     certificates::certificates_are_renewed_and_revoked,
+    exports::exported_units_run_the_network_and_manifests_are_taken,
+    exports::what_cannot_be_exported_is_named,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 

@@ -337,7 +337,10 @@ async fn first_blocks_that_differ_are_refused(north: &Machine, post: &Post, bloc
     assert!(north.import(&damaged).await.is_err());
     // Made by somebody whose document says something else, and of another channel.
     for (change, expected) in [
-        (r#"endorsement = "any""#, "/Channel/Application/Endorsement (policy): ANY of Endorsement -> MAJORITY"),
+        (
+            r#"endorsement = "any""#,
+            "/Channel/Application/Endorsement (policy): ANY of Endorsement -> MAJORITY",
+        ),
         ("name = \"other\"", "of channel `other`, and this consortium's channel is `consortium`"),
     ] {
         let text = north.spec.to_toml().unwrap();
@@ -361,7 +364,8 @@ async fn first_blocks_that_differ_are_refused(north: &Machine, post: &Post, bloc
         whole.up(&options, &noted).await.unwrap();
         whole.destroy(&Quiet).await.unwrap();
         let error = north.import(&other_block).await.unwrap_err();
-        let ImportError::FirstBlock(FirstBlockError::Differs(_) | FirstBlockError::Channel { .. }) = &error else {
+        let ImportError::FirstBlock(FirstBlockError::Differs(_) | FirstBlockError::Channel { .. }) = &error
+        else {
             panic!("{}", told(&error))
         };
         assert!(error.to_string().contains(expected), "{}", told(&error));
@@ -375,7 +379,8 @@ fn addresses_are_public_ones(north: &Machine, spec: &Consortium) {
     let own = network.own_organizations().next().unwrap();
     let endpoint = spec.organizations[0].endpoints["peer0"].to_string();
     assert_eq!(network.profile(own).unwrap().peers[0].address, endpoint);
-    let core = fs::read_to_string(north.bench.folder.join("nodes/peer0.north.example.com/core.yaml")).unwrap();
+    let core =
+        fs::read_to_string(north.bench.folder.join("nodes/peer0.north.example.com/core.yaml")).unwrap();
     for key in ["externalEndpoint", "listenAddress"] {
         assert!(core.lines().any(|line| line.contains(key) && line.contains(&endpoint)), "{key} of {core}");
     }

@@ -319,7 +319,8 @@ fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanE
 }
 
 /// Why a node's endpoint stays.
-const MOVED: &str = "the channel and its certificate carry it; put it back, or replace the node by one of another name";
+const MOVED: &str =
+    "the channel and its certificate carry it; put it back, or replace the node by one of another name";
 
 /// A node that stays, and is to be found elsewhere.
 fn moved(

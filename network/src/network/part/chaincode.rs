@@ -35,8 +35,7 @@ impl Stand<'_> {
         let committed = definition.demand_next(member).await.map_err(UpError::from)?;
         let mut packages = Vec::new();
         for own in network.own_organizations() {
-            let package =
-                Package::of_service(chaincode.label_of(&own.name)).map_err(UpError::Package)?;
+            let package = Package::of_service(chaincode.label_of(&own.name)).map_err(UpError::Package)?;
             files::replace(&package_file(&network.layout, package.label()), files::PUBLIC, package.bytes())?;
             packages.push(package);
         }
@@ -83,18 +82,26 @@ impl Stand<'_> {
                     ready.join(", "),
                     approvals.len()
                 ));
-                return Ok(missing.into_iter().map(|(msp_id, _)| self.awaited_approval(msp_id, definition)).collect());
+                return Ok(missing
+                    .into_iter()
+                    .map(|(msp_id, _)| self.awaited_approval(msp_id, definition))
+                    .collect());
             }
             self.commit_or_see(&step, definition, member, &ready).await?;
         }
         match definition.await_answer(&step, std::slice::from_ref(member)).await {
             Ok(()) => {
-                step.done(&format!("sequence {sequence} is in force, and it answers through the own gateway"));
+                step.done(&format!(
+                    "sequence {sequence} is in force, and it answers through the own gateway"
+                ));
                 Ok(Vec::new())
             }
             Err(LifecycleError::Wait(error)) => {
-                step.done(&format!("sequence {sequence} is in force, and too few organisations' peers answer"));
-                let fix = "they run `network up`, and every own peer must reach theirs; then run it here again";
+                step.done(&format!(
+                    "sequence {sequence} is in force, and too few organisations' peers answer"
+                ));
+                let fix =
+                    "they run `network up`, and every own peer must reach theirs; then run it here again";
                 Ok(vec![Awaited::new("the others", format!("enough endorsements: {error}"), fix)])
             }
             Err(error) => Err(error),
@@ -127,7 +134,12 @@ impl Stand<'_> {
         let spec = &self.network.spec;
         let name = spec.organization(msp_id).map_or(msp_id, |known| known.name.as_str());
         let chaincode = definition.chaincode;
-        let what = format!("{name}'s approval of chaincode `{}`, sequence {}", chaincode.name, chaincode.sequence);
-        Awaited::new(name, what, "they run `network up`, with the same `chaincode` in the consortium's document")
+        let what =
+            format!("{name}'s approval of chaincode `{}`, sequence {}", chaincode.name, chaincode.sequence);
+        Awaited::new(
+            name,
+            what,
+            "they run `network up`, with the same `chaincode` in the consortium's document",
+        )
     }
 }

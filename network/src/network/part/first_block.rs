@@ -1,7 +1,7 @@
 //! The channel's first block: made by one organisation, judged by the others.
 
-use super::super::up::{Options, Stand, UpError};
 use super::super::read_bytes;
+use super::super::up::{Options, Stand, UpError};
 use super::import::ImportError;
 use super::{Network, PartError};
 use crate::exchange::{Digest, FirstBlock};
@@ -54,8 +54,7 @@ impl Network {
     pub(super) fn has_joined(&self) -> bool {
         let orderer = &self.spec.orderer;
         let orderers = self.own_consenters().iter().map(|name| orderer.host(name));
-        let peers =
-            self.own_organizations().flat_map(|own| own.peers.iter().map(|name| own.host(name)));
+        let peers = self.own_organizations().flat_map(|own| own.peers.iter().map(|name| own.host(name)));
         orderers.chain(peers).any(|host| self.layout.node(&host).join("data").exists())
     }
 

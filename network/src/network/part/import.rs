@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::super::up::{Options, UpError};
 use super::{Network, PartError};
-use crate::exchange::{Description, DescriptionError, DescriptionFileError, Digest, FirstBlock, FirstBlockError};
+use crate::exchange::{
+    Description, DescriptionError, DescriptionFileError, Digest, FirstBlock, FirstBlockError,
+};
 use crate::files::{self, FileError};
 use crate::progress::Progress;
 use crate::spec::ORDERING;
@@ -36,7 +38,9 @@ pub enum ImportError {
         wanted: Digest,
     },
     /// It is this organisation's own description, and not what is here.
-    #[error("this is a description of `{0}`, which is this folder's own organisation, and it is not its present one")]
+    #[error(
+        "this is a description of `{0}`, which is this folder's own organisation, and it is not its present one"
+    )]
     Own(String),
     /// The description does not fit.
     #[error(transparent)]
@@ -88,7 +92,9 @@ pub enum ImportError {
         found: Digest,
     },
     /// Nodes live by another first block.
-    #[error("own nodes have joined by the first block with digest {known}, and this one is {found}: another channel")]
+    #[error(
+        "own nodes have joined by the first block with digest {known}, and this one is {found}: another channel"
+    )]
     Joined {
         /// The one that is here.
         known: Digest,

@@ -17,7 +17,8 @@ impl Stand<'_> {
             return Ok(false);
         };
         let orderer = &network.spec.orderer;
-        let mut wanted = vec!["msp/config.yaml".to_owned(), "msp/cacerts".to_owned(), "msp/tlscacerts".to_owned()];
+        let mut wanted =
+            vec!["msp/config.yaml".to_owned(), "msp/cacerts".to_owned(), "msp/tlscacerts".to_owned()];
         let identity = |at: &str, name: &str| {
             [format!("{at}/msp/signcerts/{name}-cert.pem"), format!("{at}/msp/keystore")]
         };
@@ -90,7 +91,11 @@ fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
         let target = to.join(name);
         if path.is_dir() {
             let keystore = name == "keystore";
-            if keystore { files::make_private_folder(&target)? } else { files::make_folder(&target)? }
+            if keystore {
+                files::make_private_folder(&target)?
+            } else {
+                files::make_folder(&target)?
+            }
             copy(&path, &target)?;
             continue;
         }

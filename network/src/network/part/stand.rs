@@ -77,7 +77,11 @@ impl Stand<'_> {
         if network.first_block_here()?.is_none() {
             let fix = "when everybody has imported every description, one organisation makes it (`network genesis`) \
                        and gives the file to the others; then `network import` it";
-            return Ok(vec![Awaited::new("one organisation", format!("the first block of `{channel}`"), fix)]);
+            return Ok(vec![Awaited::new(
+                "one organisation",
+                format!("the first block of `{channel}`"),
+                fix,
+            )]);
         }
         genesis::demand_new_enough(&network.layout, self.binaries.version()).map_err(UpError::from)?;
         if !network.is_in_first_block()?
@@ -116,7 +120,8 @@ impl Stand<'_> {
         match network.ordered_config().await {
             Ok(block) => {
                 let config = ChannelConfig::of_block(&block).map_err(ChangeError::from)?;
-                let member = config.organizations().map_err(ChangeError::from)?.iter().any(|known| known == own);
+                let member =
+                    config.organizations().map_err(ChangeError::from)?.iter().any(|known| known == own);
                 step.done(if member { "it is a member" } else { "it is no member yet" });
                 Ok(if member { None } else { stranger() })
             }
