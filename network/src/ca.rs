@@ -318,5 +318,11 @@ impl DevelopmentCa {
     }
 }
 
+/// An authority's certificate of a given time, to be refused.
+#[cfg(test)]
+pub(crate) fn authority_of(common_name: &str, validity: Validity) -> Result<String, CaError> {
+    Authority::make_within(common_name, validity).map(|(pem, _)| pem)
+}
+
 #[cfg(test)]
 mod tests;

@@ -13,3 +13,6 @@ pub use digest::{Digest, DigestError};
 pub use first_block::FirstBlockError;
 
 pub(crate) use first_block::FirstBlock;
+
+#[cfg(test)]
+mod tests;

@@ -82,29 +82,7 @@ impl Chain {
     /// # Panics
     /// When a message does not encode again to the very bytes that it was decoded from.
     pub fn transactions(&self) -> Vec<Transaction> {
-        let mut transactions = Vec::new();
-        for block in &self.blocks {
-            for (position, (envelope, code)) in envelopes(block).into_iter().enumerate() {
-                let payload: Payload = exactly(&envelope.payload);
-                let header = payload.header.clone().expect("a header");
-                let channel_header: ChannelHeader = exactly(&header.channel_header);
-                if channel_header.r#type != i32::from(HeaderType::EndorserTransaction) {
-                    continue;
-                }
-                let block = block.header.as_ref().expect("a header").number;
-                let position = u32::try_from(position).expect("few transactions");
-                transactions.push(Transaction::decode(
-                    block,
-                    position,
-                    code,
-                    envelope,
-                    &payload,
-                    header,
-                    channel_header,
-                ));
-            }
-        }
-        transactions
+        self.blocks.iter().flat_map(Transaction::in_block).collect()
     }
 
     /// What the VALID transactions of a chaincode told by events, in the order of the chain.
@@ -133,6 +111,34 @@ impl Chain {
 }
 
 impl Transaction {
+    /// The endorsed transactions of a block, VALID or not, in its order.
+    ///
+    /// # Panics
+    /// When a message does not encode again to the very bytes that it was decoded from.
+    pub fn in_block(block: &Block) -> Vec<Self> {
+        let mut transactions = Vec::new();
+        for (position, (envelope, code)) in envelopes(block).into_iter().enumerate() {
+            let payload: Payload = exactly(&envelope.payload);
+            let header = payload.header.clone().expect("a header");
+            let channel_header: ChannelHeader = exactly(&header.channel_header);
+            if channel_header.r#type != i32::from(HeaderType::EndorserTransaction) {
+                continue;
+            }
+            let block = block.header.as_ref().expect("a header").number;
+            let position = u32::try_from(position).expect("few transactions");
+            transactions.push(Self::decode(
+                block,
+                position,
+                code,
+                envelope,
+                &payload,
+                header,
+                channel_header,
+            ));
+        }
+        transactions
+    }
+
     fn decode(
         block: u64,
         position: u32,

@@ -22,6 +22,14 @@ const CHAINCODE: &str = "chaincode";
 /// # Panics
 /// When the part is named and cannot be played.
 pub fn play() -> Option<ExitCode> {
+    play_with(|| Runtime::new().expect("a runtime").block_on(tally::serve()))
+}
+
+/// As [`play`], with a chaincode of the program's own.
+///
+/// # Panics
+/// When the part is named and cannot be played.
+pub fn play_with(serve: impl FnOnce()) -> Option<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -37,7 +45,7 @@ pub fn play() -> Option<ExitCode> {
             })
         }
         [CHAINCODE] => {
-            Runtime::new().expect("a runtime").block_on(tally::serve());
+            serve();
             Some(ExitCode::SUCCESS)
         }
         _ => None,

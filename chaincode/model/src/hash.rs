@@ -35,6 +35,10 @@ pub enum Domain {
     ReleaseRequest,
     /// Additional data of a version's secret as a hospital stores it.
     StoredSecret,
+    /// Additional data of a tag key as a hospital stores it.
+    StoredTagKey,
+    /// Additional data of a label as a hospital stores it.
+    StoredLabel,
     /// The digest that tells a hospital's storage keys apart.
     StorageKey,
 }
@@ -55,6 +59,8 @@ impl Domain {
             Self::ReleaseAad => "caretrail/1/release-aad",
             Self::ReleaseRequest => "caretrail/1/release-request",
             Self::StoredSecret => "caretrail/1/stored-secret",
+            Self::StoredTagKey => "caretrail/1/stored-tag-key",
+            Self::StoredLabel => "caretrail/1/stored-label",
             Self::StorageKey => "caretrail/1/storage-key",
         }
     }

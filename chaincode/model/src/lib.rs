@@ -13,6 +13,7 @@
 //! | [`policy`] | the consortium's policy in force |
 //! | [`standing`] | a hospital's authorisation of one of its practitioners |
 //! | [`patient`], [`guardian`], [`paper`], [`record`], [`tag`], [`consent`], [`care`] | the subjects of the ledger |
+//! | [`label`] | what a custodian's tags stand for |
 //! | [`statement`], [`webauthn`] | what a patient signs, and its verification |
 //! | [`decision`], [`audit`] | what was decided, and the entry that says so |
 //! | [`calls`] | every call of the contract: name, arguments, reply |
@@ -29,6 +30,7 @@ pub mod guardian;
 pub mod hash;
 pub mod ids;
 pub mod json;
+pub mod label;
 pub mod limits;
 mod order;
 pub mod paper;

@@ -18,6 +18,8 @@ pub const TAG_SETS_MAX: usize = 16;
 pub const TAGS_PER_SET_MAX: usize = 32;
 /// Tags of one record: always this many, padded with random ones.
 pub const TAGS_PER_RECORD: usize = 8;
+/// Bytes of a label, before it is blinded.
+pub const LABEL_BYTES_MAX: usize = 64;
 /// Exceptions of one provision.
 pub const EXCEPTIONS_MAX: usize = 8;
 /// Guardians of one patient.

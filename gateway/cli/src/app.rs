@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use caretrail_model::ids::{Actor, MspId};
+use caretrail_model::ids::{Actor, MspId, PatientId};
+use caretrail_model::label::Label;
 use caretrail_model::role::Role;
+use caretrail_model::tag::TagSet;
 use caretrail_records::certificate::EnrolmentCertificate;
 use caretrail_records::hospital::HospitalStore;
 use caretrail_records::index::BlockIndex;
@@ -16,6 +18,7 @@ use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::Progress;
 use hlf_network::network::Network;
 use hlf_network::profile::Profile;
+use hlf_network::spec::Part;
 use serde::Serialize;
 
 use crate::failure::{Exit, Invalid};
@@ -24,12 +27,16 @@ use crate::printer::Printer;
 use crate::progress::Steps;
 
 /// Name of the state folder, as it is looked for upwards.
-const STATE: &str = ".caretrail";
+pub(crate) const STATE: &str = ".caretrail";
+/// Name of a hospital's own document, which lies beside its state folder.
+pub(crate) const PART: &str = "organization.toml";
 
 /// What the global options say.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     state: PathBuf,
+    /// The hospital's own document.
+    part: Option<PathBuf>,
     identity: Option<String>,
     profile: Option<PathBuf>,
     data: Option<PathBuf>,
@@ -56,8 +63,12 @@ struct Identity {
 
 impl App {
     pub(crate) fn new(global: Global) -> Self {
+        let beside = || Some(nearest()?.join(PART)).filter(|file| file.is_file());
+        let part = if global.state.is_some() { global.part } else { global.part.or_else(beside) };
+        let state = global.state.or_else(|| part.as_deref().map(state_of_part));
         Self {
-            state: global.state.unwrap_or_else(nearest_state),
+            state: state.unwrap_or_else(nearest_state),
+            part,
             identity: global.identity,
             profile: global.profile,
             data: global.data,
@@ -68,6 +79,11 @@ impl App {
     /// The same state, another identity.
     pub(crate) fn acting_as(&self, identity: &str) -> Self {
         Self { identity: Some(identity.to_owned()), profile: None, data: None, ..self.clone() }
+    }
+
+    /// The hospital's own document, where each hospital has its own part.
+    pub(crate) fn part(&self) -> Option<&Path> {
+        self.part.as_deref()
     }
 
     /// The folder of everything.
@@ -113,6 +129,20 @@ impl App {
         let folder = msp_folder.parent().map_or_else(|| msp_folder.clone(), Path::to_owned);
         let data = self.hospital_folder(&profile.organization);
         Ok(Session { records, profile, folder, data })
+    }
+
+    /// The store of the hospital whose identity the options name, without a connection; nothing when none is named, or
+    /// when it has no store yet.
+    pub(crate) fn own_store(&self) -> anyhow::Result<Option<(MspId, HospitalStore)>> {
+        let Some(name) = self.identity.as_deref() else { return Ok(None) };
+        let profile = self.identity(name)?.profile;
+        let data = self.hospital_folder(&profile.organization);
+        let file = data.join("hospital.sqlite");
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let key = StorageKey::load_or_create(&data.join("storage.key"))?;
+        Ok(Some((profile.msp_id.parse()?, HospitalStore::open(&file, key, &ledger(&profile)?)?)))
     }
 
     /// Who an identity in the state folder is, by `ORGANISATION/NAME`.
@@ -173,6 +203,24 @@ impl Session {
         Ok(Custody::new(vault, store))
     }
 
+    /// Labels of this hospital, blinded for a patient's statement.
+    pub(crate) fn blind(
+        &self,
+        custodian: Option<&MspId>,
+        patient: &PatientId,
+        labels: &[Label],
+    ) -> anyhow::Result<TagSet> {
+        let own = &self.records.actor().msp_id;
+        if let Some(other) = custodian.filter(|custodian| *custodian != own) {
+            let problem = format!(
+                "only {other} can blind labels of its records: have its service run `caretrail label blind --patient \
+                 {patient} --label … --format json`, and give what it prints as --tags FILE"
+            );
+            return Err(Invalid(problem).into());
+        }
+        Ok(self.custody()?.store.tag_set(own, patient, labels)?)
+    }
+
     /// The hospital's block index.
     pub(crate) fn index(&self) -> anyhow::Result<Arc<BlockIndex>> {
         make_private(&self.data)?;
@@ -213,9 +261,20 @@ pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
 
 /// The nearest state folder upwards from here, or the one that would be made here.
 fn nearest_state() -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    here.ancestors()
-        .map(|folder| folder.join(STATE))
-        .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| here.join(STATE))
+    let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    nearest().unwrap_or_else(here).join(STATE)
+}
+
+/// The nearest folder upwards from here that has a state folder or a hospital's own document.
+fn nearest() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here.ancestors().find(|folder| folder.join(STATE).is_dir() || folder.join(PART).is_file());
+    found.map(Path::to_owned)
+}
+
+/// The state folder that a hospital's own document names; whatever is wrong with it is told by who needs the rest.
+fn state_of_part(file: &Path) -> PathBuf {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let named = std::fs::read_to_string(file).ok().and_then(|text| Part::parse(&text).ok()?.state);
+    folder.join(named.unwrap_or_else(|| PathBuf::from(STATE)))
 }

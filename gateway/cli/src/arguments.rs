@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use caretrail_model::consent::{Action, Grantee};
 use caretrail_model::hash::sha256;
 use caretrail_model::ids::{Actor, Digest, MspId, Subject};
+use caretrail_model::label::Label;
 use caretrail_model::role::Role;
 use caretrail_model::statement::PublicKey;
 use caretrail_model::time::{DurationMs, UnixMs};
 
 use crate::app::App;
+use crate::failure::Invalid;
 
 /// A length of time in words, such as `30d`, `1h 30m` or `5s`.
 pub(crate) fn duration(text: &str) -> Result<DurationMs, String> {
@@ -59,6 +61,21 @@ pub(crate) fn action(text: &str) -> Result<Action, String> {
         "delegate" => Ok(Action::Delegate),
         _ => Err("expected `read`, `write` or `delegate`".to_owned()),
     }
+}
+
+/// The word that [`action`] reads.
+pub(crate) const fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Read => "read",
+        Action::Write => "write",
+        Action::Delegate => "delegate",
+    }
+}
+
+/// Labels of records. They are sensitive: what is wrong with one is told without it.
+pub(crate) fn labels(texts: &[String]) -> anyhow::Result<Vec<Label>> {
+    let labels = texts.iter().map(|text| text.parse()).collect::<Result<Vec<Label>, _>>();
+    labels.map_err(|error| Invalid(error.to_string()).into())
 }
 
 /// A P-256 public key, as `caretrail patient key` prints it.

@@ -14,6 +14,7 @@ mod demo;
 mod emergency;
 mod guardian;
 mod identity;
+mod label;
 mod network;
 mod paper;
 mod patient;
@@ -29,7 +30,8 @@ mod tx;
     name = "caretrail",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, \
+                  75 waiting for other organisations, 130 interrupted.\n\
                   Data goes to stdout, talk to stderr. Every command can be run again.\n\n\
                   Try it out:\n  caretrail demo\n  caretrail network status"
 )]
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     /// Sealed records: added, amended, verified, fetched.
     #[command(subcommand)]
     Record(record::Verb),
+    /// Labels of sensitive records, blinded on the channel.
+    #[command(subcommand)]
+    Label(label::Verb),
     /// What patients permit and deny, by signed statement.
     #[command(subcommand)]
     Consent(consent::Verb),
@@ -99,6 +104,7 @@ pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
         Command::Practitioner(verb) => practitioner::run(verb, &app).await,
         Command::Patient(verb) => patient::run(verb, &app).await,
         Command::Record(verb) => record::run(verb, &app).await,
+        Command::Label(verb) => label::run(verb, &app).await,
         Command::Consent(verb) => consent::run(verb, &app).await,
         Command::Guardian(verb) => guardian::run(verb, &app).await,
         Command::Paper(verb) => paper::run(verb, &app).await,
@@ -113,26 +119,30 @@ pub(crate) async fn run(command: Command, app: App) -> anyhow::Result<Exit> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
+impl Command {
+    /// The provision that a command line says, of those that say one.
+    pub(crate) fn into_provision(self) -> Option<crate::provision::ProvisionArgs> {
+        match self {
+            Self::Consent(verb) => verb.into_provision(),
+            _ => None,
+        }
+    }
+}
 
-    use super::Cli;
+#[cfg(test)]
+mod tests {
+    use crate::calls_by_command::verbs;
 
     #[test]
     fn every_command_is_well_formed_and_shows_an_example() {
-        let mut root = Cli::command();
-        root.build();
-        root.clone().debug_assert();
-        let mut open = vec![root];
-        while let Some(command) = open.pop() {
-            let verbs =
-                command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set());
-            let verbs: Vec<_> = verbs.cloned().collect();
-            if verbs.is_empty() {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.contains("Example"), "`{}` shows no example", command.get_name());
-            }
-            open.extend(verbs);
+        for verb in verbs() {
+            let help = verb.command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let line = format!("caretrail {}", verb.words.join(" "));
+            assert!(
+                help.split_once("Example").is_some_and(|(_, examples)| examples.contains(&line)),
+                "`{line}` shows no example of itself"
+            );
+            assert!(verb.command.get_about().is_some(), "`{line}` does not say what it does");
         }
     }
 }

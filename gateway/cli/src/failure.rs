@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use caretrail_records::document::DocumentError;
 use caretrail_records::failure::chain;
-use caretrail_records::hospital::HospitalError;
+use caretrail_records::hospital::{BlindError, HospitalError};
 use caretrail_records::patient_key::PatientKeyError;
 use caretrail_records::records::IdentityError;
 use caretrail_records::release::{KemKeyError, ReleaseClientError};
@@ -16,7 +16,9 @@ use caretrail_records::workflows::{
 use caretrail_records::{CallError, Failure};
 use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
 use hlf_network::change::{ProposalError, SubmitError};
-use hlf_network::network::{ApplyError, CertificatesError, ChangeError, DownError, StateError, UpError};
+use hlf_network::network::{
+    ApplyError, CertificatesError, ChangeError, DownError, ImportError, PartError, StateError, UpError,
+};
 use serde::Serialize;
 
 use crate::printer::{Format, Printer};
@@ -34,6 +36,8 @@ pub(crate) enum Exit {
     Invalid = 3,
     /// Whether it was done is unknown; the transaction id tells later.
     Unknown = 4,
+    /// Others have to do their part first; then the same command goes on (`EX_TEMPFAIL` of `sysexits.h`).
+    Waiting = 75,
     /// It was interrupted.
     Interrupted = 130,
 }
@@ -176,7 +180,21 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
         }
         None => {}
     }
+    let blind = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(DocumentWorkflowError::Labels(blind)), _) => Some(blind),
+        (_, blind) => blind,
+    };
+    match blind {
+        Some(BlindError::Store(_)) => {
+            return failed("STORE_FAILED", "check the hospital's data folder, its disk and its permissions");
+        }
+        Some(_) => return invalid("LABELS_UNUSABLE", "see the command's --help about labels"),
+        None => {}
+    }
     match error.downcast_ref() {
+        Some(DocumentWorkflowError::SaysTooMuch { .. }) => {
+            return invalid("INPUT_INVALID", "add the record by itself");
+        }
         Some(DocumentWorkflowError::Vault(_) | DocumentWorkflowError::Seal(SealError::Write(_))) => {
             return failed("VAULT_FAILED", "check the vault's folder: its free space and its permissions");
         }
@@ -206,7 +224,17 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
         return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
     }
+    match error.downcast_ref() {
+        Some(ImportError::Part(_)) | None => {}
+        Some(_) => return invalid("IMPORT_REFUSED", "nothing was taken over: mend what the message names"),
+    }
+    if let Some(PartError::Missing(_)) = error.downcast_ref() {
+        let fix = "import the missing descriptions, then run the same command again";
+        return (Failure::new("WAITING", "local", fix).retryable(), Exit::Waiting);
+    }
     if error.is::<ApplyError>()
+        || error.is::<ImportError>()
+        || error.is::<PartError>()
         || error.is::<CertificatesError>()
         || error.is::<UpError>()
         || error.is::<DownError>()

@@ -8,11 +8,15 @@ use tracing_subscriber::EnvFilter;
 
 mod app;
 mod arguments;
+#[cfg(test)]
+mod calls_by_command;
 mod commands;
 mod failure;
+mod labels;
 mod options;
 mod printer;
 mod progress;
+mod provision;
 mod table;
 
 use crate::app::App;

@@ -12,6 +12,10 @@ pub(crate) struct Global {
     /// Folder of the network's and the hospitals' state [default: the nearest `.caretrail` upwards, or here].
     #[arg(long, global = true, env = "CARETRAIL_STATE", value_name = "DIR", help_heading = "Everywhere")]
     pub(crate) state: Option<PathBuf>,
+    /// The hospital's own document, where each hospital has its own part of the network [default: `organization.toml`
+    /// beside the state folder]; it says which folder the state is in.
+    #[arg(long, global = true, env = "CARETRAIL_PART", value_name = "FILE", help_heading = "Everywhere")]
+    pub(crate) part: Option<PathBuf>,
     /// Who acts: `ORGANISATION/NAME` in the state folder, or an MSP folder (with --profile).
     #[arg(
         long,

@@ -220,7 +220,10 @@ fn refusal(status: Status) -> &'static str {
             "the peer has no such channel or block: check the channel's name and the peer's height"
         }
         Status::ServiceUnavailable => "the peer can't serve them now: try again later",
-        Status::BadRequest => "the request does not fit the ledger: check the range and this machine's clock",
+        Status::BadRequest => {
+            "the request does not fit the ledger: check the range, this machine's clock and, under mutual TLS, that \
+             the request is bound to the client certificate that the connection shows"
+        }
         _ => "see the peer's log",
     }
 }

@@ -20,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::deadlines::LIMIT_MAX;
 use crate::metrics::microseconds;
 use crate::session::Session;
+use crate::span::TransactionSpan;
 use crate::{
     BlockRange, BlockRequest, CommitStatus, CommitStatusError, DeliverError, Start, Stop, Submitted,
 };
@@ -99,7 +100,7 @@ enum State {
 pub struct ExpectedCommit {
     /// To ask, where the stream doesn't tell.
     submitted: Submitted,
-    span: Span,
+    span: TransactionSpan,
     stream: Option<Registered>,
 }
 
@@ -137,7 +138,8 @@ impl Commits {
     /// Expects a transaction that is not submitted yet; waits until the channel's stream has begun, so that its
     /// verdict can't be missed.
     pub async fn expect(&self, channel: &str, tx_id: &str) -> ExpectedCommit {
-        self.expected(&self.inner.session, channel, tx_id, false, Span::current()).await
+        let span = TransactionSpan::of(Span::current());
+        self.expected(&self.inner.session, channel, tx_id, false, span).await
     }
 
     /// As [`Self::expect`]; `late` says that it may be in a block by now.
@@ -147,7 +149,7 @@ impl Commits {
         channel: &str,
         tx_id: &str,
         late: bool,
-        span: Span,
+        span: TransactionSpan,
     ) -> ExpectedCommit {
         let Following { ask_after, waiting_max } = self.inner.following;
         let followed = self.channel(channel);
@@ -200,7 +202,7 @@ impl fmt::Debug for Commits {
 
 impl ExpectedCommit {
     /// Without a stream: the commit status is asked for.
-    pub(crate) fn asking(session: &Arc<Session>, channel: &str, tx_id: &str, span: Span) -> Self {
+    pub(crate) fn asking(session: &Arc<Session>, channel: &str, tx_id: &str, span: TransactionSpan) -> Self {
         let (channel, tx_id) = (channel.to_owned(), tx_id.to_owned());
         let submitted = Submitted::new(Arc::clone(session), channel, tx_id, span.clone());
         Self { submitted, span, stream: None }
@@ -217,8 +219,8 @@ impl ExpectedCommit {
         let Some(stream) = &mut self.stream else { return ask(limit).await };
         let begun = Instant::now();
         let until = begun + limit.min(LIMIT_MAX);
-        let result = stream.verdict(limit, until, ask).instrument(self.span.clone()).await;
-        self.span.record("commit_status_us", microseconds(begun.elapsed()));
+        let result = stream.verdict(limit, until, ask).instrument(self.span.span()).await;
+        self.span.span().record("commit_status_us", microseconds(begun.elapsed()));
         let result = result.unwrap_or_else(|| {
             let source = Status::deadline_exceeded(format!("in no block within {} ms", limit.as_millis()));
             Err(CommitStatusError::Unknown {
@@ -226,7 +228,7 @@ impl ExpectedCommit {
                 source: source.into(),
             })
         });
-        self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
+        self.span.ends(result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result
     }
 }

@@ -11,11 +11,12 @@ use hlf_protos::protos::{
     ChaincodeProposalPayload, ProposalResponsePayload, Transaction,
 };
 use sha2::{Digest as _, Sha256};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::proposal::span;
 use crate::proposal_builder::transaction_id;
 use crate::session::Session;
+use crate::span::TransactionSpan;
 use crate::to_sign::{ToSign, msp_id};
 use crate::{
     CallFailure, Deadlines, EndorseError, Gateway, ImportError, PeerError, Proposal, SignError,
@@ -27,7 +28,7 @@ pub struct Endorsed {
     pub(crate) session: Arc<Session>,
     pub(crate) channel: String,
     pub(crate) tx_id: String,
-    pub(crate) span: Span,
+    pub(crate) span: TransactionSpan,
     header: Header,
     /// The chaincode's input, encoded.
     input: Vec<u8>,
@@ -183,15 +184,12 @@ impl Endorsed {
 
     /// Hands the transaction to the orderers; success means that one took it, not that it is committed.
     pub async fn submit(&self) -> Result<Submitted, SubmitError> {
-        let result = self.submitted().instrument(self.span.clone()).await;
-        self.span.record(
-            "outcome",
-            match &result {
-                Ok(_) => "submitted",
-                Err(SubmitError::Sign { .. }) => "not submitted",
-                Err(SubmitError::Unknown { .. }) => "unknown",
-            },
-        );
+        let result = self.submitted().instrument(self.span.span()).await;
+        self.span.ends(match &result {
+            Ok(_) => "submitted",
+            Err(SubmitError::Sign { .. }) => "not submitted",
+            Err(SubmitError::Unknown { .. }) => "unknown",
+        });
         result
     }
 

@@ -14,6 +14,15 @@ use zeroize::Zeroizing;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(120);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What a connection takes in before it is read: of one stream, and of all together.
+///
+/// Apart and fixed, since hyper's adaptive window is one for both: a stream whose reader takes its time would hold up
+/// every call beside it. From the connection's window h2 also draws how many small frames may lie there unread, half
+/// of it at up to 256 bytes each, before it takes the peer for an attacker and closes: with adaptive windows, some 130
+/// short answers that come at once would end every call of the connection.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+
 /// Address of a peer or orderer, and what its TLS certificate must prove.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -63,6 +72,17 @@ pub enum ConnectError {
         /// What the TLS handshake found.
         source: rustls::Error,
     },
+    /// The server demands a client certificate of its connections, and was shown none, or none that it trusts. With
+    /// TLS 1.3, that is told by the first call instead, and not always why: [`crate::FailureCause::ConnectionClosed`].
+    #[error(
+        "`{address}` demands a client certificate and trusts none that it was shown: give the endpoint one of an authority that it trusts, with `client_tls`"
+    )]
+    ClientCertificateMissing {
+        /// The address as given.
+        address: String,
+        /// How the server ended the TLS handshake.
+        source: rustls::Error,
+    },
     /// Nobody answers at the address.
     #[error("`{address}` can't be reached: check that the node runs and listens there")]
     Unreachable {
@@ -88,6 +108,7 @@ impl ConnectError {
             Self::BadAddress { address }
             | Self::BadTls { address, .. }
             | Self::Untrusted { address, .. }
+            | Self::ClientCertificateMissing { address, .. }
             | Self::Unreachable { address, .. }
             | Self::Deadline { address, .. } => address,
         }
@@ -171,7 +192,8 @@ impl Endpoint {
             .map_err(|_| bad_address())?
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .http2_adaptive_window(true);
+            .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+            .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES));
         let Some(tls) = &self.tls else { return Ok(endpoint) };
 
         let roots = certificates(&tls.roots_pem);
@@ -197,10 +219,21 @@ impl Endpoint {
     fn failure(&self, source: tonic::transport::Error) -> ConnectError {
         let address = self.address.clone();
         match tls_error(&source) {
+            Some(source) if wants_client_certificate(&source) => {
+                ConnectError::ClientCertificateMissing { address, source }
+            }
             Some(source) => ConnectError::Untrusted { address, source },
             None => ConnectError::Unreachable { address, source },
         }
     }
+}
+
+/// Authorities and a client's certificate and key, whatever they are.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_anything(pem: &str) {
+    let endpoint = Endpoint::tls("localhost:1", pem).client_tls(pem, pem);
+    let _ = (endpoint.transport().is_ok(), endpoint.client_certificate_hash().is_ok());
+    let _ = Endpoint::tls(pem, pem).transport().is_ok();
 }
 
 impl fmt::Debug for ClientTls {
@@ -229,8 +262,14 @@ fn certificates(pem: &str) -> Vec<Certificate> {
     found
 }
 
+/// Whether the other side ended a handshake for want of a client certificate that it trusts.
+pub(crate) fn wants_client_certificate(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
+    matches!(error, rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA))
+}
+
 /// The TLS error in a chain of causes; I/O errors keep theirs outside of the chain.
-fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+pub(crate) fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls.clone());
     }

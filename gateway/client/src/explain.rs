@@ -433,6 +433,32 @@ impl NamespaceSet {
     }
 }
 
+/// All that is read of blocks, endorsers' answers and policies, whatever it is.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    use hlf_protos::prost::Message as _;
+    let mut signers = vec![transaction::party(bytes)];
+    if let Ok(block) = Block::decode(bytes) {
+        let decoded = transactions(&block);
+        let newest_first: Vec<_> = decoded.iter().rev().collect();
+        for transaction in &decoded {
+            let described = transaction.described();
+            signers.extend(described.endorsers);
+            let mut conflicts = conflict::Conflicts::of(transaction);
+            conflicts.look(&newest_first);
+            for conflict in conflicts.found() {
+                assert!(!conflict.to_string().is_empty());
+            }
+            let mut phantoms = conflict::Phantoms::of(transaction);
+            phantoms.look(&newest_first);
+            let _ = phantoms.found().map(|phantom| phantom.to_string());
+            policy::KeyParameters::of(transaction).look(&newest_first);
+        }
+    }
+    policy::read_anything(bytes, &signers);
+    mismatch::read_anything(bytes);
+}
+
 fn by_name<S: Serializer>(code: &TxValidationCode, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(code.as_str_name())
 }

@@ -8,6 +8,7 @@ use hlf_protos::google::rpc;
 use hlf_protos::prost::Message as _;
 use tonic::{Code, Status};
 
+use crate::endpoint::{tls_error, wants_client_certificate};
 use crate::to_sign::is_expired;
 
 /// How the gateway introduces a chaincode's own error, followed by status, comma, space and message.
@@ -75,6 +76,11 @@ pub enum FailureCause {
     ChaincodeUnreachable,
     /// The transaction is in a block already.
     DuplicateTransaction,
+    /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts. With TLS 1.3
+    /// a connection stands before the peer looks, so this may be told as [`Self::ConnectionClosed`].
+    ClientCertificateMissing,
+    /// The peer closed the connection before the call was sent.
+    ConnectionClosed,
     /// A message is larger than its receiver takes: this client's limit is
     /// [`crate::Gateway::with_received_bytes_max`], the peer's is in its configuration.
     MessageTooLarge,
@@ -217,8 +223,8 @@ struct Known {
     advice: &'static str,
 }
 
-/// Phrases of Fabric 2.5 and 3.1.
-const KNOWN: [Known; 16] = [
+/// Phrases of Fabric 2.5 and 3.1, and of the transport.
+const KNOWN: [Known; 17] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -318,12 +324,32 @@ const KNOWN: [Known; 16] = [
         retryable: false,
         advice: "the message is larger than its receiver takes: make it smaller, or raise the node's gRPC limit",
     },
+    Known {
+        phrase: "operation was canceled",
+        cause: FailureCause::ConnectionClosed,
+        retryable: true,
+        advice: "the peer closed the connection before the call was sent: it is going down, or it demands a client \
+                 certificate of an authority that it trusts, which the endpoint's `client_tls` shows",
+    },
 ];
+
+/// What a peer that demands a client certificate ends the connection with; the transport tells it as a cause.
+const CLIENT_CERTIFICATE: Known = Known {
+    phrase: "",
+    cause: FailureCause::ClientCertificateMissing,
+    retryable: false,
+    advice: "the peer demands a client certificate and trusts none that it was shown: give the endpoint one of an \
+             authority that the peer trusts, with `client_tls`",
+};
 
 /// The failure's cause, if it is one of the known; a chaincode's own words don't count.
 fn known(failure: &CallFailure) -> Option<&'static Known> {
     if failure.chaincode_response().is_some() {
         return None;
+    }
+    let source = failure.status.source();
+    if source.and_then(tls_error).is_some_and(|error| wants_client_certificate(&error)) {
+        return Some(&CLIENT_CERTIFICATE);
     }
     let known = KNOWN.iter().find(|known| failure.said(known.phrase))?;
     match known.cause {
@@ -335,10 +361,10 @@ fn known(failure: &CallFailure) -> Option<&'static Known> {
 }
 
 /// The code of a status, with broken connections as UNAVAILABLE: the transport calls them UNKNOWN, as gateways
-/// call a chaincode's errors.
+/// call a chaincode's errors, and CANCELLED when the call was not sent yet.
 fn code(status: &Status) -> Code {
     match status.code() {
-        Code::Unknown if status.source().is_some() => Code::Unavailable,
+        Code::Unknown | Code::Cancelled if status.source().is_some() => Code::Unavailable,
         code => code,
     }
 }

@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use hlf_protos::common::{Block, Status};
 use hlf_protos::protos::filtered_transaction::Data;
-use hlf_protos::protos::{ChaincodeEvent, FilteredBlock, FilteredTransaction, TxValidationCode};
+use hlf_protos::protos::{
+    BlockAndPrivateData, ChaincodeEvent, FilteredBlock, FilteredTransaction, TxValidationCode,
+};
 use tonic::Code;
 
 use crate::chaincode_events::{ChaincodeEventsError, EventsFrom, EventsRequest};
@@ -60,6 +62,11 @@ pub(crate) struct Blocks {
     pub(crate) channel: String,
 }
 
+pub(crate) struct PrivateDataBlocks {
+    pub(crate) session: Arc<Session>,
+    pub(crate) channel: String,
+}
+
 pub(crate) struct FilteredBlocks {
     pub(crate) session: Arc<Session>,
     pub(crate) channel: String,
@@ -107,14 +114,36 @@ impl Feed<Block> for Blocks {
         Box::pin(async move {
             let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (first..).into());
             let blocks = request.blocks().await?;
-            let number = |block: &Block| block.header.as_ref().map_or(0, |header| header.number);
             Ok(blocks
-                .map(move |block| block.map(|block| (number(&block), vec![block])).map_err(Into::into))
+                .map(|block| block.map(|block| (number(&block), vec![block])).map_err(Into::into))
                 .boxed())
         })
     }
 
     fn tx_id(&self, _: &Block) -> String {
+        String::new()
+    }
+
+    fn concerns(&self, _: &FilteredBlock) -> bool {
+        true
+    }
+}
+
+impl Feed<BlockAndPrivateData> for PrivateDataBlocks {
+    fn name(&self) -> String {
+        format!("blocks with private data {}", self.channel)
+    }
+
+    fn open(&self, first: u64) -> BoxFuture<'_, Result<Batches<BlockAndPrivateData>, StreamError>> {
+        Box::pin(async move {
+            let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (first..).into());
+            let blocks = request.blocks_with_private_data().await?;
+            let numbered = |both: BlockAndPrivateData| (both.block.as_ref().map_or(0, number), vec![both]);
+            Ok(blocks.map(move |block| block.map(numbered).map_err(Into::into)).boxed())
+        })
+    }
+
+    fn tx_id(&self, _: &BlockAndPrivateData) -> String {
         String::new()
     }
 
@@ -143,6 +172,10 @@ impl Feed<FilteredBlock> for FilteredBlocks {
     fn concerns(&self, _: &FilteredBlock) -> bool {
         true
     }
+}
+
+fn number(block: &Block) -> u64 {
+    block.header.as_ref().map_or(0, |header| header.number)
 }
 
 /// One block of a range, reduced.

@@ -8,7 +8,9 @@ use futures_util::future::join_all;
 use crate::peer::Peer;
 use crate::route::Route;
 use crate::session::Session;
-use crate::{Concurrency, ConnectError, Credentials, Deadlines, Endpoint, Gateway, Metrics, PeerStatus};
+use crate::{
+    Concurrency, ConnectError, Credentials, Deadlines, Endorser, Endpoint, Gateway, Metrics, PeerStatus,
+};
 
 /// Why none of several peers can be connected to.
 #[derive(Debug)]
@@ -86,6 +88,12 @@ impl Gateway {
     pub fn at(&self, address: &str) -> Option<Self> {
         let peer = self.session.route.peers().iter().find(|peer| peer.address == address)?;
         Some(self.at_peer(Arc::clone(peer)))
+    }
+
+    /// The endorsers of all the peers, in their order: for [`crate::Proposal::compare`].
+    pub fn endorsers(&self) -> Vec<Endorser> {
+        let peers = self.session.route.peers().iter();
+        peers.map(|peer| self.at_peer(Arc::clone(peer)).endorser()).collect()
     }
 
     /// The same connections with other bounds on calls at once, and limits that are learnt anew.

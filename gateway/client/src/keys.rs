@@ -7,9 +7,13 @@ use futures_util::future::BoxFuture;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
+use zeroize::Zeroizing;
 
 use crate::{SignError, Signer};
 
@@ -65,13 +69,17 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// A private key in memory, wiped when dropped.
+/// A private key in memory; one on P-384 or Ed25519 is wiped when dropped.
+///
+/// In portable code two signatures on P-256 are half of what a transaction costs its client. So `ring` makes them, which
+/// signs several times as fast, and does not wipe its keys: where that counts, sign in a [`Callback`](crate::Callback) or
+/// in hardware.
 pub struct KeySigner {
     key: PrivateKey,
 }
 
 enum PrivateKey {
-    P256(p256::ecdsa::SigningKey),
+    P256(Box<EcdsaKeyPair>),
     P384(p384::ecdsa::SigningKey),
     Ed25519(ed25519_dalek::SigningKey),
 }
@@ -98,7 +106,7 @@ impl KeySigner {
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let block = private_key_block(pem)?;
         let key = if let Ok(secret) = p256::SecretKey::from_pem(block) {
-            PrivateKey::P256(secret.into())
+            PrivateKey::P256(Box::new(key_pair(&secret).ok_or(KeyError::Unsupported)?))
         } else if let Ok(secret) = p384::SecretKey::from_pem(block) {
             PrivateKey::P384(secret.into())
         } else if let Ok(secret) = ed25519_dalek::SigningKey::from_pkcs8_pem(block) {
@@ -122,7 +130,7 @@ impl KeySigner {
     /// an Ed25519 key.
     pub fn public_key(&self) -> Vec<u8> {
         match &self.key {
-            PrivateKey::P256(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
+            PrivateKey::P256(key) => key.public_key().as_ref().to_vec(),
             PrivateKey::P384(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
             PrivateKey::Ed25519(key) => key.verifying_key().to_bytes().to_vec(),
         }
@@ -134,12 +142,14 @@ impl KeySigner {
         certified.kind() == self.kind() && certified.bytes() == self.public_key()
     }
 
-    /// Signs at once; deterministic, ECDSA by RFC 6979 with low S.
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    /// Signs at once; ECDSA with low S. What a signature on P-256 takes by chance depends on key and message as well,
+    /// so poor randomness gives no key away; on P-384 it is by RFC 6979.
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.key {
             PrivateKey::P256(key) => {
-                let made: Result<p256::ecdsa::Signature, _> = key.try_sign(message);
-                made.map(|signature| signature.normalize_s().to_der().as_bytes().to_vec())
+                let made = key.sign(&SystemRandom::new(), message).ok();
+                let canonical = made.and_then(|made| KeyKind::P256.canonical(made.as_ref()));
+                return canonical.ok_or_else(|| SignError::new("no signature was made: no randomness"));
             }
             PrivateKey::P384(key) => {
                 let made: Result<p384::ecdsa::Signature, _> = key.sign_prehash(&Sha256::digest(message));
@@ -149,6 +159,13 @@ impl KeySigner {
         }
         .map_err(|source| SignError::new(source.to_string()))
     }
+}
+
+/// The key as `ring` has it.
+fn key_pair(secret: &p256::SecretKey) -> Option<EcdsaKeyPair> {
+    let (bytes, point) = (Zeroizing::new(secret.to_bytes()), secret.public_key().to_sec1_point(false));
+    let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    EcdsaKeyPair::from_private_key_and_public_key(algorithm, bytes.as_slice(), point.as_bytes(), &random).ok()
 }
 
 impl Signer for KeySigner {
@@ -268,6 +285,23 @@ mod tests {
         assert!(KeyKind::P384.canonical(low.to_der().as_bytes()).is_some(), "DER names no curve");
         assert_eq!(KeyKind::P384.canonical(&low.to_bytes()), None);
         assert_eq!(KeyKind::Ed25519.canonical(&[0; 63]), None);
+    }
+
+    #[test]
+    fn each_signature_is_another_one_of_low_s_by_the_keys_own_verifier() {
+        use p256::pkcs8::EncodePrivateKey as _;
+
+        let secret = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+        let signer = KeySigner::from_pem(&secret.to_pkcs8_pem(Default::default()).unwrap()).unwrap();
+        let public =
+            PublicKey::P256(p256::ecdsa::VerifyingKey::from_sec1_bytes(&signer.public_key()).unwrap());
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..64 {
+            let signature = signer.signature(b"message").unwrap();
+            assert!(public.verifies(b"message", &signature) && !public.verifies(b"another", &signature));
+            assert_eq!(KeyKind::P256.canonical(&signature).as_ref(), Some(&signature), "low S, in DER");
+            assert!(seen.insert(signature));
+        }
     }
 
     #[test]

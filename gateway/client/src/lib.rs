@@ -57,10 +57,11 @@
 //!
 //! # Events and blocks, each once
 //!
-//! [`BlockStream`], [`FilteredBlockStream`] and [`ChaincodeEventStream`] end when the connection does. A [`Listener`]
-//! ([`Contract::listen`], [`Gateway::listen_to_blocks`], [`Gateway::listen_to_filtered_blocks`]) goes on where it was,
-//! notices a stream that stands still, and hands over each item with a [`Checkpoint`]. Stored together with the
-//! item's effect ([`Effect`]), in one transaction of your database, each effect is there exactly once; kept apart
+//! [`BlockStream`], [`FilteredBlockStream`], [`PrivateDataBlockStream`] and [`ChaincodeEventStream`] end when the
+//! connection does, and say why. A [`Listener`] ([`Contract::listen`], [`Gateway::listen_to_blocks`],
+//! [`Gateway::listen_to_filtered_blocks`], [`Gateway::listen_to_blocks_with_private_data`]) goes on where it was,
+//! notices a stream that stands still, and hands over each item with a [`Checkpoint`]. Stored together with the item's
+//! effect ([`Effect`]), in one transaction of your database, each effect is there exactly once; kept apart
 //! ([`AtLeastOnce`], [`CheckpointFile`]), a crash may repeat the last item and loses none.
 //!
 //! Connect by address ([`Endpoint`]: TLS authorities, client certificate, host override) or with a channel of your
@@ -109,12 +110,26 @@
 //!
 //! Each transaction has a span `transaction` with `tx_id`, `channel`, `chaincode`, `call`, `msp_id`, the time of each
 //! stage in microseconds (`evaluate_us`, `endorse_us`, `submit_us`, `commit_status_us`, tries at several peers and
-//! waiting for room included) and, at its end, `outcome`. Within it, each attempt at a peer is an event at DEBUG with
-//! `operation`, `peer` and `outcome`. A `tracing-opentelemetry` layer makes them an OpenTelemetry span with its
-//! attributes and events, without more. Arguments, results, transient values, certificates and keys are never recorded.
+//! waiting for room included; a stage that is gone through again is recorded again) and, at its end, once, `outcome`.
+//! Within it, each attempt at a peer is an event at DEBUG with
+//! `operation`, `peer` and `outcome`. Arguments, results, transient values, certificates and keys are never recorded.
+//!
+//! For OpenTelemetry, give your subscriber a layer of the crate `tracing-opentelemetry` with the tracer of your
+//! exporter, as for anything else that uses `tracing`:
+//! `registry().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("orders")))`. Each transaction is then one
+//! span with its attributes, below the span it was called in, and each attempt an event of it
+//! (`tests/traces/an_exporter_gets_one_span.rs`).
 //!
 //! [`Gateway::with_metrics`] takes every attempt's operation, peer, outcome and time; the feature `prometheus` has an
 //! implementation.
+//!
+//! # Further
+//!
+//! `examples/` in the repository has programs that run on any channel: `offline_signing`, `events_exactly_once` with the
+//! checkpoint stored with the effect, `retries` with an idempotency key, and `several_gateways`. [`PARITY.md`][parity] is
+//! function by function what the official clients have, what differs on purpose, and the test that shows each.
+//!
+//! [parity]: https://github.com/caretrail/caretrail/blob/main/gateway/client/PARITY.md
 
 mod admission;
 mod backoff;
@@ -133,6 +148,9 @@ mod endpoint;
 mod explain;
 mod failure;
 mod feed;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod gateways;
 mod identity;
@@ -157,6 +175,7 @@ mod route;
 mod session;
 mod signed;
 mod signer;
+mod span;
 mod submitted;
 mod system;
 mod to_sign;

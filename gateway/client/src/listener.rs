@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use hlf_protos::common::Block;
-use hlf_protos::protos::{ChaincodeEvent, FilteredBlock};
+use hlf_protos::protos::{BlockAndPrivateData, ChaincodeEvent, FilteredBlock};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backoff::Backoff;
 use crate::deadlines::LIMIT_MAX;
-use crate::feed::{Batch, Batches, Blocks, Events, Feed, FilteredBlocks, StreamError, filtered_block};
+use crate::feed::{
+    Batch, Batches, Blocks, Events, Feed, FilteredBlocks, PrivateDataBlocks, StreamError, filtered_block,
+};
 use crate::session::Session;
 use crate::{BlockRange, Checkpoint, CheckpointError, Checkpointer, Contract, Gateway, Start, Stop};
 
@@ -214,6 +216,20 @@ impl Gateway {
     /// Listens to whole blocks of a channel.
     pub fn listen_to_blocks(&self, channel: &str, from: Start) -> Listener<Block> {
         let feed = Blocks { session: Arc::clone(self.session()), channel: channel.to_owned() };
+        Listener::new(Arc::clone(self.session()), channel.to_owned(), Box::new(feed), Begin::At(from))
+    }
+
+    /// Listens to whole blocks of a channel with the private data that the peer holds for them and this identity's
+    /// organisation may see.
+    ///
+    /// A peer that was down when private data was handed round commits the block without it, and delivers it so; it
+    /// fetches the data later from others, and never delivers the block again.
+    pub fn listen_to_blocks_with_private_data(
+        &self,
+        channel: &str,
+        from: Start,
+    ) -> Listener<BlockAndPrivateData> {
+        let feed = PrivateDataBlocks { session: Arc::clone(self.session()), channel: channel.to_owned() };
         Listener::new(Arc::clone(self.session()), channel.to_owned(), Box::new(feed), Begin::At(from))
     }
 

@@ -154,7 +154,7 @@ impl MspFolder {
 }
 
 /// Checks that a certificate is one, and valid at the given time.
-fn demand_valid(pem: &str, path: &Path, now_unix_s: i64) -> Result<(), MspFolderError> {
+pub(crate) fn demand_valid(pem: &str, path: &Path, now_unix_s: i64) -> Result<(), MspFolderError> {
     let bad = |reason: String| MspFolderError::BadCertificate { path: path.to_owned(), reason };
     let (_, block) =
         x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|error| bad(error.to_string()))?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hlf_protos::protos::TxValidationCode;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, field};
 
 use crate::backoff::Backoff;
 use crate::commits::{Commits, ExpectedCommit};
 use crate::contract::{Committed, Stage, TransactionError, UnknownCause};
 use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
+use crate::span::TransactionSpan;
 use crate::{
     CallFailure, CommitStatus, CommitStatusError, Deadlines, Gateway, Retry, SignedTransaction, SubmitError,
 };
@@ -41,6 +42,7 @@ impl Gateway {
             commit_status_us = field::Empty,
             outcome = field::Empty
         );
+        let span = TransactionSpan::of(span);
         let until = Instant::now() + retry.deadline.min(LIMIT_MAX);
         let mut sent = Sent::expected(self.session(), self.commits(), transaction, true, &span).await;
         if let Some(status) = sent.found_already(until).await {
@@ -55,7 +57,7 @@ pub(crate) struct Sent<'a> {
     session: &'a Arc<Session>,
     transaction: &'a SignedTransaction,
     expected: ExpectedCommit,
-    span: Span,
+    span: TransactionSpan,
 }
 
 /// What sending once led to, other than a verdict.
@@ -72,7 +74,7 @@ impl<'a> Sent<'a> {
         commits: Option<&Commits>,
         transaction: &'a SignedTransaction,
         late: bool,
-        span: &Span,
+        span: &TransactionSpan,
     ) -> Self {
         let (channel, tx_id) = (transaction.channel(), transaction.tx_id());
         let expected = match commits {
@@ -107,7 +109,7 @@ impl<'a> Sent<'a> {
             if Instant::now() >= until || !lost.may_pass() {
                 return Err(self.unknown(lost));
             }
-            tracing::debug!(parent: &self.span, "the identical transaction is sent again");
+            tracing::debug!(parent: &self.span.span(), "the identical transaction is sent again");
         }
     }
 
@@ -121,12 +123,12 @@ impl<'a> Sent<'a> {
     /// Sends it and waits for the verdict: as long as for any transaction if an orderer has it, else for `if_lost`.
     async fn send(&mut self, until: Option<Instant>, if_lost: Duration) -> Result<CommitStatus, Lost> {
         let session = self.session;
-        let submit = session.submit(self.transaction.request()).instrument(self.span.clone()).await.err();
-        self.span.record("outcome", if submit.is_none() { "submitted" } else { "unknown" });
+        let submit = session.submit(self.transaction.request()).instrument(self.span.span()).await.err();
+        self.span.ends(if submit.is_none() { "submitted" } else { "unknown" });
         let ordered = submit.as_ref().is_none_or(CallFailure::says_ordered);
         if let Some(failure) = &submit {
             // The message itself may carry what the chaincode was told.
-            tracing::debug!(parent: &self.span, ordered, code = ?failure.code(), "submission failed");
+            tracing::debug!(parent: &self.span.span(), ordered, code = ?failure.code(), "submission failed");
         }
         let limit = if ordered { session.deadlines.commit_status } else { if_lost };
         let limit = until.map_or(limit, |until| limit.min(until.saturating_duration_since(Instant::now())));

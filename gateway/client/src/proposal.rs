@@ -10,10 +10,11 @@ use hlf_protos::protos::{
     ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, SignedProposal,
 };
 use tonic::Status;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, field};
 
 use crate::proposal_builder::transaction_id;
 use crate::session::Session;
+use crate::span::TransactionSpan;
 use crate::to_sign::{ToSign, msp_id, part};
 use crate::{
     CallFailure, ChaincodeResponse, Deadlines, Endorsed, Gateway, ImportError, PeerError, SignError,
@@ -53,7 +54,7 @@ pub struct Proposal {
     pub(crate) header: Header,
     /// The chaincode's input, encoded: what an endorsed transaction must carry.
     pub(crate) input: Vec<u8>,
-    pub(crate) span: Span,
+    pub(crate) span: TransactionSpan,
     pub(crate) endorsing_organizations: Vec<String>,
     pub(crate) to_sign: ToSign,
 }
@@ -216,8 +217,8 @@ impl Proposal {
 
     /// Runs the call on one peer and returns its result; nothing is written.
     pub async fn evaluate(&self) -> Result<Vec<u8>, EvaluateError> {
-        let result = self.evaluated().instrument(self.span.clone()).await;
-        self.span.record("outcome", if result.is_ok() { "evaluated" } else { "not evaluated" });
+        let result = self.evaluated().instrument(self.span.span()).await;
+        self.span.ends(if result.is_ok() { "evaluated" } else { "not evaluated" });
         result
     }
 
@@ -244,9 +245,9 @@ impl Proposal {
     ///
     /// What comes back is checked to be the transaction that was proposed, header and input to the byte.
     pub async fn endorse(&self) -> Result<Endorsed, EndorseError> {
-        let result = self.endorsed().instrument(self.span.clone()).await;
+        let result = self.endorsed().instrument(self.span.span()).await;
         if result.is_err() {
-            self.span.record("outcome", "not endorsed");
+            self.span.ends("not endorsed");
         }
         result
     }
@@ -276,8 +277,8 @@ impl Proposal {
 }
 
 /// The span of a transaction from its proposal on.
-pub(crate) fn span(tx_id: &str, channel: &str, chaincode: &str, call: &str, msp_id: &str) -> Span {
-    tracing::info_span!(
+pub(crate) fn span(tx_id: &str, channel: &str, chaincode: &str, call: &str, msp_id: &str) -> TransactionSpan {
+    TransactionSpan::of(tracing::info_span!(
         "transaction",
         tx_id,
         channel,
@@ -289,7 +290,7 @@ pub(crate) fn span(tx_id: &str, channel: &str, chaincode: &str, call: &str, msp_
         submit_us = field::Empty,
         commit_status_us = field::Empty,
         outcome = field::Empty,
-    )
+    ))
 }
 
 /// Shows the id alone: arguments and transient values stay out of logs.

@@ -46,8 +46,8 @@ impl Proposal {
     /// # }
     /// ```
     pub async fn evaluate_after(&self, after: &After) -> Result<Vec<u8>, EvaluateError> {
-        let result = self.evaluated_after(after).instrument(self.span.clone()).await;
-        self.span.record("outcome", if result.is_ok() { "evaluated" } else { "not evaluated" });
+        let result = self.evaluated_after(after).instrument(self.span.span()).await;
+        self.span.ends(if result.is_ok() { "evaluated" } else { "not evaluated" });
         result.map_err(|missed| match missed {
             Missed::Sign(source) => EvaluateError::Sign { tx_id: self.tx_id.clone(), source },
             Missed::Failed(source) => EvaluateError::Failed { tx_id: self.tx_id.clone(), source },

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use hlf_protos::gateway::{CommitStatusRequest, SignedCommitStatusRequest};
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, field};
 
 use crate::deadlines::LIMIT_MAX;
 use crate::session::Session;
+use crate::span::TransactionSpan;
 use crate::to_sign::{ToSign, msp_id, part};
 use crate::{CallFailure, Deadlines, Endorsed, Gateway, ImportError, SignError, SignatureError};
 
@@ -24,7 +25,7 @@ pub struct Submitted {
     session: Arc<Session>,
     channel: String,
     tx_id: String,
-    span: Span,
+    span: TransactionSpan,
     to_sign: ToSign,
 }
 
@@ -87,7 +88,7 @@ impl Submitted {
         )
     }
 
-    pub(crate) fn new(session: Arc<Session>, channel: String, tx_id: String, span: Span) -> Self {
+    pub(crate) fn new(session: Arc<Session>, channel: String, tx_id: String, span: TransactionSpan) -> Self {
         let creator = session.creator.clone();
         let request = CommitStatusRequest {
             transaction_id: tx_id.clone(),
@@ -166,8 +167,8 @@ impl Submitted {
         &self,
         limit: Duration,
     ) -> Result<CommitStatus, CommitStatusError> {
-        let result = self.first_verdict(limit).instrument(self.span.clone()).await;
-        self.span.record("outcome", result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
+        let result = self.first_verdict(limit).instrument(self.span.span()).await;
+        self.span.ends(result.as_ref().map_or("unknown", |status| status.code.as_str_name()));
         result
     }
 
@@ -227,15 +228,15 @@ impl CommitStatusError {
 }
 
 /// The span of a transaction of which the id alone is known.
-fn span(tx_id: &str, channel: &str, msp_id: &str) -> Span {
-    tracing::info_span!(
+fn span(tx_id: &str, channel: &str, msp_id: &str) -> TransactionSpan {
+    TransactionSpan::of(tracing::info_span!(
         "transaction",
         tx_id,
         channel,
         msp_id,
         commit_status_us = field::Empty,
         outcome = field::Empty
-    )
+    ))
 }
 
 /// Asks again while the peer is down or busy: asking changes nothing, and the outcome is worth the wait.

@@ -61,10 +61,16 @@ pub enum DatabaseError {
 pub(crate) struct Schema {
     /// SQLite's application id, which tells kinds apart.
     pub(crate) application_id: i32,
+    /// What makes each version of the tables from the one before it; the first one starts from an empty file. A
+    /// step that was released is never changed: files were made by it.
+    pub(crate) steps: &'static [&'static str],
+}
+
+impl Schema {
     /// The newest version of the tables.
-    pub(crate) version: i32,
-    /// Makes the tables of the newest version in an empty file.
-    pub(crate) tables: &'static str,
+    fn version(&self) -> i32 {
+        i32::try_from(self.steps.len()).unwrap_or(i32::MAX)
+    }
 }
 
 /// An open database.
@@ -132,23 +138,29 @@ impl Database {
             let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
             let tables: i64 =
                 connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-            if tables == 0 {
-                connection.execute_batch(schema.tables)?;
-                connection.pragma_update(None, "application_id", schema.application_id)?;
-                connection.pragma_update(None, "user_version", schema.version)?;
-                return Ok(Found::Ours);
-            }
-            if pragma("application_id")? != schema.application_id {
+            if tables != 0 && pragma("application_id")? != schema.application_id {
                 return Ok(Found::Foreign);
             }
-            let version = pragma("user_version")?;
-            Ok(if version > schema.version { Found::Newer(version) } else { Found::Ours })
+            let version = if tables == 0 { 0 } else { pragma("user_version")? };
+            if version > schema.version() {
+                return Ok(Found::Newer(version));
+            }
+            let done = usize::try_from(version).unwrap_or(0);
+            if done < schema.steps.len() {
+                // All steps that are left and the new version are one transaction: a file is never between two.
+                for step in schema.steps.iter().skip(done) {
+                    connection.execute_batch(step)?;
+                }
+                connection.pragma_update(None, "application_id", schema.application_id)?;
+                connection.pragma_update(None, "user_version", schema.version())?;
+            }
+            Ok(Found::Ours)
         })?;
         let path = self.path.clone();
         match found {
             Found::Ours => Ok(()),
             Found::Foreign => Err(DatabaseError::Foreign { path }),
-            Found::Newer(found) => Err(DatabaseError::Newer { path, found, known: schema.version }),
+            Found::Newer(found) => Err(DatabaseError::Newer { path, found, known: schema.version() }),
         }
     }
 }
@@ -176,8 +188,8 @@ impl<const N: usize> FromSql for Bytes<N> {
 mod tests {
     use super::*;
 
-    const SCHEMA: Schema =
-        Schema { application_id: 7, version: 2, tables: "CREATE TABLE t (x INTEGER) STRICT" };
+    const STEPS: [&str; 2] = ["CREATE TABLE t (x INTEGER) STRICT", "CREATE TABLE u (y INTEGER) STRICT"];
+    const SCHEMA: Schema = Schema { application_id: 7, steps: &STEPS };
 
     #[test]
     fn a_database_is_private_versioned_and_of_its_kind() {
@@ -187,7 +199,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(Database::open(&path, &SCHEMA).unwrap());
 
-        let older = Schema { version: 1, ..SCHEMA };
+        let older = Schema { steps: &[STEPS[0]], ..SCHEMA };
         assert!(matches!(
             Database::open(&path, &older),
             Err(DatabaseError::Newer { found: 2, known: 1, .. })
@@ -198,6 +210,31 @@ mod tests {
         assert!(matches!(Database::open(&path, &SCHEMA), Err(DatabaseError::Exposed { .. })));
         let nowhere = Database::open(&folder.path().join("none/db"), &SCHEMA);
         assert!(matches!(nowhere, Err(DatabaseError::Unusable { .. })));
+    }
+
+    #[test]
+    fn an_older_file_is_brought_up_to_date_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let mut older = Database::open(&path, &Schema { steps: &[STEPS[0]], ..SCHEMA }).unwrap();
+        older.write(|connection| connection.execute("INSERT INTO t VALUES (42)", [])).unwrap();
+
+        // A step that fails leaves the file as it was.
+        let broken = Schema { steps: &[STEPS[0], "CREATE TABLE u (y INTEGER); no statement"], ..SCHEMA };
+        assert!(matches!(Database::open(&path, &broken), Err(DatabaseError::Sqlite { .. })));
+
+        for _ in 0..2 {
+            let database = Database::open(&path, &SCHEMA).unwrap();
+            let kept: i64 = database
+                .read(|connection| connection.query_row("SELECT x FROM t", [], |row| row.get(0)))
+                .unwrap();
+            assert_eq!(kept, 42);
+            database.read(|connection| connection.prepare("SELECT y FROM u").map(|_| ())).unwrap();
+        }
+        // Who has the file open as it was goes on; who opens it anew has to be of the newer build.
+        older.write(|connection| connection.execute("INSERT INTO t VALUES (43)", [])).unwrap();
+        let reopened = Database::open(&path, &Schema { steps: &[STEPS[0]], ..SCHEMA });
+        assert!(matches!(reopened, Err(DatabaseError::Newer { found: 2, known: 1, .. })));
     }
 
     #[test]

@@ -6,7 +6,11 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use caretrail_model::ids::RecordId;
+use caretrail_model::label::Label;
 use caretrail_model::limits::DOCUMENT_BYTES_MAX;
+
+use crate::seal::Opened;
 
 /// Longest media type, in bytes.
 pub const MEDIA_TYPE_BYTES_MAX: usize = 127;
@@ -71,6 +75,8 @@ pub struct Document {
     content: Box<dyn Read + Send>,
     bytes: u64,
     media_type: MediaType,
+    labels: Option<Vec<Label>>,
+    derived_from: Vec<RecordId>,
 }
 
 /// A document that cannot be sealed.
@@ -130,12 +136,53 @@ impl Document {
         Self::new(Box::new(Cursor::new(content)), bytes, media_type)
     }
 
+    /// Takes a document that was opened from the vault, to be sealed once more.
+    ///
+    /// # Errors
+    /// When its temporary file cannot be read.
+    pub(crate) fn from_opened(opened: &Opened) -> Result<Self, DocumentError> {
+        let unreadable =
+            |source| DocumentError::Unreadable { path: PathBuf::from("the opened document"), source };
+        let file = opened.reader().map_err(unreadable)?;
+        Self::new(Box::new(file), opened.document_bytes, opened.media_type.clone())
+    }
+
     fn new(content: Box<dyn Read + Send>, bytes: u64, media_type: MediaType) -> Result<Self, DocumentError> {
         match bytes {
             0 => Err(DocumentError::Empty),
-            1..=DOCUMENT_BYTES_MAX => Ok(Self { content, bytes, media_type }),
+            1..=DOCUMENT_BYTES_MAX => {
+                Ok(Self { content, bytes, media_type, labels: None, derived_from: Vec::new() })
+            }
             _ => Err(DocumentError::TooLong { bytes }),
         }
+    }
+
+    /// The same document with these labels, and with no other; none at all says that it is not sensitive. The channel
+    /// gets them blinded.
+    ///
+    /// A document whose labels nobody named is counted as if it carried every label that a denial names, and as none
+    /// that a permit names.
+    #[must_use]
+    pub fn labelled(self, labels: Vec<Label>) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
+
+    /// The same document, made from these records of the same patient, at most eight.
+    #[must_use]
+    pub fn derived_from(self, mut records: Vec<RecordId>) -> Self {
+        records.sort_unstable();
+        records.dedup();
+        Self { derived_from: records, ..self }
+    }
+
+    /// Its labels; nothing when nobody named them.
+    pub fn labels(&self) -> Option<&[Label]> {
+        self.labels.as_deref()
+    }
+
+    /// The records that it was made from, ascending.
+    pub fn sources(&self) -> &[RecordId] {
+        &self.derived_from
     }
 
     /// Its bytes, 1 to 64 MiB.

@@ -1,10 +1,12 @@
-//! What a hospital alone knows: which of its numbers is which patient, and the secrets of its records.
+//! What a hospital alone knows: which of its numbers is which patient, the secrets of its records, and what its tags
+//! stand for.
 //!
 //! None of it goes to the channel. Everything is stored before the transaction that makes it true is
 //! submitted, so that a crash at any point loses nothing; a row is settled once its outcome is known.
 
 mod patients;
 mod releases;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -16,6 +18,7 @@ use caretrail_model::ids::PatientId;
 use rusqlite::OptionalExtension as _;
 
 pub use releases::Release;
+pub use tags::BlindError;
 pub use versions::{Pending, PendingSubject, StoredVersion};
 
 use crate::database::{Bytes, Database, DatabaseError, Schema, ledger_row};
@@ -27,50 +30,68 @@ use crate::version::VersionId;
 /// Longest hospital number, in bytes.
 pub const HOSPITAL_NUMBER_BYTES_MAX: usize = 64;
 
-const SCHEMA: Schema = Schema {
-    application_id: 0x4354_4853,
-    version: 1,
-    tables: "
-        CREATE TABLE storage_key (id BLOB NOT NULL) STRICT;
-        CREATE TABLE ledgers (
-            ledger INTEGER PRIMARY KEY,
-            channel TEXT NOT NULL,
-            chaincode TEXT NOT NULL,
-            UNIQUE (channel, chaincode)
-        ) STRICT;
-        CREATE TABLE patients (
-            ledger INTEGER NOT NULL REFERENCES ledgers,
-            number TEXT NOT NULL,
-            patient BLOB NOT NULL,
-            tx_id BLOB,
-            settled INTEGER NOT NULL,
-            PRIMARY KEY (ledger, number, patient),
-            UNIQUE (ledger, patient)
-        ) STRICT, WITHOUT ROWID;
-        CREATE TABLE versions (
-            ledger INTEGER NOT NULL REFERENCES ledgers,
-            record BLOB NOT NULL,
-            version INTEGER NOT NULL,
-            content_commitment BLOB NOT NULL,
-            patient BLOB NOT NULL,
-            blob_digest BLOB NOT NULL,
-            sealed_bytes INTEGER NOT NULL,
-            stored_secret BLOB NOT NULL,
-            tx_id BLOB,
-            settled INTEGER NOT NULL,
-            PRIMARY KEY (ledger, record, version, content_commitment)
-        ) STRICT, WITHOUT ROWID;
-        CREATE TABLE releases (
-            ledger INTEGER NOT NULL REFERENCES ledgers,
-            decision BLOB NOT NULL,
-            record BLOB NOT NULL,
-            disclosure BLOB NOT NULL,
-            recipient_msp TEXT NOT NULL,
-            blob_digest BLOB NOT NULL,
-            PRIMARY KEY (ledger, decision, record)
-        ) STRICT, WITHOUT ROWID;
-    ",
-};
+const SCHEMA: Schema = Schema { application_id: 0x4354_4853, steps: &[NUMBERS_AND_SECRETS, TAGS] };
+
+const NUMBERS_AND_SECRETS: &str = "
+    CREATE TABLE storage_key (id BLOB NOT NULL) STRICT;
+    CREATE TABLE ledgers (
+        ledger INTEGER PRIMARY KEY,
+        channel TEXT NOT NULL,
+        chaincode TEXT NOT NULL,
+        UNIQUE (channel, chaincode)
+    ) STRICT;
+    CREATE TABLE patients (
+        ledger INTEGER NOT NULL REFERENCES ledgers,
+        number TEXT NOT NULL,
+        patient BLOB NOT NULL,
+        tx_id BLOB,
+        settled INTEGER NOT NULL,
+        PRIMARY KEY (ledger, number, patient),
+        UNIQUE (ledger, patient)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE versions (
+        ledger INTEGER NOT NULL REFERENCES ledgers,
+        record BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        content_commitment BLOB NOT NULL,
+        patient BLOB NOT NULL,
+        blob_digest BLOB NOT NULL,
+        sealed_bytes INTEGER NOT NULL,
+        stored_secret BLOB NOT NULL,
+        tx_id BLOB,
+        settled INTEGER NOT NULL,
+        PRIMARY KEY (ledger, record, version, content_commitment)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE releases (
+        ledger INTEGER NOT NULL REFERENCES ledgers,
+        decision BLOB NOT NULL,
+        record BLOB NOT NULL,
+        disclosure BLOB NOT NULL,
+        recipient_msp TEXT NOT NULL,
+        blob_digest BLOB NOT NULL,
+        PRIMARY KEY (ledger, decision, record)
+    ) STRICT, WITHOUT ROWID;
+";
+
+const TAGS: &str = "
+    CREATE TABLE tag_keys (
+        ledger INTEGER NOT NULL REFERENCES ledgers,
+        patient BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        stored_key BLOB NOT NULL,
+        PRIMARY KEY (ledger, patient, epoch)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE labels (
+        ledger INTEGER NOT NULL REFERENCES ledgers,
+        patient BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        tag BLOB NOT NULL,
+        stored_label BLOB NOT NULL,
+        PRIMARY KEY (ledger, patient, epoch, tag),
+        FOREIGN KEY (ledger, patient, epoch) REFERENCES tag_keys
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX versions_by_patient ON versions (ledger, patient);
+";
 
 /// The store of one hospital for one ledger.
 #[derive(Debug)]
@@ -104,6 +125,12 @@ pub enum HospitalError {
     /// The patient has another number.
     #[error("patient {patient} is registered under another hospital number: find it by that number")]
     PatientTaken {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// A stored tag key or label does not decrypt.
+    #[error("a stored tag key or label of patient {patient} is damaged: restore the store from a backup")]
+    TagsDamaged {
         /// The patient.
         patient: PatientId,
     },

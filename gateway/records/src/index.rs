@@ -22,8 +22,7 @@ const VALID: i32 = 0;
 
 const SCHEMA: Schema = Schema {
     application_id: 0x4354_4249,
-    version: 1,
-    tables: "
+    steps: &["
         CREATE TABLE ledgers (
             ledger INTEGER PRIMARY KEY,
             channel TEXT NOT NULL,
@@ -45,7 +44,7 @@ const SCHEMA: Schema = Schema {
             PRIMARY KEY (ledger, block, position)
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX transactions_by_id ON transactions (ledger, tx_id);
-    ",
+    "],
 };
 
 /// The index of one ledger.

@@ -6,16 +6,22 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use caretrail_model::consent::{Action, Effect, Exception, Grantee, Provision, Scope};
-use caretrail_model::ids::{KeyId, Nonce, PatientId, StatementId};
-use caretrail_model::purpose::Purpose;
-use caretrail_model::statement::{Operation, Proof, SignedStatement, Statement, StatementError};
-use caretrail_model::time::{Period, UnixMs};
+use caretrail_model::hash::sha256;
+use caretrail_model::ids::{KeyId, MspId, Nonce, PatientId, StatementId};
+use caretrail_model::statement::{
+    Operation, Proof, PublicKey, Registration, SignedStatement, Statement, StatementError,
+};
+use caretrail_model::time::UnixMs;
+use caretrail_model::webauthn::RelyingParty;
 use p256::ecdsa::Signature;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger_name::LedgerName;
 use crate::secret::{RandomnessError, random_16};
+
+mod words;
+
+pub use words::{Naming, plain_words, plain_words_naming};
 
 /// A statement that was not prepared.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,25 @@ pub fn prepare(
     Ok(statement.to_json()?)
 }
 
+/// The text of the registration of a key that is elsewhere, such as a passkey's, for that key to sign and the hospital
+/// `home` to carry; with the id that it gives the patient.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn prepare_registration(
+    ledger: &LedgerName,
+    home: &MspId,
+    public_key: PublicKey,
+    submit_by: UnixMs,
+) -> Result<(PatientId, String), PrepareError> {
+    let patient_nonce = Nonce::from_bytes(random_16()?);
+    let patient = PatientId::derive(home, &public_key.to_sec1_bytes(), &patient_nonce);
+    let key = public_key.id();
+    let registration = Registration { home: home.clone(), public_key, patient_nonce };
+    let text = prepare(ledger, patient, key, submit_by, Operation::RegisterPatient(registration))?;
+    Ok((patient, text))
+}
+
 /// Reads the text of a statement, without trusting it.
 ///
 /// # Errors
@@ -66,6 +91,46 @@ pub fn read(text: &str) -> Result<Statement, StatementError> {
 
 fn unproven(statement: String) -> SignedStatement {
     SignedStatement { statement, proof: Proof::Es256 { signature: String::new() } }
+}
+
+/// What an authenticator is asked to sign for the text of a statement: SHA-256 of its bytes, as unpadded base64url.
+pub fn challenge(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(text.as_bytes()).as_bytes())
+}
+
+/// What a page gives to `navigator.credentials.get` so that a passkey signs a statement, as JSON that
+/// `PublicKeyCredential.parseRequestOptionsFromJSON` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasskeyRequest {
+    /// The exact text of the statement.
+    pub statement: String,
+    /// The options.
+    #[serde(rename = "publicKey")]
+    pub public_key: RequestOptions,
+}
+
+/// WebAuthn's `PublicKeyCredentialRequestOptions`, as far as they are set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestOptions {
+    /// The [`challenge`] of the statement.
+    pub challenge: String,
+    /// The relying party: one that the consortium's policy names.
+    pub rp_id: String,
+    /// `required` where the policy wants users to be verified, else `preferred`.
+    pub user_verification: String,
+}
+
+impl PasskeyRequest {
+    /// Asks for a signature of `statement` by a passkey of a relying party.
+    pub fn new(statement: String, relying_party: &RelyingParty, user_verification: bool) -> Self {
+        let public_key = RequestOptions {
+            challenge: challenge(&statement),
+            rp_id: relying_party.to_string(),
+            user_verification: if user_verification { "required" } else { "preferred" }.to_owned(),
+        };
+        Self { statement, public_key }
+    }
 }
 
 /// What a browser gives for `navigator.credentials.get`, as unpadded base64url.
@@ -81,6 +146,14 @@ pub struct Assertion {
     pub signature: String,
 }
 
+/// An assertion as a browser writes the whole credential: `JSON.stringify(credential)`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AssertionJson {
+    Credential { response: Assertion },
+    Response(Assertion),
+}
+
 /// An assertion that proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -89,6 +162,16 @@ pub struct Assertion {
 pub struct AssertionMalformed;
 
 impl Assertion {
+    /// Reads an assertion: the credential that `navigator.credentials.get` gave, as JSON, or its `response` alone.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        Ok(match serde_json::from_str(json)? {
+            AssertionJson::Credential { response } | AssertionJson::Response(response) => response,
+        })
+    }
+
     /// The text with this assertion as its proof; the signature takes the one form that the contract accepts.
     ///
     /// # Errors
@@ -105,201 +188,9 @@ impl Assertion {
     }
 }
 
-/// What a statement decides, in words, one sentence a line. `instant` says an instant in words.
-pub fn plain_words(statement: &Statement, instant: impl Fn(UnixMs) -> String) -> Vec<String> {
-    let mut words = vec![format!(
-        "Patient {} decides, with key {}, on {} of channel {}:",
-        statement.patient, statement.key, statement.chaincode, statement.channel
-    )];
-    match &statement.operation {
-        Operation::RegisterPatient(body) => {
-            words.push(format!("{} is my hospital, and this key speaks for me.", body.home));
-        }
-        Operation::GrantConsent(grant) => {
-            words.extend(provision(&grant.provision, &instant));
-            if let Some(superseded) = &grant.supersedes {
-                words.push(format!("This replaces what I decided in {superseded}."));
-            }
-        }
-        Operation::EndConsent(ending) => words.push(format!("What I decided in {} ends.", ending.consent)),
-        Operation::StopAll(stop) => words.push(if stop.stopped {
-            "Nobody may use any of my permits from now on, until I lift this stop.".to_owned()
-        } else {
-            "My permits count again: the stop is lifted.".to_owned()
-        }),
-        Operation::RefuseEmergency(choice) => words.push(if choice.refused {
-            "Nobody may open my records in an emergency without my consent.".to_owned()
-        } else {
-            "In an emergency, clinicians may break the glass and open my records.".to_owned()
-        }),
-        Operation::BindKey(new) => {
-            words.push(format!(
-                "Key {} speaks for me; nothing is done on paper any more.",
-                new.public_key.id()
-            ));
-        }
-        Operation::RotateKey(new) => {
-            words.push(format!("Key {} speaks for me, in place of this one.", new.public_key.id()));
-        }
-        Operation::RecoverKey(new) => words.push(format!(
-            "I lost my key: key {} shall speak for me once two hospitals have vouched for it.",
-            new.public_key.id()
-        )),
-        Operation::CancelRecovery(cancelled) => {
-            words.push(format!("I have not lost my key: recovery {} is refused.", cancelled.recovery));
-        }
-        Operation::AddGuardian(guardian) => {
-            words.push(format!(
-                "The holder of key {} may decide for me {}.",
-                guardian.public_key.id(),
-                period(&guardian.term, &instant)
-            ));
-            if !guardian.protected.is_empty() {
-                words.push("Records with the labels that I named stay closed to their permits.".to_owned());
-            }
-        }
-        Operation::EndGuardian(ending) => {
-            words.push(format!("The holder of key {} decides for me no longer.", ending.guardian));
-        }
-        Operation::RegisterRecord(own) => {
-            words.push(format!("I add record {} of my own, which {} keeps.", own.record, own.custodian))
-        }
-        Operation::RequestCorrection(asked) => words
-            .push(format!("I ask for a correction of record {}, version {}.", asked.record, asked.version)),
-    }
-    words.push(format!("This can be carried until {}.", instant(statement.submit_by)));
-    words
-}
-
-fn provision(provision: &Provision, instant: &impl Fn(UnixMs) -> String) -> Vec<String> {
-    let may = match provision.effect {
-        Effect::Permit => "may",
-        Effect::Deny => "may not",
-    };
-    let mut words = vec![format!(
-        "{} {may} {} {} for {}, {}.",
-        grantee(&provision.grantee),
-        actions(&provision.actions),
-        scope(&provision.scope),
-        purposes(&provision.purposes),
-        period(&provision.period, instant)
-    )];
-    if provision.effect == Effect::Permit && provision.actions.contains(&Action::Delegate) {
-        words.push("They may pass this on to others, narrower, once.".to_owned());
-    }
-    words.extend(provision.exceptions.iter().map(|except| exception(except, instant)));
-    words
-}
-
-fn exception(exception: &Exception, instant: &impl Fn(UnixMs) -> String) -> String {
-    let mut parts = Vec::new();
-    parts.extend(exception.grantee.as_ref().map(grantee));
-    if !exception.actions.is_empty() {
-        parts.push(format!("to {}", actions(&exception.actions)));
-    }
-    parts.extend(exception.scope.as_ref().map(|only| format!("for {}", scope(only))));
-    if !exception.purposes.is_empty() {
-        parts.push(format!("for {}", purposes(&exception.purposes)));
-    }
-    parts.extend(exception.period.as_ref().map(|when| period(when, instant)));
-    format!("This does not apply: {}.", parts.join(", "))
-}
-
-fn grantee(grantee: &Grantee) -> String {
-    match grantee {
-        Grantee::Hospital { msp_id } => format!("Everybody at {msp_id}"),
-        Grantee::Role { msp_id, role } => format!("Every {role} at {msp_id}"),
-        Grantee::Person { msp_id, subject } => format!("{subject} at {msp_id}"),
-    }
-}
-
-fn actions(actions: &[Action]) -> String {
-    let named = actions.iter().filter_map(|action| match action {
-        Action::Read => Some("read"),
-        Action::Write => Some("add to"),
-        Action::Delegate => None,
-    });
-    let named: Vec<_> = named.collect();
-    if named.is_empty() { "pass on".to_owned() } else { named.join(" and ") }
-}
-
-fn scope(scope: &Scope) -> String {
-    match scope {
-        Scope::All {} => "all my records".to_owned(),
-        Scope::Custodian { msp_id } => format!("my records that {msp_id} keeps"),
-        Scope::Records { records } => {
-            let ids: Vec<_> = records.iter().map(ToString::to_string).collect();
-            format!("my records {}", ids.join(", "))
-        }
-        Scope::Tags { sets } => {
-            let tags: usize = sets.iter().map(|set| set.tags.len()).sum();
-            let hospitals: Vec<_> = sets.iter().map(|set| set.custodian.to_string()).collect();
-            format!("my records with one of {tags} labels of {}", hospitals.join(", "))
-        }
-    }
-}
-
-fn purposes(purposes: &[Purpose]) -> String {
-    let words = purposes.iter().map(|purpose| match purpose {
-        Purpose::Treat => "treatment",
-        Purpose::Etreat => "emergency treatment",
-        Purpose::Btg => "emergency access",
-        Purpose::Caremgt => "care management",
-        Purpose::Hpaymt => "payment",
-        Purpose::Hoperat => "operations",
-        Purpose::Hresch => "research",
-        Purpose::Clintrch => "clinical trials",
-        Purpose::Pubhlth => "public health",
-        Purpose::Patrqt => "requests of mine",
-        Purpose::Famrqt => "requests of my family",
-        Purpose::Pwatrny => "power of attorney",
-        Purpose::Hlegal => "legal matters",
-        Purpose::Coverage => "coverage",
-        Purpose::Htest => "tests of systems",
-    });
-    words.collect::<Vec<_>>().join(", ")
-}
-
-fn period(period: &Period, instant: &impl Fn(UnixMs) -> String) -> String {
-    format!("from {} until {}", instant(period.from), instant(period.until))
-}
-
 #[cfg(test)]
 mod tests {
-    use caretrail_model::statement::{Grant, Stop};
-
     use super::*;
-
-    fn words(operation: Operation) -> Vec<String> {
-        let ledger =
-            LedgerName { channel: "records".parse().unwrap(), chaincode: "caretrail".parse().unwrap() };
-        let (patient, key) = (PatientId::from_bytes([1; 16]), KeyId::from_bytes([2; 16]));
-        let text = prepare(&ledger, patient, key, UnixMs::new(9).unwrap(), operation).unwrap();
-        plain_words(&read(&text).unwrap(), |at| format!("t{at}"))
-    }
-
-    #[test]
-    fn a_statement_says_in_words_what_it_decides() {
-        let provision = Provision {
-            effect: Effect::Deny,
-            grantee: Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() },
-            actions: vec![Action::Read, Action::Write],
-            purposes: vec![Purpose::Treat, Purpose::Hresch],
-            scope: Scope::All {},
-            period: Period { from: UnixMs::new(1).unwrap(), until: UnixMs::new(2).unwrap() },
-            exceptions: vec![Exception { purposes: vec![Purpose::Clintrch], ..Exception::default() }],
-        };
-        let said = words(Operation::GrantConsent(Grant { provision, supersedes: None }));
-        assert_eq!(
-            said[1..],
-            [
-                "Everybody at SouthMSP may not read and add to all my records for treatment, research, from t1 until t2.",
-                "This does not apply: for clinical trials.",
-                "This can be carried until t9.",
-            ]
-        );
-        assert!(words(Operation::StopAll(Stop { stopped: true }))[1].starts_with("Nobody may use"));
-    }
 
     #[test]
     fn what_is_no_statement_is_said_to_be_none() {
@@ -310,5 +201,37 @@ mod tests {
             signature: "AAAA".to_owned(),
         };
         assert_eq!(assertion.prove(String::new()), Err(AssertionMalformed));
+    }
+
+    #[test]
+    fn an_assertion_is_read_alone_or_within_its_credential() {
+        let alone = r#"{"authenticatorData":"AA","clientDataJSON":"BB","signature":"CC","userHandle":null}"#;
+        let whole = format!(r#"{{"id":"x","rawId":"x","type":"public-key","response":{alone}}}"#);
+        let expected = Assertion {
+            authenticator_data: "AA".to_owned(),
+            client_data_json: "BB".to_owned(),
+            signature: "CC".to_owned(),
+        };
+        assert_eq!(Assertion::from_json(alone).unwrap(), expected);
+        assert_eq!(Assertion::from_json(&whole).unwrap(), expected);
+        assert!(Assertion::from_json("{}").is_err());
+    }
+
+    #[test]
+    fn a_passkey_is_asked_for_the_digest_of_the_text() {
+        let party = "patients.example".parse().unwrap();
+        let asked = serde_json::to_value(PasskeyRequest::new("abc".to_owned(), &party, true)).unwrap();
+        assert_eq!(
+            asked,
+            serde_json::json!({
+                "statement": "abc",
+                // The first test vector of SHA-256 (FIPS 180), as base64url.
+                "publicKey": {
+                    "challenge": "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0",
+                    "rpId": "patients.example",
+                    "userVerification": "required"
+                }
+            })
+        );
     }
 }

@@ -34,7 +34,7 @@ pub enum StorageKeyError {
     Randomness(#[from] RandomnessError),
 }
 
-/// A stored secret that this key does not open for this version.
+/// Something stored that this key does not open for what it is asked for.
 #[derive(Debug)]
 pub(crate) struct UnwrapError;
 
@@ -72,14 +72,9 @@ impl StorageKey {
         id: &VersionId,
         secret: &VersionSecret,
     ) -> Result<[u8; STORED_SECRET_BYTES], RandomnessError> {
-        let mut nonce = [0; NONCE_BYTES];
-        fill_random(&mut nonce)?;
-        let payload = Payload { msg: secret.as_bytes(), aad: &additional_data(id) };
-        let Ok(sealed) = self.cipher().encrypt(&nonce.into(), payload) else {
-            unreachable!("AES-GCM encrypts up to 64 GiB, and this is 32 bytes");
-        };
+        let sealed = self.encrypt(&additional_data(id), secret.as_bytes())?;
         let mut stored = [0; STORED_SECRET_BYTES];
-        stored.iter_mut().zip(nonce.into_iter().chain(sealed)).for_each(|(byte, part)| *byte = part);
+        stored.iter_mut().zip(sealed).for_each(|(byte, part)| *byte = part);
         Ok(stored)
     }
 
@@ -89,11 +84,25 @@ impl StorageKey {
         id: &VersionId,
         stored: &[u8; STORED_SECRET_BYTES],
     ) -> Result<VersionSecret, UnwrapError> {
-        let (nonce, sealed) = stored.split_first_chunk::<NONCE_BYTES>().ok_or(UnwrapError)?;
-        let payload = Payload { msg: sealed, aad: &additional_data(id) };
-        let secret =
-            self.cipher().decrypt(nonce.into(), payload).map(Zeroizing::new).map_err(|_| UnwrapError)?;
+        let secret = self.decrypt(&additional_data(id), stored)?;
         secret.as_slice().try_into().map(VersionSecret::from_bytes).map_err(|_| UnwrapError)
+    }
+
+    /// Encrypts a few bytes, bound to `aad`: nonce, ciphertext, tag.
+    pub(crate) fn encrypt(&self, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, RandomnessError> {
+        let mut nonce = [0; NONCE_BYTES];
+        fill_random(&mut nonce)?;
+        let Ok(sealed) = self.cipher().encrypt(&nonce.into(), Payload { msg: plain, aad }) else {
+            unreachable!("AES-GCM encrypts up to 64 GiB, and this is a few bytes");
+        };
+        Ok(nonce.into_iter().chain(sealed).collect())
+    }
+
+    /// Decrypts what was encrypted with the same `aad`.
+    pub(crate) fn decrypt(&self, aad: &[u8], stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
+        let (nonce, sealed) = stored.split_first_chunk::<NONCE_BYTES>().ok_or(UnwrapError)?;
+        let payload = Payload { msg: sealed, aad };
+        self.cipher().decrypt(nonce.into(), payload).map(Zeroizing::new).map_err(|_| UnwrapError)
     }
 
     fn cipher(&self) -> Aes256Gcm {

@@ -1,7 +1,8 @@
 //! The vectors of the model's `FORMATS.md`, which were computed by another implementation.
 
 use caretrail_model::hash::{Domain, framed, sha256};
-use caretrail_model::ids::{Actor, Digest, KeyId, MspId, Nonce, PatientId, RecordId, StatementId, TxId};
+use caretrail_model::ids::{Actor, Digest, KeyId, MspId, Nonce, PatientId, RecordId, StatementId, Tag, TxId};
+use caretrail_model::label::Label;
 use caretrail_model::statement::{Operation, Proof, PublicKey, SignedStatement};
 use caretrail_model::webauthn::Accepted;
 use p256::ecdsa::SigningKey;
@@ -66,6 +67,19 @@ fn ids_of_what_nobody_signs_follow_from_their_makers_too() {
     let actor: Actor = parsed::<String>(&vector["actor"]).parse().unwrap();
     let derived = StatementId::derive_for(&actor, &patient, &parsed(&vector["nonce"]));
     assert_eq!(derived, parsed(&vector["id"]));
+}
+
+#[test]
+fn labels_are_blinded_by_a_tag_key() {
+    let vector: serde_json::Value = vectors!("tags.json");
+    let tag_key = bytes::<32>(&parsed::<String>(&vector["tag_key"]));
+    let labels = vector["labels"].as_array().unwrap();
+    assert_eq!(labels.len(), 3);
+    for labelled in labels {
+        let label: Label = parsed::<String>(&labelled["label"]).parse().unwrap();
+        assert_eq!(label.as_str(), parsed::<String>(&labelled["blinded_text"]));
+        assert_eq!(label.blinded(&tag_key), parsed::<Tag>(&labelled["tag"]));
+    }
 }
 
 #[test]

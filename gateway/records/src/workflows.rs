@@ -2,14 +2,18 @@
 
 mod access;
 mod access_log;
+mod accounting;
 mod documents;
+mod labels;
 mod patients;
 mod pending;
 mod statements;
 
 pub use access::{ReleaseError, Released};
 pub use access_log::{AccessLogError, LoggedEntry};
+pub use accounting::{Permitted, WholeHolders, decisions, permitted};
 pub use documents::{DocumentWorkflowError, OpenedVersion};
+pub use labels::RecordLabels;
 pub use patients::{OnPaper, RegisterPatientError};
 pub use pending::{SettleError, Settled};
 pub use statements::CarryError;

@@ -47,8 +47,13 @@ pub(super) enum Purpose {
 impl Authority {
     /// Makes a self-signed CA, and the key for keeping.
     pub(super) fn make(common_name: &str) -> Result<(String, Key), CaError> {
+        Self::make_within(common_name, Validity::days(AUTHORITY_DAYS))
+    }
+
+    /// The same, for a time of its own.
+    pub(super) fn make_within(common_name: &str, validity: Validity) -> Result<(String, Key), CaError> {
         let key = Key::generate(UserKey::P256)?;
-        let mut params = base(common_name, None, &key, Validity::days(AUTHORITY_DAYS))?;
+        let mut params = base(common_name, None, &key, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,

@@ -175,6 +175,14 @@ impl ChannelConfig {
         self.config.channel_group.as_ref().ok_or_else(|| ConfigError::Missing("channel group".to_owned()))
     }
 
+    /// The tree with what is a map in key order: Go writes maps in any order, so that the same content has many
+    /// encodings.
+    pub(crate) fn in_one_order(&self) -> Result<ConfigGroup, ConfigError> {
+        let mut root = self.root()?.clone();
+        put_in_order(&mut root)?;
+        Ok(root)
+    }
+
     pub(crate) fn group(&self, path: &[&str]) -> Result<&ConfigGroup, ConfigError> {
         let mut group = self.root()?;
         for name in path {
@@ -252,6 +260,17 @@ impl From<etcdraft::Consenter> for Consenter {
             bft: None,
         }
     }
+}
+
+fn put_in_order(group: &mut ConfigGroup) -> Result<(), ConfigError> {
+    for (name, value) in &mut group.values {
+        match Known::read(name, &value.value)? {
+            Some(Known::Acls(acls)) => value.value = acls.encode_to_vec(),
+            Some(Known::Capabilities(capabilities)) => value.value = capabilities.encode_to_vec(),
+            _ => {}
+        }
+    }
+    group.groups.values_mut().try_for_each(put_in_order)
 }
 
 /// A port as the wire has it; what is none reads as 0, which nobody listens on.

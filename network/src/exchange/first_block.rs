@@ -87,7 +87,7 @@ impl FirstBlock {
         if found != wanted {
             return Err(FirstBlockError::Channel { found: found.to_owned(), wanted: wanted.to_owned() });
         }
-        if self.config.root()? == own.root()? {
+        if self.config.in_one_order()? == own.in_one_order()? {
             return Ok(());
         }
         let mut differences = Difference::between(&self.config, own)?;

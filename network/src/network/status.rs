@@ -132,7 +132,8 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
             nodes.push(status);
         }
     }
-    let chaincode = match &spec.chaincode {
+    // Whose part has no peers has nothing to do with it.
+    let chaincode = match spec.chaincode.as_ref().filter(|_| network.own_organizations().next().is_some()) {
         None => None,
         Some(chaincode) => {
             let committed_sequence = match &admin {

@@ -70,9 +70,9 @@ impl Consortium {
         std::iter::once(ORDERING).chain(self.organizations.iter().map(|member| member.name.as_str()))
     }
 
-    /// An organisation's own document, with comments, that [`super::Part::parse`] reads; `consortium` is the path of the
-    /// consortium's document from its folder.
-    pub fn part_document(&self, organization: &str, consortium: &str) -> String {
+    /// An organisation's own document, with comments, that [`super::Part::parse`] reads; the paths of the consortium's
+    /// document and of the state folder are from its folder.
+    pub fn part_document(&self, organization: &str, consortium: &str, state: &str) -> String {
         let member = self.organizations.iter().find(|member| member.name == organization);
         let (nodes, port) = match member {
             Some(member) => (&member.peers, 7051),
@@ -83,7 +83,7 @@ impl Consortium {
              organization = \"{organization}\"\n\
              consortium = \"{consortium}\"\n\n\
              # Keys, ledgers and everything else that runs here.\n\
-             state = \".state\"\n\n\
+             state = \"{state}\"\n\n\
              # The program that serves the chaincode, when it is not the usual one.\n\
              # chaincode_program = \"/opt/chaincode\"\n\n\
              # Where keys come from: `development` makes them here; `files` takes a tree such as cryptogen's.\n\
@@ -125,7 +125,7 @@ mod tests {
 
         assert_eq!(spec.parts().collect::<Vec<_>>(), ["orderer", "north", "south"]);
         for name in spec.parts() {
-            let document = spec.part_document(name, "../consortium.toml");
+            let document = spec.part_document(name, "../consortium.toml", "state");
             let part = Part::parse(&document).unwrap();
             part.check(&spec).unwrap();
             assert_eq!(part.organization, name);

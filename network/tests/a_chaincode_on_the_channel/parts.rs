@@ -2,6 +2,7 @@
 //!
 //! Files that are copied from one to the other are the only way between them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,12 @@ struct Machine {
 
 impl Machine {
     fn new(name: &str, spec: &Consortium) -> Self {
-        let bench = Bench::new(&format!("part-{name}"));
+        Self::beside(name, spec, "")
+    }
+
+    /// Another machine that says that it is the same organisation's.
+    fn beside(name: &str, spec: &Consortium, label: &str) -> Self {
+        let bench = Bench::new(&format!("part-{name}{label}"));
         Self { name: name.to_owned(), bench, spec: spec.clone(), part: Part::new(name) }
     }
 
@@ -93,6 +99,10 @@ struct Post {
 }
 
 impl Post {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let file = self.folder.path().join(name);
         fs::write(&file, bytes).unwrap();
@@ -134,13 +144,13 @@ fn consortium(orderers: &str, members: &[&str]) -> Consortium {
     Consortium::parse(&spec.to_toml().unwrap()).unwrap()
 }
 
-/// Every private key in a folder is one of its own organisation's.
-fn holds_only_own_keys(machine: &Machine) {
+/// Every private key in a folder is one of its own organisation's; returns them.
+fn holds_only_own_keys(machine: &Machine) -> BTreeSet<String> {
     let own = match machine.name.as_str() {
         ORDERING => machine.spec.orderer.domain.clone(),
         name => machine.spec.organization(name).unwrap().domain.clone(),
     };
-    let mut keys = 0;
+    let mut keys = BTreeSet::new();
     let mut folders = vec![machine.bench.folder.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -148,21 +158,30 @@ fn holds_only_own_keys(machine: &Machine) {
             if path.is_dir() {
                 folders.push(path);
             } else if path.is_file() {
-                let bytes = fs::read(&path).unwrap();
-                if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
-                    let of_own = path.components().any(|part| part.as_os_str() == own.as_str());
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                for key in text.split("PRIVATE KEY-----").skip(1).step_by(2) {
+                    let of_own =
+                        path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(&own));
                     assert!(of_own, "{} has the key {}", machine.name, path.display());
-                    keys += 1;
+                    keys.insert(key.replace("\\n", "").replace(char::is_whitespace, ""));
                 }
             }
         }
     }
-    assert!(keys >= 4, "{} has {keys} keys", machine.name);
+    assert!(keys.len() >= 4, "{} has {} keys", machine.name, keys.len());
+    keys
+}
+
+/// No key of one is with another.
+fn share_no_key(machines: &[&Machine]) {
+    let keys: Vec<_> = machines.iter().map(|machine| holds_only_own_keys(machine)).collect();
+    let all: BTreeSet<&String> = keys.iter().flatten().collect();
+    assert_eq!(all.len(), keys.iter().map(BTreeSet::len).sum::<usize>());
 }
 
 pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_alone() {
     let spec = consortium("raft:3", &["north", "south"]);
-    let post = Post { folder: tempfile::tempdir().unwrap() };
+    let post = Post::new();
     let [orderer, north, mut south] = ["orderer", "north", "south"].map(|name| Machine::new(name, &spec));
     // South is found by a name, and listens at an address.
     let port = spec.organizations[1].endpoints["peer0"].port;
@@ -180,7 +199,7 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
     let of_orderer = post.description_of(&orderer).await;
     let of_north = post.description_of(&north).await;
     let of_south = post.description_of(&south).await;
-    what_does_not_fit_is_refused(&north, &post, &spec).await;
+    what_does_not_fit_is_refused(&north, &spec).await;
     assert_eq!(north.imports(&of_orderer).await.missing, ["south"]);
     // The digest is read aloud: by another one the file is not taken.
     let digest = south.describe().await.digest();
@@ -205,7 +224,7 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
     let (block, digest) = orderer.network().first_block(&orderer.options(), &say).await.unwrap();
     assert_eq!(orderer.network().first_block(&orderer.options(), &Quiet).await.unwrap().0, block);
     let block = post.put("consortium.block", &block);
-    first_blocks_that_differ_are_refused(&north, &post, &block).await;
+    first_blocks_that_differ_are_refused(&north, &block).await;
     let imported = north.import_with(&block, Some(digest), false).await.unwrap();
     assert!(imported.new && imported.what == "first block of consortium");
     assert!(!north.imports(&block).await.new);
@@ -241,11 +260,11 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
         let status = Network::existing(&machine.bench.folder).unwrap().status().await.unwrap();
         assert!(status.ready, "{status:#?}");
         assert_eq!(status.part.as_deref(), Some(machine.name.as_str()));
-        holds_only_own_keys(machine);
     }
+    share_no_key(&[&orderer, &north, &south]);
     addresses_are_public_ones(&north, &spec);
     the_stock_command_line_works(&south).await;
-    what_runs_is_changed_by_proposals_alone(&north, &post, &of_south).await;
+    what_runs_is_changed_by_proposals_alone(&north).await;
 
     // A third member: by the same files, and the members' signatures.
     let spec = consortium_with_east(&spec);
@@ -272,7 +291,7 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
     assert_eq!(east.waits_for().await, [""; 0]);
     valid(try_put(&east.network(), "east", &["EastMSP", "NorthMSP"], "of east").await);
     has(&north.network(), "north", "of east").await;
-    holds_only_own_keys(&east);
+    share_no_key(&[&orderer, &north, &south, &east]);
 
     // The members' documents follow; their parts want to know the new one.
     let north = Machine { spec, ..north };
@@ -304,7 +323,8 @@ fn consortium_with_east(spec: &Consortium) -> Consortium {
 }
 
 /// Another channel's, a wrong MSP id, another's file under a false name: nothing of it changes anything.
-async fn what_does_not_fit_is_refused(north: &Machine, post: &Post, spec: &Consortium) {
+async fn what_does_not_fit_is_refused(north: &Machine, spec: &Consortium) {
+    let post = Post::new();
     type Change = fn(&mut Consortium);
     let table: [(Change, &str); 4] = [
         (|spec| spec.organizations[1].msp_id = "WestMSP".to_owned(), "msp_id `WestMSP`"),
@@ -315,7 +335,7 @@ async fn what_does_not_fit_is_refused(north: &Machine, post: &Post, spec: &Conso
     for (change, expected) in table {
         let mut other = spec.clone();
         change(&mut other);
-        let machine = Machine { bench: Bench::new("part-foreign"), ..Machine::new("south", &other) };
+        let machine = Machine::beside("south", &other, "-foreign");
         let file = post.description_of(&machine).await;
         let error = north.import(&file).await.unwrap_err();
         assert!(matches!(error, ImportError::Description(_)), "{}", told(&error));
@@ -328,7 +348,8 @@ async fn what_does_not_fit_is_refused(north: &Machine, post: &Post, spec: &Conso
     assert_eq!(north.waits_for().await, ["orderer", "south"]);
 }
 
-async fn first_blocks_that_differ_are_refused(north: &Machine, post: &Post, block: &Path) {
+async fn first_blocks_that_differ_are_refused(north: &Machine, block: &Path) {
+    let post = Post::new();
     // Damaged on the way.
     let mut bytes = fs::read(block).unwrap();
     let at = bytes.len() / 2;
@@ -408,16 +429,16 @@ async fn the_stock_command_line_works(south: &Machine) {
     }
 }
 
-async fn what_runs_is_changed_by_proposals_alone(north: &Machine, post: &Post, of_south: &Path) {
+async fn what_runs_is_changed_by_proposals_alone(north: &Machine) {
+    let post = Post::new();
     // South with another key: what the channel knows of it is not changed by a file.
-    let south = Machine { bench: Bench::new("part-other-south"), ..Machine::new("south", &north.spec) };
+    let south = Machine::beside("south", &north.spec, "-other");
     let file = post.description_of(&south).await;
     for replace in [false, true] {
         let error = north.import_with(&file, None, replace).await.unwrap_err();
         assert!(matches!(error, ImportError::Running { .. }), "{}", told(&error));
         assert!(error.to_string().contains("change propose"), "{}", told(&error));
     }
-    fs::copy(of_south, file).unwrap();
     // What concerns all of a consortium is not done by one of its parts.
     let network = Network::existing(&north.bench.folder).unwrap();
     let error = network.up(&north.options(), &Quiet).await.unwrap_err();
@@ -476,7 +497,7 @@ impl Machine {
 
 pub(crate) async fn parts_of_bft_are_killed_at_every_event_and_go_on() {
     let spec = consortium("bft:4", &["north", "south"]);
-    let post = Post { folder: tempfile::tempdir().unwrap() };
+    let post = Post::new();
     let machines = ["orderer", "north", "south"].map(|name| Machine::new(name, &spec));
     let mut kills: usize = machines.iter().map(Machine::up_under_fire).sum();
     let mut files = Vec::new();
@@ -503,8 +524,8 @@ pub(crate) async fn parts_of_bft_are_killed_at_every_event_and_go_on() {
     assert_eq!(marked(&orderer.bench.folder).len(), 4);
     for machine in &machines {
         assert!(machine.up().await.complete, "{}", machine.name);
-        holds_only_own_keys(machine);
     }
+    share_no_key(&[orderer, north, south]);
     valid(try_put(&south.network(), "south", &["NorthMSP", "SouthMSP"], "of both").await);
     has(&north.network(), "north", "of both").await;
 }

@@ -11,11 +11,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a benchmark that cannot go on fails, and what it finds is its output"
+    reason = "a benchmark that cannot go on fails"
 )]
 
-mod contract;
 mod fabric;
 mod memory;
 mod report;
@@ -23,21 +21,22 @@ mod sides;
 mod workload;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caretrail_tests::channel::Channel;
 use caretrail_tests::measure::load::{Load, closed_loop};
-use caretrail_tests::measure::process;
 use caretrail_tests::measure::rounds::turns;
-use caretrail_tests::stage::Stage;
+use caretrail_tests::measure::run::{Found, on_stage};
+use caretrail_tests::measure::shelf::Shelf;
+use caretrail_tests::measure::{contract, process, settings};
+use caretrail_tests::{go, roles};
 use hlf_gateway::Endorser;
-use hlf_network::builder;
-use hlf_network::network::Network;
-use hlf_network::profile::Profile;
 
 use memory::Memory;
 use report::{Measured, Report};
-use sides::{GO, GO_BATCHED, OURS, Shelf, Side};
+use sides::{GO, GO_BATCHED, OURS, Side};
 use workload::{Call, Through, WORKLOADS, Workload};
 
 /// How long a chaincode that listens may take until a transaction succeeds.
@@ -55,66 +54,40 @@ struct Settings {
 
 impl Settings {
     fn of(quick: bool) -> Self {
-        let from = |variable: &str, default: f64| match std::env::var(variable) {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}=`{text}`: give a number")),
-            Err(_) => default,
-        };
-        let seconds = from("BENCH_SECONDS", if quick { 0.3 } else { 1.0 }).clamp(0.05, 600.0);
+        let seconds = settings::seconds(if quick { 0.3 } else { 1.0 });
         Self {
-            rounds: (from("BENCH_ROUNDS", if quick { 2.0 } else { 5.0 }) as usize).max(1),
+            rounds: settings::rounds(if quick { 2.0 } else { 5.0 }),
             warm_up: Duration::from_secs_f64(seconds / 3.0),
             measured: Duration::from_secs_f64(seconds),
         }
     }
 }
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["builder", phase, "--config", config, folders @ ..] => {
-            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
-            builder::run(phase.parse().expect("a phase"), config.as_ref(), &folders).expect("built");
-        }
-        ["chaincode"] => contract::serve(),
-        words => {
-            let (options, filters): (Vec<&str>, Vec<&str>) =
-                words.iter().copied().partition(|word: &&str| word.starts_with("--"));
-            let wanted = WORKLOADS.iter().filter(|workload| {
-                let title = workload.to_string();
-                filters.is_empty() || filters.iter().any(|filter| title.contains(*filter))
-            });
-            bench(wanted.collect(), Settings::of(options.contains(&"--quick")));
-        }
+fn main() -> ExitCode {
+    if let Some(played) = roles::play_with(contract::serve) {
+        return played;
     }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (options, filters): (Vec<&str>, Vec<&str>) =
+        words.iter().map(String::as_str).partition(|word: &&str| word.starts_with("--"));
+    let wanted = WORKLOADS.iter().filter(|workload| {
+        let title = workload.to_string();
+        filters.is_empty() || filters.iter().any(|filter| title.contains(*filter))
+    });
+    bench(wanted.collect(), Settings::of(options.contains(&"--quick")))
 }
 
 #[tokio::main]
-async fn bench(workloads: Vec<&'static Workload>, settings: Settings) {
-    let go = sides::build_go();
-    let stage = Stage::set(Path::new(env!("CARGO_TARGET_TMPDIR")), "bench-shim");
-    let run = tokio::spawn(run(stage.folder().join("network"), go, workloads, settings));
-    let stop = run.abort_handle();
-    let ended = tokio::select! {
-        ended = run => ended.map_err(|error| error.to_string()),
-        _ = tokio::signal::ctrl_c() => {
-            stop.abort();
-            Err("interrupted".to_owned())
-        }
-    };
-    stage.clear(ended.is_err());
-    match ended {
-        Ok(report) => println!("{}", report.text()),
-        Err(reason) => {
-            eprintln!("{reason}");
-            std::process::exit(1);
-        }
-    }
+async fn bench(workloads: Vec<&'static Workload>, settings: Settings) -> ExitCode {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let go = go::program(tmp, "bench-chaincode").await;
+    on_stage(tmp, "bench-shim", |folder| run(folder, go, workloads, settings)).await
 }
 
-async fn run(folder: PathBuf, go: PathBuf, workloads: Vec<&'static Workload>, settings: Settings) -> Report {
-    let (network, profile) = fabric::stand_up(&folder).await;
-    let bench = Bench::new(&network, &profile, go, settings).await;
+async fn run(folder: PathBuf, go: PathBuf, workloads: Vec<&'static Workload>, settings: Settings) -> Found {
+    let channel = Channel::stand_up(&folder, "network", fabric::spec(), &[]).await;
+    let bench =
+        Bench { endorser: fabric::endorser(&channel), shelf: Shelf::new(channel.network()), go, settings };
     let mut report = Report::new(settings);
     for side in [OURS, GO_BATCHED, GO] {
         bench.count_round_trips(side, &mut report).await;
@@ -128,24 +101,22 @@ async fn run(folder: PathBuf, go: PathBuf, workloads: Vec<&'static Workload>, se
             }
         }
     }
-    report
+    Found { text: report.text(), whole: true }
 }
 
 /// What is called, and the address where sides take turns.
 struct Bench<'n> {
     endorser: Arc<Endorser>,
     shelf: Shelf<'n>,
+    go: PathBuf,
     settings: Settings,
 }
 
-impl<'n> Bench<'n> {
-    async fn new(network: &'n Network, profile: &Profile, go: PathBuf, settings: Settings) -> Self {
-        Self { endorser: fabric::endorser(profile).await, shelf: Shelf::new(network, profile, go), settings }
-    }
-
+impl Bench<'_> {
     /// Starts a side in a fresh process, warms it up, and measures.
     async fn measure(&self, workload: &Workload, side: Side, report: &mut Report) -> Measured {
-        let started = self.shelf.exchange(side).await;
+        let started = self.shelf.exchange(&side.process(&self.go)).await;
+        let pid = started.pids[0];
         let Workload { call, callers, .. } = *workload;
         match workload.through {
             Through::Fabric => {
@@ -158,17 +129,23 @@ impl<'n> Bench<'n> {
                     let endorser = Arc::clone(&endorser);
                     async move { fabric::endorse(&endorser, call, number).await }
                 };
-                self.load(started.pid, callers, endorse).await
+                self.load(pid, callers, endorse).await
             }
             Through::Memory => {
-                let peer = Memory::connect(self.shelf.address(), &self.shelf.client).await;
+                let peer = self.memory().await;
                 let invoke = move |number| {
                     let peer = Arc::clone(&peer);
                     async move { peer.invoke(call, number).await }
                 };
-                self.load(started.pid, callers, invoke).await
+                self.load(pid, callers, invoke).await
             }
         }
+    }
+
+    /// The peer in memory, at the address of the one organisation's chaincode.
+    async fn memory(&self) -> Arc<Memory> {
+        let place = &self.shelf.places()[0];
+        Memory::connect(&place.address, &place.client).await
     }
 
     async fn load<C, E>(&self, pid: u32, callers: usize, call: C) -> Measured
@@ -184,8 +161,8 @@ impl<'n> Bench<'n> {
     }
 
     async fn count_round_trips(&self, side: Side, report: &mut Report) {
-        self.shelf.exchange(side).await;
-        let peer = Memory::connect(self.shelf.address(), &self.shelf.client).await;
+        self.shelf.exchange(&side.process(&self.go)).await;
+        let peer = self.memory().await;
         for (number, call) in (0..).zip(COUNTED) {
             let requests = peer.requests(call, number).await.expect("it succeeds");
             report.round_trips(side, call, requests.len());

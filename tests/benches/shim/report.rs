@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use caretrail_tests::measure::bar::{Bar, others};
 use caretrail_tests::measure::latency::Latencies;
 use caretrail_tests::measure::load::Load;
 use caretrail_tests::measure::rounds::Rounds;
+use caretrail_tests::measure::settings::processors;
 use caretrail_tests::measure::table::Table;
 
 use crate::Settings;
@@ -35,26 +37,6 @@ pub(crate) struct Report {
     lines: BTreeMap<(&'static Workload, Side), Line>,
     answered: BTreeMap<Side, Rounds>,
     round_trips: Vec<(Call, Side, usize)>,
-}
-
-/// A bar that a figure has to be above or below.
-#[derive(Clone, Copy)]
-enum Bar {
-    Least(f64),
-    Most(f64),
-}
-
-impl Bar {
-    /// The figure's median, its range, and whether the median reaches the bar.
-    fn told(self, figure: &Rounds) -> String {
-        let (median, (least, most)) = (figure.median(), figure.range());
-        let (sign, bar, reached) = match self {
-            Self::Least(bar) => ('≥', bar, median >= bar),
-            Self::Most(bar) => ('≤', bar, median <= bar),
-        };
-        let reached = if reached { "yes" } else { "no" };
-        format!("{median:.2} ({least:.2}–{most:.2}) {sign} {bar}: {reached}")
-    }
 }
 
 impl Report {
@@ -172,12 +154,12 @@ impl Report {
     /// The report as it is printed.
     pub(crate) fn text(mut self) -> String {
         let Settings { rounds, warm_up, measured } = self.settings;
-        let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        let processors = processors();
         format!(
             "Fabric 3.1.1: one organisation, one peer, one Raft orderer; batches and multi-gets of up to 1,000; mutual TLS \
              between peer and chaincode. Calls go to the peer's endorser and are endorsed, not ordered: no block is cut. \
              \"In memory\" is the test peer in place of Fabric's, over the same TLS. Go: fabric-chaincode-go v2.3.0, \
-             `-trimpath`, its own defaults. Ours: tokio's default runtime, and the one that has a single thread. No side prints. {processors} processors for load, peer and \
+             its own defaults. Ours: tokio's default runtime, and the one that has a single thread. No side prints. {processors} processors for load, peer and \
              chaincode together. {rounds} rounds in turn, each in a fresh process, {:.2} s after {:.2} s of warm-up. \
              ± is half of the range between rounds.\n\n{}\n{}\n{}\n{}",
             measured.as_secs_f64(),
@@ -187,14 +169,5 @@ impl Report {
             self.recoveries(),
             self.counted(),
         )
-    }
-}
-
-fn others(counts: &BTreeMap<String, u64>) -> String {
-    match counts.is_empty() {
-        true => "0".to_owned(),
-        false => {
-            counts.iter().map(|(words, count)| format!("{count} {words}")).collect::<Vec<_>>().join(", ")
-        }
     }
 }

@@ -1,4 +1,4 @@
-// The benchmark's contract on the official shim: the counterpart of the Rust one in tests/benches/shim/contract.rs,
+// The benchmark's contract on the official shim: the counterpart of the Rust one in tests/src/measure/contract.rs,
 // call by call. It prints nothing.
 package main
 
@@ -38,12 +38,51 @@ func (contract) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 			return shim.Error("NOT_PUT")
 		}
 		return shim.Success(nil)
+	case call == "Create" && len(args) == 2:
+		return create(stub, string(args[0]), args[1])
+	case call == "Count" && len(args) == 2:
+		// Who counts is an argument only so that the transaction is known again in its block.
+		return count(stub, string(args[0]))
 	case call == "GetMany" && len(args) == 2:
 		return getMany(stub, args)
 	case call == "PutMany" && len(args) == 3:
 		return putMany(stub, args)
 	}
 	return shim.Error("CALL_UNKNOWN")
+}
+
+// create puts a value at a key that has none.
+func create(stub shim.ChaincodeStubInterface, key string, value []byte) *peer.Response {
+	held, err := stub.GetState(key)
+	if err != nil {
+		return shim.Error("NOT_READ")
+	}
+	if held != nil {
+		return shim.Error("KEY_TAKEN")
+	}
+	if err := stub.PutState(key, value); err != nil {
+		return shim.Error("NOT_PUT")
+	}
+	return shim.Success(nil)
+}
+
+// count adds one to a counter and answers the new number.
+func count(stub shim.ChaincodeStubInterface, counter string) *peer.Response {
+	before, err := stub.GetState(counter)
+	if err != nil {
+		return shim.Error("NOT_READ")
+	}
+	var number uint64
+	if before != nil {
+		if number, err = strconv.ParseUint(string(before), 10, 64); err != nil {
+			return shim.Error("ARGUMENTS")
+		}
+	}
+	more := strconv.AppendUint(nil, number+1, 10)
+	if err := stub.PutState(counter, more); err != nil {
+		return shim.Error("NOT_PUT")
+	}
+	return shim.Success(more)
 }
 
 // getMany reads `count` keys below a prefix in one request and answers how many bytes they hold.

@@ -3,6 +3,7 @@
 //
 //	gateway-client drive PROFILE MSP CHAINCODE   evaluates, submits, signs elsewhere, listens
 //	gateway-client blocks PROFILE MSP            every transaction of every block, of every chaincode
+//	gateway-client load PROFILE MSP CHAINCODE    a load generator: orders on stdin, what came of each on stdout
 //
 // PROFILE is a connection profile in the form of Fabric's SDKs, MSP the folder of a user's certificate and key.
 package main
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
 )
 
 // Longer than anything here takes on the slowest machine.
@@ -24,7 +24,13 @@ const deadline = 60 * time.Second
 
 func main() {
 	if len(os.Args) < 4 {
-		log.Fatal("gateway-client drive|blocks PROFILE MSP [CHAINCODE]")
+		log.Fatal("gateway-client drive|blocks|load PROFILE MSP [CHAINCODE]")
+	}
+	if os.Args[1] == "load" && len(os.Args) == 5 {
+		if err := load(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
@@ -47,11 +53,7 @@ func run(ctx context.Context, command, path, msp string, args []string) (any, er
 		return nil, err
 	}
 	defer connection.Close()
-	id, key, err := profile.user(msp)
-	if err != nil {
-		return nil, err
-	}
-	sign, err := identity.NewPrivateKeySign(key)
+	id, sign, err := profile.credentials(msp)
 	if err != nil {
 		return nil, err
 	}

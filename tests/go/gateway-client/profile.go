@@ -87,6 +87,16 @@ func (p *profile) connect() (*grpc.ClientConn, error) {
 	return grpc.NewClient(strings.TrimPrefix(peer.URL, "grpcs://"), tls)
 }
 
+// The identity in a user's MSP folder, and what signs with its key.
+func (p *profile) credentials(msp string) (*identity.X509Identity, identity.Sign, error) {
+	id, key, err := p.user(msp)
+	if err != nil {
+		return nil, nil, err
+	}
+	sign, err := identity.NewPrivateKeySign(key)
+	return id, sign, err
+}
+
 // The certificate and private key in a user's MSP folder.
 func (p *profile) user(msp string) (*identity.X509Identity, crypto.PrivateKey, error) {
 	pem, err := only(filepath.Join(msp, "signcerts"))

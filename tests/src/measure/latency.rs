@@ -22,6 +22,11 @@ impl Latencies {
         self.sorted = false;
     }
 
+    /// The calls' durations, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = Duration> {
+        self.nanoseconds.iter().copied().map(Duration::from_nanos)
+    }
+
     /// How many calls there are.
     pub fn count(&self) -> usize {
         self.nanoseconds.len()
@@ -41,6 +46,14 @@ impl Latencies {
     }
 }
 
+impl FromIterator<Duration> for Latencies {
+    fn from_iter<I: IntoIterator<Item = Duration>>(calls: I) -> Self {
+        let mut latencies = Self::default();
+        calls.into_iter().for_each(|took| latencies.add(took));
+        latencies
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,8 +62,7 @@ mod tests {
     fn a_percentile_is_the_nearest_rank() {
         let mut latencies = Latencies::default();
         assert_eq!(latencies.percentile(99), Duration::ZERO);
-        let mut later = Latencies::default();
-        (1..=50).for_each(|ms| later.add(Duration::from_millis(ms)));
+        let later = (1..=50).map(Duration::from_millis).collect();
         (51..=200).rev().for_each(|ms| latencies.add(Duration::from_millis(ms)));
         latencies.merge(later);
         let found = [1, 50, 95, 99, 100].map(|hundredths| latencies.percentile(hundredths).as_millis());

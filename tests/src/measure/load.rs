@@ -1,4 +1,4 @@
-//! Callers who each make one call after the other.
+//! Calls: by callers who each make one after the other, or at given times.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,26 @@ impl Load {
     pub fn per_second(&self) -> f64 {
         self.latencies.count() as f64 / self.elapsed.as_secs_f64()
     }
+
+    fn add(&mut self, started: Instant, ended: Result<(), String>) {
+        match ended {
+            Ok(()) => self.latencies.add(started.elapsed()),
+            Err(words) => *self.others.entry(words).or_default() += 1,
+        }
+    }
+
+    /// The parts together, once all have ended.
+    async fn of(running: JoinSet<Self>, begun: Instant) -> Self {
+        let mut all = Self::default();
+        for own in running.join_all().await {
+            all.latencies.merge(own.latencies);
+            for (words, count) in own.others {
+                *all.others.entry(words).or_default() += count;
+            }
+        }
+        all.elapsed = begun.elapsed();
+        all
+    }
 }
 
 /// Makes calls for a while: each of `callers` starts one as soon as its last one has ended.
@@ -49,23 +69,40 @@ where
             let mut own = Load::default();
             while begun.elapsed() < lasting {
                 let started = Instant::now();
-                match call(next.fetch_add(1, Ordering::Relaxed)).await {
-                    Ok(()) => own.latencies.add(started.elapsed()),
-                    Err(words) => *own.others.entry(words).or_default() += 1,
-                }
+                let ended = call(next.fetch_add(1, Ordering::Relaxed)).await;
+                own.add(started, ended);
             }
             own
         });
     }
-    let mut all = Load::default();
-    for own in running.join_all().await {
-        all.latencies.merge(own.latencies);
-        for (words, count) in own.others {
-            *all.others.entry(words).or_default() += count;
-        }
+    Load::of(running, begun).await
+}
+
+/// Starts each call when it is due, counted from now, whether or not earlier ones have ended: what waits is seen.
+///
+/// A call's time is counted from when it was due. Otherwise as [`closed_loop`].
+///
+/// # Panics
+/// When a call does.
+pub async fn open_loop<Call, Ending>(due: &[Duration], first: u64, call: Call) -> Load
+where
+    Call: Fn(u64) -> Ending,
+    Ending: Future<Output = Result<(), String>> + Send + 'static,
+{
+    let begun = Instant::now();
+    let mut running = JoinSet::new();
+    for (number, due) in (first..).zip(due) {
+        let due = begun + *due;
+        tokio::time::sleep_until(due.into()).await;
+        let call = call(number);
+        running.spawn(async move {
+            let mut own = Load::default();
+            let ended = call.await;
+            own.add(due, ended);
+            own
+        });
     }
-    all.elapsed = begun.elapsed();
-    all
+    Load::of(running, begun).await
 }
 
 #[cfg(test)]
@@ -92,5 +129,26 @@ mod tests {
         assert_eq!(load.others, BTreeMap::from([("a third".to_owned(), thirds as u64)]));
         assert_eq!(load.latencies.count(), seen.len() - thirds);
         assert!(load.elapsed >= Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn calls_start_when_they_are_due_and_wait_for_none() {
+        let begun = Arc::new(AtomicU64::new(0));
+        let due = [0, 1, 1, 3].map(Duration::from_millis);
+        let calls = Arc::clone(&begun);
+        let load = open_loop(&due, 7, move |number| {
+            let begun = Arc::clone(&calls);
+            async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                // None ends before all have begun.
+                while begun.load(Ordering::Relaxed) < 4 {
+                    tokio::task::yield_now().await;
+                }
+                if number == 10 { Err("the last".to_owned()) } else { Ok(()) }
+            }
+        })
+        .await;
+        assert_eq!((load.latencies.count(), load.others["the last"]), (3, 1));
+        assert!(load.elapsed >= due[3]);
     }
 }

@@ -44,6 +44,12 @@ impl Rounds {
         Self(self.0.iter().zip(&other.0).map(|(own, others)| own / others).collect())
     }
 
+    /// How much larger this figure is than another, round by round.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(own, others)| own - others).collect())
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -82,6 +88,7 @@ mod tests {
     fn a_ratio_is_taken_round_by_round() {
         let (quick, slow) = (Rounds::from_iter([20.0, 2.0]), Rounds::from_iter([10.0, 1.0]));
         assert_eq!(quick.over(&slow), Rounds::from_iter([2.0, 2.0]));
+        assert_eq!(quick.minus(&slow), Rounds::from_iter([10.0, 1.0]));
     }
 
     #[test]

@@ -223,24 +223,30 @@ pub(crate) async fn a_failure_names_stage_status_transaction_and_peers(world: &m
     assert!(told(&unknown).contains("unknown"), "{}", told(&unknown));
 }
 
-pub(crate) async fn an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again(world: &mut Notes) {
+pub(crate) async fn orderers_that_are_down_are_named_and_the_same_transaction_sent_again(world: &mut Notes) {
     let notes = world.notes().await;
     let proposal = notes.proposal("Put").args(["down", "x"]).build().unwrap();
     let endorsed = proposal.endorse().await.unwrap();
-    assert!(world.network.supervisor().stop("orderer0.orderer.example.com").await.unwrap());
+    let orderer = &world.network.spec().orderer;
+    for consenter in &orderer.consenters {
+        let host = format!("{consenter}.{}", orderer.domain);
+        assert!(world.network.supervisor().stop(&host).await.unwrap(), "{host}");
+    }
     let error = endorsed.submit().await.unwrap_err();
     assert_eq!(error.tx_id(), proposal.tx_id());
     assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", told(&error));
-    let [orderer] = error.peers() else { panic!("{}", told(&error)) };
-    assert_eq!(orderer.msp_id, world.network.spec().orderer.msp_id);
-    assert!(told(&error).contains(&orderer.address), "{}", told(&error));
+    assert_eq!(error.peers().len(), orderer.consenters.len(), "{}", told(&error));
+    for down in error.peers() {
+        assert_eq!(down.msp_id, orderer.msp_id);
+        assert!(told(&error).contains(&down.address), "{}", told(&error));
+    }
 
     // Kept as bytes meanwhile, signature and all, it is sent once more: the same transaction, with one outcome.
     let kept = endorsed.to_bytes();
     world.up().await;
     let again = Endorsed::from_bytes(notes.gateway(), &kept).unwrap();
     let submitted =
-        until("the orderer to take it", Duration::from_secs(60), async || again.submit().await.ok());
+        until("the orderers to take it", Duration::from_secs(120), async || again.submit().await.ok());
     let status = submitted.await.commit_status().await.unwrap();
     assert!(status.is_valid(), "{status:?}");
     assert_eq!(status.tx_id, proposal.tx_id());

@@ -5,7 +5,8 @@ use std::time::Duration;
 use caretrail_tests::until::until;
 use hlf_gateway::protos::protos::TxValidationCode;
 use hlf_gateway::{
-    Cause, Change, Contract, Endorsed, ExplainError, Explanation, FailureCause, Gateway, Part, Proposal,
+    Cause, Change, Contract, Deadlines, Endorsed, ExplainError, Explanation, FailureCause, Gateway, Part,
+    Proposal,
 };
 
 use crate::world::{NOTES, Notes, told};
@@ -201,6 +202,13 @@ pub(crate) async fn endorsers_that_differ_are_compared(world: &mut Notes) {
     assert!(!comparison.to_string().contains("south, not north"));
     let msp_ids: Vec<_> = comparison.answers.iter().filter_map(|answer| answer.msp_id.as_deref()).collect();
     assert_eq!(msp_ids, ["NorthMSP", "SouthMSP"]);
+
+    // All the peers of a gateway that several serve, asked at once.
+    let endpoints = ["north", "south"].map(|organization| world.profile(organization).gateway().unwrap());
+    let credentials = world.credentials("north", "User1");
+    let both = Gateway::connect_any(&endpoints, credentials, Deadlines::default()).await.unwrap();
+    let again = proposal.compare(&both.endorsers()).await.unwrap();
+    assert_eq!((again.difference, again.answers), (comparison.difference, comparison.answers));
 
     let agreed = call(&notes, "Put", &["agreed", "x"]).compare(&[north, south]).await.unwrap();
     assert_eq!(agreed.difference, None);

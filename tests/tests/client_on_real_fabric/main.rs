@@ -1,7 +1,8 @@
 //! The gateway client on real Fabric processes: every line that the official clients can, and how each thing that can be
 //! wrong is told.
 //!
-//! One network serves all acts, of the release in `HLF_NETWORK_FABRIC` or the default one; each act stands for itself.
+//! One network serves all acts, of the release in `HLF_NETWORK_FABRIC` and with the ordering service in
+//! `HLF_NETWORK_ORDERERS` (such as `bft:4`), or the default ones; each act stands for itself.
 //! This program is the peers' builder and the chaincode too: it looks at its first argument.
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +13,9 @@
 )]
 
 mod calls;
+mod cancelling;
 mod chaincode;
+mod connecting;
 mod errors;
 mod events;
 mod explaining;
@@ -22,6 +25,7 @@ mod identities;
 mod offline;
 mod outcomes;
 mod reaching;
+mod restarts;
 mod system_chaincodes;
 mod world;
 
@@ -97,10 +101,13 @@ fn main() -> ExitCode {
                 outcomes::commits_are_followed_with_two_signatures_each,
                 outcomes::conflicts_are_tried_again_until_each_has_its_effect_once,
                 outcomes::a_kept_transaction_is_settled_once_however_often_it_is_sent,
-                outcomes::events_come_exactly_once_though_their_peer_is_killed,
+                cancelling::what_is_dropped_before_it_is_sent_is_in_no_block_and_after_that_it_can_be_asked_for,
+                restarts::items_of_each_kind_come_exactly_once_though_their_peer_is_killed,
+                connecting::each_stage_ends_by_its_deadline_at_a_peer_that_stands_still,
                 outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
                 reaching::a_stopped_and_a_killed_peer_are_gone_round,
-                errors::an_orderer_that_is_down_is_named_and_the_same_transaction_sent_again,
+                connecting::a_peer_that_asks_for_a_client_certificate_is_shown_one,
+                errors::orderers_that_are_down_are_named_and_the_same_transaction_sent_again,
             ];
             #[cfg(feature = "pkcs11")]
             let acts = [acts, acts![hardware::keys_in_a_token_sign_transactions_that_commit_valid]].concat();

@@ -15,9 +15,9 @@ use hlf_gateway::{After, Committed, Contract, Deadlines, Endpoint, Gateway, Metr
 use crate::world::{NOTES, Notes, told};
 
 /// The peer of North whose gateway runs ten calls at a time.
-const NARROW: &str = "peer1.north.example.com";
+pub(crate) const NARROW: &str = "peer1.north.example.com";
 
-fn narrow(world: &Notes) -> Endpoint {
+pub(crate) fn narrow(world: &Notes) -> Endpoint {
     world.profile("north").gateways().unwrap().remove(1)
 }
 
@@ -28,7 +28,7 @@ async fn both(world: &Notes, deadlines: Deadlines) -> Gateway {
     Gateway::connect_any(&endpoints, world.credentials("north", "User1"), deadlines).await.unwrap()
 }
 
-async fn pid(world: &Notes, host: &str) -> u32 {
+pub(crate) async fn pid(world: &Notes, host: &str) -> u32 {
     let status = world.network.status().await.unwrap();
     status.nodes.iter().find(|node| node.name == host).unwrap().pid.unwrap()
 }

@@ -46,13 +46,16 @@ pub(crate) struct Notes {
 
 impl World for Notes {
     async fn stand_up(stage: &Stage) -> Self {
-        let release = std::env::var("HLF_NETWORK_FABRIC").ok().filter(|release| !release.is_empty());
-        let document = match release {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let document = match set("HLF_NETWORK_FABRIC") {
             Some(release) => DEFAULT.replacen("3.1.1", &release, 1),
             None => DEFAULT.to_owned(),
         };
         let document = document.replacen(r#"peers = ["peer0"]"#, PEERS_OF_NORTH, 1);
-        let spec = Consortium::parse(&format!("{document}\n{CHAINCODE}")).unwrap();
+        let mut spec = Consortium::parse(&format!("{document}\n{CHAINCODE}")).unwrap();
+        if let Some(orderers) = set("HLF_NETWORK_ORDERERS") {
+            spec.set_orderers(orderers.parse().unwrap()).unwrap();
+        }
         programs(&spec).await;
         Self::standing(&stage.folder().join("network"), spec, stage.folder()).await
     }

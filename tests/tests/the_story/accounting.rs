@@ -78,6 +78,73 @@ pub(crate) async fn the_compliance_officer_sees_every_act_in_the_order_of_the_ch
     story.run_as("north/ada", &log).await.failed("ROLE_NOT_ALLOWED");
 }
 
+pub(crate) async fn who_can_see_who_did_and_who_was_refused_is_one_command_each(story: &mut Story) {
+    let names = names(story).await;
+    let patient = story.patient.clone();
+    let told = |row: &Value, fields: &[&str]| -> Vec<String> {
+        let value = |field: &&str| row[*field].as_str().map_or("-".to_owned(), str::to_owned);
+        fields
+            .iter()
+            .map(value)
+            .map(|text| names.get(&text).map_or(text, |name| (*name).to_owned()))
+            .collect()
+    };
+    let ask = async |line: String| story.run_as("north/auditor", &line).await.rows();
+
+    let can = ask(format!("audit who-can-see {}", story.scan)).await;
+    assert_eq!(can.len(), 1, "{can:?}");
+    assert_eq!(told(&can[0], &["actor", "role"]), ["south/ben", "clinician"]);
+    assert_eq!(can[0]["purposes"], serde_json::json!(["TREAT"]));
+    assert!(ask(format!("audit who-can-see {} --at 2020-01-01T00:00:00Z", story.scan)).await.is_empty());
+
+    let did = ask(format!("audit who-did --patient {patient}")).await;
+    let released = did.iter().filter(|row| row["released_at"].is_string()).count();
+    assert_eq!((did.len(), released), (5, 3));
+    assert!(did.iter().all(|row| told(row, &["actor", "purpose"]) == ["south/ben", "TREAT"]));
+    let left = ask(format!("audit who-did --patient {patient} --record {} --released", story.bundle)).await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(text(&left[0]["decision"]), story.permit);
+    assert_eq!(text(&left[0]["disclosure"]), story.disclosure);
+
+    let refused = ask(format!("audit refused --patient {patient} --reasons")).await;
+    let fields = ["actor", "record", "purpose", "told", "reason"];
+    let refused: Vec<_> = refused.iter().map(|row| told(row, &fields).join(" ")).collect();
+    assert_eq!(
+        refused,
+        [
+            "south/ben bundle TREAT nothing_permits nothing_permits",
+            "north/eve bundle TREAT no_standing no_standing",
+            "south/cleo bundle TREAT nothing_permits nothing_permits",
+            "south/ben bundle HRESCH role_not_allowed role_not_allowed",
+            "south/ben bundle TREAT nothing_permits nothing_permits",
+            "south/ben bundle TREAT nothing_permits nothing_permits",
+        ]
+    );
+
+    let history = ask(format!("audit history {} --patient {patient}", story.bundle)).await;
+    let whole = ask(format!("audit log --patient {patient}")).await;
+    let of_bundle: Vec<_> = whole.iter().filter(|row| row["record"] == story.bundle.as_str()).collect();
+    assert_eq!(history.iter().collect::<Vec<_>>(), of_bundle);
+
+    // Page by page, and by whom.
+    let (mut paged, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = ask(format!("audit log --patient {patient} --limit 4{after}")).await;
+        let Some(last) = page.last() else { break };
+        after = format!(" --after {}.{}", last["block"], last["position"]);
+        paged.extend(page);
+    }
+    assert_eq!(paged, whole);
+    let by_north = ask(format!("audit log --patient {patient} --actor NorthMSP")).await;
+    assert!(by_north.iter().all(|row| text(&row["actor"]).starts_with("NorthMSP/")));
+    let by_ben = ask(format!("audit log --patient {patient} --actor south/ben")).await;
+    let of_ben =
+        |row: &&Value| ["actor", "recipient"].iter().any(|field| told(row, &[field]) == ["south/ben"]);
+    assert_eq!(by_ben.len(), whole.iter().filter(of_ben).count());
+    let none = ask(format!("audit log --patient {patient} --until 2020-01-01T00:00:00Z")).await;
+    assert!(none.is_empty());
+}
+
 pub(crate) async fn nothing_that_identifies_the_patient_left_the_hospital(story: &mut Story) {
     let bundle: Value = serde_json::from_slice(&story.caretrail.read(BUNDLE)).unwrap();
     let patient = &bundle["entry"][0]["resource"];
@@ -176,7 +243,8 @@ fn sentence(row: &Value, names: &BTreeMap<String, &str>) -> String {
     format!("{} by {}{details}", text(&row["act"]), name("actor").unwrap())
 }
 
-fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
+/// Every file in a folder and below it.
+pub(crate) fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let kind = fs::symlink_metadata(&path).unwrap().file_type();

@@ -16,6 +16,7 @@ mod accounting;
 mod consents;
 mod consortium;
 mod documents;
+mod elsewhere;
 mod wire;
 mod world;
 
@@ -46,8 +47,13 @@ fn main() -> ExitCode {
         documents::a_second_version_leaves_the_first_verifiable,
         access::a_permit_past_its_end_releases_nothing,
         accounting::the_compliance_officer_sees_every_act_in_the_order_of_the_chain,
+        accounting::who_can_see_who_did_and_who_was_refused_is_one_command_each,
         accounting::nothing_that_identifies_the_patient_left_the_hospital,
         accounting::whole_blocks_are_for_admins,
+        elsewhere::a_passkey_registers_and_signs_what_was_prepared,
+        elsewhere::a_label_that_the_patient_excepts_stays_closed,
+        elsewhere::a_rotated_label_key_closes_until_labels_and_consents_are_renewed,
+        elsewhere::a_label_is_readable_nowhere,
         wire::fabrics_own_client_is_understood,
         wire::every_message_of_real_nodes_encodes_to_the_same_bytes,
         wire::every_transaction_is_signed_by_its_creator_and_both_hospitals_peers,

@@ -9,6 +9,8 @@ use caretrail_tests::stage::Stage;
 use caretrail_tests::telling::World;
 use serde_json::Value;
 
+use crate::elsewhere::Elsewhere;
+
 /// The hospital's own number of the patient, which must stay there.
 pub(crate) const NUMBER: &str = "HN-20771-QVX";
 /// The documents' files.
@@ -31,6 +33,8 @@ pub(crate) struct Story {
     pub(crate) permit: String,
     /// The disclosure of the bundle under that permit.
     pub(crate) disclosure: String,
+    /// The second patient.
+    pub(crate) elsewhere: Elsewhere,
 }
 
 impl World for Story {
@@ -45,6 +49,7 @@ impl World for Story {
             consent: unknown(),
             permit: unknown(),
             disclosure: unknown(),
+            elsewhere: Elsewhere::default(),
         }
     }
 }

@@ -11,14 +11,13 @@ mod end_delegation;
 mod grant;
 mod holders;
 mod list;
+pub(crate) mod passkey;
 mod prepare;
 mod preview;
 mod show;
 mod sign;
 mod stop;
 mod submit;
-
-pub(super) use grant::named;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -59,8 +58,20 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::EndDelegation(end_delegation) => end_delegation.run(app).await,
         Verb::Preview(preview) => preview.run(app).await,
         Verb::Prepare(prepare) => prepare.run(app).await,
-        Verb::Show(show) => show.run(app),
+        Verb::Show(show) => show.run(app).await,
         Verb::Sign(sign) => sign.run(app),
         Verb::Submit(submit) => submit.run(app).await,
+    }
+}
+
+#[cfg(test)]
+impl Verb {
+    /// The provision that a command line says, of those that say one.
+    pub(super) fn into_provision(self) -> Option<crate::provision::ProvisionArgs> {
+        match self {
+            Self::Grant(grant) => Some(grant.provision),
+            Self::Prepare(prepare) => Some(prepare.provision),
+            _ => None,
+        }
     }
 }

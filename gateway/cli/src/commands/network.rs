@@ -14,7 +14,13 @@ mod change;
 mod destroy;
 mod down;
 mod env;
+mod export;
+mod export;
+mod genesis;
+mod import;
+mod init;
 mod organization;
+mod part;
 mod plan;
 mod profile;
 mod spec;
@@ -25,7 +31,15 @@ pub(crate) use up::{Up, stand_up};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Stands the network up, or makes true what is missing.
+    /// Writes a consortium's document, and one for each hospital that stands up its own part of it.
+    Init(init::Init),
+    /// Writes what the other organisations must know of the own one; makes its keys before, once.
+    Export(export::Export),
+    /// Takes over another organisation's description, or the channel's first block.
+    Import(import::Import),
+    /// Makes the channel's first block from all descriptions: one organisation does, for the others to import.
+    Genesis(genesis::Genesis),
+    /// Stands the network up, or the own part of it, or makes true what is missing.
     Up(up::Up),
     /// Shows the steps from the running network to another spec; nothing is done.
     Plan(plan::ShowPlan),
@@ -39,6 +53,8 @@ pub(crate) enum Verb {
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
     Env(env::Env),
+    /// Writes what runs here for another supervisor: units of systemd, manifests of Kubernetes, a Compose project.
+    Export(Box<export::Export>),
     /// Prints a connection profile, with which programs on Fabric's own SDKs reach the network.
     Profile(profile::Show),
     /// Changes the running channel's configuration by proposals that travel.
@@ -57,6 +73,10 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
+        Verb::Init(init) => init.run(app),
+        Verb::Export(export) => export.run(app).await,
+        Verb::Import(import) => import.run(app).await,
+        Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,
         Verb::Plan(plan) => plan.run(app),
         Verb::Apply(apply) => apply.run(app).await,
@@ -64,6 +84,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Status(status) => status.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
+        Verb::Export(export) => export.run(app),
         Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,

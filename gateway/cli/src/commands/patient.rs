@@ -11,6 +11,7 @@ mod complete_recovery;
 mod confirm_recovery;
 mod find;
 mod key;
+mod prepare;
 mod recover_key;
 mod recovery;
 mod refuse_emergency;
@@ -24,6 +25,8 @@ mod signer;
 pub(crate) enum Verb {
     /// Makes a patient's key file.
     Key(key::Key),
+    /// Prepares the registration of a patient whose key is elsewhere, such as a passkey.
+    Prepare(prepare::Prepare),
     /// Registers a patient at the own hospital, by the patient's key.
     Register(register::Register),
     /// Finds a patient by the hospital's own number, which never leaves it.
@@ -55,6 +58,7 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
         Verb::Key(key) => key.run(app),
+        Verb::Prepare(prepare) => prepare.run(app).await,
         Verb::Register(register) => register.run(app).await,
         Verb::Find(find) => find.run(app).await,
         Verb::Show(show) => show.run(app).await,

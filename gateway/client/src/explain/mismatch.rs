@@ -104,10 +104,14 @@ impl Proposal {
     ///
     /// ```no_run
     /// # async fn why(
-    /// #     proposal: hlf_gateway::Proposal, north: hlf_gateway::Gateway, south: hlf_gateway::Gateway,
+    /// #     proposal: hlf_gateway::Proposal, north_and_south: hlf_gateway::Gateway,
     /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use hlf_gateway::FailureCause;
+    ///
     /// if let Err(error) = proposal.endorse().await {
-    ///     println!("{error}: {}", proposal.compare(&[north.endorser(), south.endorser()]).await?);
+    ///     if error.failure().and_then(|failure| failure.cause()) == Some(FailureCause::ResultsDiffer) {
+    ///         println!("{error}: {}", proposal.compare(&north_and_south.endorsers()).await?);
+    ///     }
     /// }
     /// # Ok(())
     /// # }
@@ -205,6 +209,18 @@ fn aspects(payload: &[u8]) -> Result<Aspects, hlf_protos::prost::DecodeError> {
     Ok(aspects)
 }
 
+/// Two answers of any content, compared.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_anything(bytes: &[u8]) {
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    let whole = aspects(bytes).map(|aspects| ("one".to_owned(), aspects));
+    let half = aspects(other).or_else(|_| aspects(one)).map(|aspects| ("other".to_owned(), aspects));
+    if let (Ok(whole), Ok(half)) = (whole, half) {
+        assert_eq!(difference(&whole, &whole), None);
+        let _ = difference(&whole, &half).map(|difference| difference.to_string());
+    }
+}
+
 fn of_namespace(aspects: &mut Aspects, set: &NamespaceSet) {
     let mut add = |part, collection: Option<&String>, key: String, side| {
         let aspect = Aspect {
@@ -262,5 +278,49 @@ fn digest(value: &[u8]) -> String {
     match value.len() {
         0 => "0 bytes".to_owned(),
         length => format!("{length} bytes, SHA-256 {}", hex::encode(Sha256::digest(value))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hlf_protos::kvrwset::{HashedRwSet, KvWriteHash};
+    use hlf_protos::rwset::{CollectionHashedReadWriteSet, NsReadWriteSet, TxReadWriteSet};
+
+    use super::*;
+
+    /// An answer that writes a private value.
+    fn answer(value: &[u8]) -> (String, Aspects) {
+        let write = KvWriteHash {
+            key_hash: Sha256::digest(b"plan").to_vec(),
+            value_hash: Sha256::digest(value).to_vec(),
+            ..KvWriteHash::default()
+        };
+        let hashed = HashedRwSet { hashed_writes: vec![write], ..HashedRwSet::default() };
+        let collection = CollectionHashedReadWriteSet {
+            collection_name: "of_north".into(),
+            hashed_rwset: hashed.encode_to_vec(),
+            ..CollectionHashedReadWriteSet::default()
+        };
+        let set = NsReadWriteSet {
+            namespace: "notes".into(),
+            collection_hashed_rwset: vec![collection],
+            ..NsReadWriteSet::default()
+        };
+        let results = TxReadWriteSet { ns_rwset: vec![set], ..TxReadWriteSet::default() }.encode_to_vec();
+        let extension = ChaincodeAction { results, ..ChaincodeAction::default() }.encode_to_vec();
+        let payload = ProposalResponsePayload { extension, ..ProposalResponsePayload::default() };
+        ("peer0:7051".to_owned(), aspects(&payload.encode_to_vec()).unwrap())
+    }
+
+    #[test]
+    fn of_private_values_that_differ_not_even_their_digests_are_told() {
+        let (one, other) = (answer(b"guessable"), answer(b"other"));
+        assert_eq!(difference(&one, &answer(b"guessable")), None);
+        let difference = difference(&one, &other).unwrap();
+        assert_eq!((difference.part, difference.collection.as_deref()), (Part::Write, Some("of_north")));
+        let text = format!("{difference} {}", serde_json::to_string(&difference).unwrap());
+        for value in ["guessable", "other"] {
+            assert!(!text.contains(&hex::encode(Sha256::digest(value))), "{text}");
+        }
     }
 }

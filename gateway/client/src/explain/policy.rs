@@ -308,6 +308,8 @@ impl Rule {
                 vec![BTreeSet::new()]
             }
             Self::Signed { .. } => vec![BTreeSet::from([self.to_string().replace('\'', "")])],
+            // Nobody can satisfy it; and what a peer says of `n` is no reason to take memory.
+            Self::OutOf { n, rules } if *n > rules.len() => Vec::new(),
             Self::OutOf { n, rules } => {
                 // By how many of the rules hold: the ways to get there.
                 let mut by_count = vec![Vec::new(); n + 1];
@@ -328,6 +330,20 @@ impl Rule {
                 by_count.pop().unwrap_or_default()
             }
         }
+    }
+}
+
+/// Policies of every form, and what is missing for them.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_anything(bytes: &[u8], signers: &[Party]) {
+    let group = ConfigGroup::decode(bytes).unwrap_or_default();
+    let policy = ApplicationPolicy::decode(bytes).ok();
+    let signature = SignaturePolicyEnvelope::decode(bytes).ok();
+    let rules = [rule(policy.as_ref(), &group), signature.as_ref().and_then(signature_rule)];
+    for rule in rules.into_iter().flatten() {
+        let ways = rule.missing(signers);
+        assert!(ways.len() <= WAYS_MAX, "{rule}");
+        let _ = rule.holds(signers, &mut vec![false; signers.len()]);
     }
 }
 

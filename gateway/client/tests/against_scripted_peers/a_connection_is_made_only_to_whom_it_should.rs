@@ -7,7 +7,7 @@ use hlf_gateway::protos::common::{ChannelHeader, Payload, Status};
 use hlf_gateway::protos::prost::Message as _;
 use hlf_gateway::protos::protos::DeliverResponse;
 use hlf_gateway::protos::protos::deliver_response::Type as Delivered;
-use hlf_gateway::{BlockRange, ConnectError, Deadlines, Endpoint, Gateway};
+use hlf_gateway::{BlockRange, Code, ConnectError, Deadlines, Endpoint, FailureCause, Gateway};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -142,6 +142,25 @@ async fn under_mutual_tls_a_block_stream_is_bound_to_the_clients_certificate() {
     let gateway = connect(&endpoint).await.unwrap();
     let mut blocks = gateway.blocks("main", BlockRange::newest()).await.unwrap();
     assert_eq!(blocks.next().await.unwrap(), None);
+
+    // Without a certificate, or with one of an authority that the peer does not trust, it's said what is missing.
+    let bare =
+        Endpoint::tls(peer.address.to_string(), authority.pem()).host_override("peer0.north.example.com");
+    let (foreign_certificate, foreign_key) = issue(&self::authority(), "client");
+    for refused in [bare.clone(), bare.client_tls(foreign_certificate, foreign_key)] {
+        let lazy = Gateway::connect_lazy(&refused, credentials(), Deadlines::default()).unwrap();
+        let proposal = lazy.contract("main", "assets").proposal("Read").build().unwrap();
+        let error = proposal.evaluate().await.unwrap_err();
+        let failure = error.failure().unwrap();
+        // A call that was not sent yet when the connection ended does not know why it did.
+        let causes = [FailureCause::ClientCertificateMissing, FailureCause::ConnectionClosed];
+        assert!(failure.cause().is_some_and(|cause| causes.contains(&cause)), "{}", chain(&error));
+        assert!(failure.advice().unwrap().contains("client_tls"), "{failure}");
+        assert_eq!(failure.code(), Code::Unavailable, "{failure}");
+        if let Err(error) = connect(&refused).await {
+            assert!(matches!(error, ConnectError::ClientCertificateMissing { .. }), "{}", chain(&error));
+        }
+    }
 
     let (_, block) = x509_parser::pem::parse_x509_pem(client_certificate.as_bytes()).unwrap();
     assert_eq!(*hashes.lock().unwrap(), [Sha256::digest(&block.contents).to_vec()]);

@@ -1,7 +1,6 @@
 //! Stages that go from process to process as bytes, and are signed where the key is.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hlf_gateway::protos::common::{Block, BlockHeader, Envelope, Payload, Status};
 use hlf_gateway::protos::gateway::{
@@ -18,9 +17,9 @@ use hlf_gateway::protos::protos::{
 };
 use hlf_gateway::protos::rwset::TxPvtReadWriteSet;
 use hlf_gateway::{
-    BlockRequest, Callback, Code, CommitStatusError, Credentials, Deadlines, DeliverError, EndorseError,
-    Endorsed, Endpoint, EventsFrom, EventsRequest, Gateway, Identity, ImportError, KeyKind, KeySigner,
-    Proposal, SignError, SignatureError, Signer as _, SubmitError, Submitted,
+    BlockRequest, Callback, CommitStatusError, Credentials, Deadlines, DeliverError, EndorseError, Endorsed,
+    Endpoint, EventsFrom, EventsRequest, Gateway, Identity, ImportError, KeyKind, KeySigner, Proposal,
+    SignError, SignatureError, Signer as _, SubmitError, Submitted,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::DecodePrivateKey as _;
@@ -110,6 +109,12 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let (identity, key) = identity(algorithm);
         let key = KeySigner::from_pem(&key).unwrap();
         assert_eq!(key.kind(), kind);
+        let made = Mutex::new(Vec::new());
+        let sign = async |message: &[u8]| {
+            let signature = key.sign(message).await.unwrap();
+            made.lock().unwrap().push((message.to_vec(), signature.clone()));
+            signature
+        };
         let maker = connected(&peer, Credentials::without_signer(identity.clone())).await;
         // The sender is somebody else, and has a key that nothing here may be signed with.
         let sender = connected(&peer, credentials()).await;
@@ -117,7 +122,7 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let proposal = maker.contract("main", "assets").proposal("Move").arg("x").transient("t", "secret");
         let proposal = proposal.endorsing_organizations(["NorthMSP"]).build().unwrap();
         let bytes = proposal.to_bytes();
-        let signature = key.sign(proposal.message()).await.unwrap();
+        let signature = sign(proposal.message()).await;
         let imported = Proposal::from_bytes(&sender, &bytes).unwrap();
         assert_eq!((imported.tx_id(), imported.channel()), (proposal.tx_id(), "main"));
         assert_eq!(
@@ -136,13 +141,13 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let at_maker = Endorsed::from_bytes(&maker, &bytes).unwrap();
         at_maker.is_of(&proposal).unwrap();
         assert_eq!((at_maker.result(), at_maker.tx_id()), (&b"done"[..], proposal.tx_id()));
-        let signature = key.sign(at_maker.message()).await.unwrap();
+        let signature = sign(at_maker.message()).await;
         let signed = Endorsed::from_bytes(&sender, &bytes).unwrap().with_signature(&signature).unwrap();
         let signed = Endorsed::from_bytes(&sender, &signed.to_bytes()).unwrap();
         signed.submit().await.unwrap();
 
         let asked = Submitted::of(&maker, "main", proposal.tx_id());
-        let signature = key.sign(asked.message()).await.unwrap();
+        let signature = sign(asked.message()).await;
         let asked = Submitted::from_bytes(&sender, &asked.to_bytes()).unwrap();
         let asked = asked.with_signature(&signature).unwrap();
         let asked = Submitted::from_bytes(&sender, &asked.to_bytes()).unwrap();
@@ -150,7 +155,7 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         assert_eq!((status.block_number, status.tx_id.as_str()), (7, proposal.tx_id()));
 
         let events = maker.contract("main", "assets").events_request(EventsFrom::Block(9));
-        let signature = key.sign(events.message()).await.unwrap();
+        let signature = sign(events.message()).await;
         let events = EventsRequest::from_bytes(&sender, &events.to_bytes()).unwrap();
         assert_eq!((events.channel(), events.chaincode()), ("main", "assets"));
         let events = events.with_signature(&signature).unwrap();
@@ -158,7 +163,7 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         assert_eq!(events.events().await.unwrap().next().await.unwrap().block_number, 9);
 
         let blocks = maker.block_request("main", 3..=3);
-        let signature = key.sign(blocks.message()).await.unwrap();
+        let signature = sign(blocks.message()).await;
         let blocks = BlockRequest::from_bytes(&sender, &blocks.to_bytes()).unwrap();
         assert_eq!(blocks.channel(), "main");
         let blocks = blocks.with_signature(&signature).unwrap();
@@ -170,8 +175,9 @@ async fn every_stage_goes_through_other_processes_for_its_signature() {
         let seen = std::mem::take(&mut *seen.lock().unwrap());
         let calls: Vec<&str> = seen.iter().map(|(call, ..)| *call).collect();
         assert_eq!(calls, ["evaluate", "endorse", "submit", "status", "events", "deliver"], "{kind}");
+        let made = made.lock().unwrap();
         for (call, message, signature) in seen.iter() {
-            assert_eq!(*signature, key.sign(message).await.unwrap(), "{kind} {call}");
+            assert!(made.contains(&(message.clone(), signature.clone())), "{kind} {call}");
         }
     }
 }
@@ -374,11 +380,12 @@ async fn a_closure_signs_messages_or_digests_now_or_later() {
         let gateway = connected(&peer, Credentials::new(identity.clone(), callback)).await;
         gateway.contract("main", "assets").proposal("Read").build().unwrap().evaluate().await.unwrap();
     }
-    let signer = KeySigner::from_pem(&pem).unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), 4);
     for (_, message, signature) in seen.iter() {
-        assert_eq!(*signature, signer.sign(message).await.unwrap(), "low S, in DER");
+        // The callbacks' key signs a message the same way each time.
+        let made: p256::ecdsa::Signature = key().sign_prehash(&Sha256::digest(message)).unwrap();
+        assert_eq!(*signature, made.normalize_s().to_der().as_bytes(), "low S, in DER");
     }
 
     let broken = Callback::message(|_| Err(SignError::new("the card is out")));
@@ -416,62 +423,6 @@ async fn a_connection_of_the_callers_own_will_do() {
     let spec = ChaincodeInvocationSpec::decode(payload.input.as_slice()).unwrap();
     let args = spec.chaincode_spec.unwrap().input.unwrap().args;
     assert_eq!(args, [b"org.example.Ledger:Read".to_vec(), b"\xff\x00".to_vec(), b"text".to_vec()]);
-}
-
-#[tokio::test]
-async fn a_call_may_have_deadlines_of_its_own() {
-    let stalled = Script {
-        evaluate: Box::new(|_| Answer::Stall),
-        endorse: Box::new(|_| Answer::Stall),
-        commit_status: Box::new(|_| Answer::Stall),
-        events: Box::new(|_| Answer::Stall),
-        deliver: Box::new(|_| Answer::Stall),
-        ..Script::default()
-    };
-    let peer = ScriptedPeer::start(stalled).await;
-    let gateway = connected(&peer, credentials()).await;
-    let soon = Duration::from_millis(100);
-    let short = Deadlines {
-        evaluate: soon,
-        endorse: soon,
-        commit_status: soon,
-        open_stream: Some(soon),
-        ..Deadlines::default()
-    };
-    let proposal = gateway.contract("main", "assets").proposal("Move").build().unwrap().with_deadlines(short);
-    let late = Some(Code::DeadlineExceeded);
-    assert_eq!(proposal.evaluate().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    assert_eq!(proposal.endorse().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    let asked = Submitted::of(&gateway, "main", proposal.tx_id()).with_deadlines(short);
-    assert_eq!(asked.commit_status().await.unwrap_err().failure().map(|failure| failure.code()), late);
-    let short = gateway.with_deadlines(short);
-    let error = short.filtered_blocks("main", ..).await.unwrap().next().await.unwrap_err();
-    assert!(matches!(&error, DeliverError::Failed { source, .. } if Some(source.code()) == late), "{error}");
-    let mut events = short.contract("main", "assets").events(EventsFrom::NextCommit).await.unwrap();
-    let error = events.next().await.unwrap_err();
-    assert!(chain(&error).contains("DEADLINE_EXCEEDED"), "{}", chain(&error));
-}
-
-#[tokio::test]
-async fn the_longest_deadline_is_no_trouble() {
-    let (script, _) = honest();
-    let peer = ScriptedPeer::start(script).await;
-    let ever = Duration::MAX;
-    let deadlines = Deadlines {
-        connect: ever,
-        evaluate: ever,
-        endorse: ever,
-        submit: ever,
-        commit_status: ever,
-        lost_submit: ever,
-        open_stream: Some(ever),
-    };
-    let endpoint = Endpoint::plaintext(peer.address.to_string());
-    let gateway = Gateway::connect(&endpoint, credentials(), deadlines).await.unwrap();
-    let contract = gateway.contract("main", "assets");
-    assert_eq!(contract.submit(contract.proposal("Move").build().unwrap()).await.unwrap().block_number, 7);
-    assert_eq!(contract.proposal("Read").build().unwrap().evaluate().await.unwrap(), b"value");
-    assert!(contract.events(EventsFrom::NextCommit).await.unwrap().next().await.is_ok());
 }
 
 #[test]

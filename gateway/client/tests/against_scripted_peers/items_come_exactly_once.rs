@@ -8,14 +8,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hlf_gateway::protos::common::Status as Told;
+use hlf_gateway::protos::gateway::{ChaincodeEventsRequest, ChaincodeEventsResponse};
+use hlf_gateway::protos::orderer::SeekSpecified;
+use hlf_gateway::protos::orderer::seek_position::Type as Position;
+use hlf_gateway::protos::prost::Message as _;
 use hlf_gateway::protos::protos::ChaincodeEvent;
 use hlf_gateway::{
-    AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Effect, Endpoint, Gateway, ListenError,
-    Listener, Listening, RunError, Start,
+    AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Delivered, Effect, Endpoint, Gateway,
+    ListenError, Listener, Listening, RunError, Start,
 };
 
 use crate::ledger::{End, Ledger, Transaction};
-use crate::scripted::credentials;
+use crate::scripted::{Answer, Script, ScriptedPeer, credentials};
 
 const SOON: Listening = Listening {
     first_pause: Duration::from_millis(1),
@@ -219,7 +223,7 @@ async fn a_stream_that_breaks_before_each_block_has_no_gap_and_repeats_nothing()
 }
 
 #[tokio::test]
-async fn blocks_of_both_kinds_come_once_each() {
+async fn blocks_of_each_kind_come_once_each() {
     let ledger = Ledger::start();
     let contract = contract(&ledger).await;
     fill(&ledger, 9);
@@ -237,8 +241,58 @@ async fn blocks_of_both_kinds_come_once_each() {
     }
     let checkpoint =
         Checkpoint { stream: "filtered blocks main".into(), block_number: 7, done: 0, tx_id: String::new() };
-    filtered.resume(checkpoint);
+    filtered.resume(checkpoint.clone());
     assert_eq!(filtered.next().await.unwrap().item.number, 7);
+
+    let gateway = contract.gateway();
+    let mut private = gateway.listen_to_blocks_with_private_data("main", Start::Number(0)).with(SOON);
+    ledger.change(|state| state.breaks.extend([1, 4, 7]));
+    for number in 0..=9 {
+        let Delivered { item, checkpoint, .. } = private.next().await.unwrap();
+        let block = item.block.unwrap();
+        assert_eq!(block.header.unwrap().number, number);
+        assert_eq!(item.private_data_map.len(), block.data.unwrap().data.len());
+        assert_eq!((checkpoint.block_number, checkpoint.done), (number + 1, 0));
+    }
+    assert_eq!(private.interruptions(), 3);
+    // A checkpoint of blocks is none of blocks with private data.
+    private.resume(checkpoint);
+    let error = private.next().await.unwrap_err();
+    assert!(matches!(error, ListenError::Checkpoint { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_peer_that_repeats_blocks_and_goes_back_hands_nothing_over_twice() {
+    let block = |block_number: u64, payload: &str| {
+        let event = ChaincodeEvent {
+            chaincode_id: "assets".into(),
+            tx_id: payload.into(),
+            event_name: "done".into(),
+            payload: payload.into(),
+        };
+        ChaincodeEventsResponse { block_number, events: vec![event] }
+    };
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&starts);
+    let script = Script {
+        events: Box::new(move |request| {
+            let request = ChaincodeEventsRequest::decode(request.request.as_slice()).unwrap();
+            asked.lock().unwrap().push(request.start_position.unwrap().r#type);
+            let first = asked.lock().unwrap().len() == 1;
+            Answer::Reply(match first {
+                true => vec![block(5, "a"), block(5, "a"), block(4, "before"), block(7, "b"), block(5, "a")],
+                false => vec![block(5, "a"), block(7, "b"), block(9, "c")],
+            })
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let endpoint = Endpoint::plaintext(peer.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials(), Deadlines::default()).await.unwrap();
+    let mut events = gateway.contract("main", "assets").listen(Start::Number(5)).with(SOON);
+    assert_eq!(next_events(&mut events, 3).await, ["a", "b", "c"]);
+    let at = |number| Some(Position::Specified(SeekSpecified { number }));
+    assert_eq!(*starts.lock().unwrap(), [at(5), at(8)]);
 }
 
 #[tokio::test]

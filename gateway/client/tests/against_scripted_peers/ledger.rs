@@ -21,9 +21,10 @@ use hlf_gateway::protos::protos::deliver_response::Type as Delivered;
 use hlf_gateway::protos::protos::deliver_server::{Deliver, DeliverServer};
 use hlf_gateway::protos::protos::filtered_transaction::Data;
 use hlf_gateway::protos::protos::{
-    ChaincodeEvent, DeliverResponse, FilteredBlock, FilteredChaincodeAction, FilteredTransaction,
-    FilteredTransactionActions, TxValidationCode,
+    BlockAndPrivateData, ChaincodeEvent, DeliverResponse, FilteredBlock, FilteredChaincodeAction,
+    FilteredTransaction, FilteredTransactionActions, TxValidationCode,
 };
+use hlf_gateway::protos::rwset::TxPvtReadWriteSet;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -440,15 +441,7 @@ impl Deliver for Peer {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverStream>, Status> {
-        let whole = |number, block: &[Transaction]| {
-            let data = block.iter().map(|transaction| transaction.tx_id.clone().into_bytes()).collect();
-            Delivered::Block(Block {
-                header: Some(BlockHeader { number, ..BlockHeader::default() }),
-                data: Some(BlockData { data }),
-                metadata: None,
-            })
-        };
-        self.delivered("blocks", request, whole).await
+        self.delivered("blocks", request, |number, block| Delivered::Block(whole(number, block))).await
     }
 
     async fn deliver_filtered(
@@ -484,8 +477,24 @@ impl Deliver for Peer {
 
     async fn deliver_with_private_data(
         &self,
-        _: Request<Streaming<Envelope>>,
+        request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverWithPrivateDataStream>, Status> {
-        Err(Status::unimplemented("there is no private data here"))
+        let private = |number, block: &[Transaction]| {
+            let of_transaction = |index| (index, TxPvtReadWriteSet::default());
+            Delivered::BlockAndPrivateData(BlockAndPrivateData {
+                block: Some(whole(number, block)),
+                private_data_map: (0..block.len() as u64).map(of_transaction).collect(),
+            })
+        };
+        self.delivered("blocks with private data", request, private).await
+    }
+}
+
+fn whole(number: u64, block: &[Transaction]) -> Block {
+    let data = block.iter().map(|transaction| transaction.tx_id.clone().into_bytes()).collect();
+    Block {
+        header: Some(BlockHeader { number, ..BlockHeader::default() }),
+        data: Some(BlockData { data }),
+        metadata: None,
     }
 }

@@ -29,6 +29,7 @@ use hlf_gateway::{Credentials, Identity, KeySigner, SignError, Signer};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -37,6 +38,8 @@ use tonic::{Code, Request, Response, Status, Streaming};
 pub(crate) enum Answer<T> {
     Reply(T),
     Refuse(Status),
+    /// Answers once it is told to.
+    Held(watch::Receiver<bool>, T),
     /// Never answers.
     Stall,
 }
@@ -152,6 +155,10 @@ impl Services {
         match answer {
             Answer::Reply(reply) => Ok(Response::new(reply)),
             Answer::Refuse(status) => Err(status),
+            Answer::Held(mut told, reply) => match told.wait_for(|told| *told).await {
+                Ok(_) => Ok(Response::new(reply)),
+                Err(_) => Err(Status::cancelled("nobody tells it to")),
+            },
             Answer::Stall => std::future::pending().await,
         }
     }

@@ -4,9 +4,10 @@
 // Functions outside of `#[test]` make the scripts: what they unwrap is the test's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod an_exporter_gets_one_span;
 mod nothing_secret_is_traced;
 #[path = "../against_scripted_peers/scripted.rs"]
-#[allow(dead_code, reason = "the other program needs the rest")]
+#[expect(dead_code, reason = "the other program needs the rest")]
 mod scripted;
 mod transactions_are_traced;
 

@@ -77,7 +77,6 @@ async fn a_span_names_the_transaction_and_its_outcome_and_nothing_secret() {
             ("msp_id", "NorthMSP"),
             ("endorse_us", "time"),
             ("submit_us", "time"),
-            ("outcome", "submitted"),
             ("commit_status_us", "time"),
             ("outcome", "MVCC_READ_CONFLICT"),
         ]

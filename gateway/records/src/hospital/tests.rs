@@ -1,5 +1,7 @@
 use caretrail_model::ids::{Digest, RecordId, TxId};
+use caretrail_model::label::Label;
 use caretrail_model::record::Commitments;
+use caretrail_model::tag::Tagged;
 use tempfile::TempDir;
 
 use super::*;
@@ -158,4 +160,109 @@ fn a_release_is_found_by_decision_and_record() {
     assert_eq!(store.release(&release.decision, &release.record).unwrap(), Some(release.clone()));
     assert_eq!(store.release(&release.disclosure, &release.record).unwrap(), None);
     store.probe().unwrap();
+}
+
+fn labels(texts: &[&str]) -> Vec<Label> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn labels_are_blinded_for_one_patient_and_named_again_here_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, "caretrail");
+    let north = "NorthMSP".parse().unwrap();
+    assert_eq!(store.tag_epoch(&patient(1)).unwrap(), None);
+    let tagged = store.record_tags(&north, &patient(1), &labels(&["HIV", "PSY", "hiv"])).unwrap();
+    assert!(tagged.is_well_formed());
+    let named: Vec<_> =
+        tagged.tags.iter().filter_map(|tag| store.label(&patient(1), tagged.epoch, tag).unwrap()).collect();
+    assert_eq!(named.len(), 2, "the others stand for nothing");
+    let none = store.record_tags(&north, &patient(1), &[]).unwrap();
+    assert!(none.is_well_formed());
+
+    // What a patient names is found on the record, and nothing else is.
+    let set = |texts: &[&str]| store.tag_set(&north, &patient(1), &labels(texts)).unwrap();
+    assert_eq!(Tagged::of(Some(&tagged), &[set(&["PSY", "SUD"])]), Tagged::Yes);
+    assert_eq!(Tagged::of(Some(&tagged), &[set(&["SUD"])]), Tagged::No);
+    assert_eq!(Tagged::of(Some(&none), &[set(&["HIV"])]), Tagged::No);
+    let other = store.tag_set(&north, &patient(2), &labels(&["HIV"])).unwrap();
+    assert!(!tagged.tags.contains(&other.tags[0]), "another patient has another key");
+
+    let nine: Vec<_> = (0..9).map(|number| format!("L{number}")).collect();
+    let nine: Vec<_> = nine.iter().map(String::as_str).collect();
+    let too_many = store.record_tags(&north, &patient(1), &labels(&nine));
+    assert!(matches!(too_many, Err(BlindError::TooMany)));
+    assert!(matches!(store.tag_set(&north, &patient(1), &[]), Err(BlindError::SetSize)));
+
+    // The file of another hospital, and this one's without its key, name nothing.
+    drop(store);
+    let store = open(&folder, "other");
+    assert_eq!(store.label(&patient(1), tagged.epoch, &tagged.tags[0]).unwrap(), None);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let content = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(
+            !content.windows(3).any(|window| [b"HIV", b"PSY", b"SUD"].contains(&window.try_into().unwrap()))
+        );
+    }
+}
+
+#[test]
+fn a_rotated_tag_key_compares_with_nothing_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, "caretrail");
+    let north = "NorthMSP".parse().unwrap();
+    let before = store.record_tags(&north, &patient(1), &labels(&["HIV"])).unwrap();
+    let epochs: Vec<_> = (0..3).map(|_| store.rotate_tag_key(&patient(1)).unwrap()).collect();
+    assert!(before.epoch < epochs[0] && epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
+    assert_eq!(store.tag_epoch(&patient(1)).unwrap(), Some(epochs[2]));
+    let set = store.tag_set(&north, &patient(1), &labels(&["HIV"])).unwrap();
+    assert_eq!(set.epoch, epochs[2]);
+    assert_eq!(Tagged::of(Some(&before), std::slice::from_ref(&set)), Tagged::Unknown);
+    // What the earlier tags stand for is still known here.
+    let named = before.tags.iter().find_map(|tag| store.label(&patient(1), before.epoch, tag).unwrap());
+    assert_eq!(named, Some("HIV".parse().unwrap()));
+    assert!(store.knows_tags_of(&patient(1), before.epoch).unwrap());
+    assert!(!store.knows_tags_of(&patient(1), 1).unwrap());
+}
+
+#[test]
+fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hospital.sqlite");
+    let older = Schema { steps: &[NUMBERS_AND_SECRETS], ..SCHEMA };
+    drop(Database::open(&path, &older).unwrap());
+    let key = || StorageKey::load_or_create(&folder.path().join("storage.key")).unwrap();
+    let secret = VersionSecret::random().unwrap();
+    {
+        // As the first build wrote it.
+        let mut database = Database::open(&path, &older).unwrap();
+        let key = key();
+        let stored = key.wrap(&version(2).id, &secret).unwrap();
+        database
+            .write(|connection| {
+                connection.execute("INSERT INTO storage_key VALUES (?1)", [key.id().as_bytes()])?;
+                connection.execute("INSERT INTO ledgers VALUES (1, 'records', 'caretrail')", [])?;
+                connection.execute(
+                    "INSERT INTO patients VALUES (1, 'MRN-1', ?1, NULL, 1)",
+                    [patient(1).as_bytes()],
+                )?;
+                connection.execute(
+                    "INSERT INTO versions VALUES (1, ?1, 1, ?2, ?3, ?4, 4096, ?5, NULL, 1)",
+                    rusqlite::params![
+                        version(2).id.record.as_bytes(),
+                        [2_u8; 32],
+                        patient(1).as_bytes(),
+                        [5_u8; 32],
+                        stored
+                    ],
+                )
+            })
+            .unwrap();
+    }
+    let store = HospitalStore::open(&path, key(), &ledger("caretrail")).unwrap();
+    assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(1)));
+    let kept = store.secret(&version(2).id, &Digest::from_bytes([2; 32])).unwrap().unwrap();
+    assert_eq!(kept.as_bytes(), secret.as_bytes());
+    assert_eq!(store.records_of(&patient(1)).unwrap(), [version(2).id.record]);
+    store.tag_set(&"NorthMSP".parse().unwrap(), &patient(1), &labels(&["HIV"])).unwrap();
 }

@@ -7,15 +7,17 @@ use caretrail_model::calls::{
     RegisterRecord, RegisterRecords,
 };
 use caretrail_model::ids::{Nonce, PatientId, RecordId};
+use caretrail_model::label::Label;
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
 use caretrail_model::record::{Commitments, RecordVersion};
 use caretrail_model::statement::{Operation, OwnRecord};
+use caretrail_model::tag::RecordTags;
 use caretrail_model::time::UnixMs;
 
 use crate::call_error::CallError;
 use crate::custody::{Custody, Stopped, blocking};
-use crate::document::Document;
-use crate::hospital::{HospitalError, StoredVersion};
+use crate::document::{Document, DocumentError};
+use crate::hospital::{BlindError, HospitalError, StoredVersion};
 use crate::patient_key::{PatientKey, SignStatementError};
 use crate::records::{Committed, Records};
 use crate::seal::{OpenError, Opened, SealError, Sealed, open, seal};
@@ -32,6 +34,9 @@ pub enum DocumentWorkflowError {
     /// The patient's own record was not signed.
     #[error(transparent)]
     Sign(#[from] SignStatementError),
+    /// The document to be sealed cannot be read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The document was not sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -41,6 +46,17 @@ pub enum DocumentWorkflowError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] HospitalError),
+    /// Its labels were not blinded.
+    #[error(transparent)]
+    Labels(#[from] BlindError),
+    /// A batch, or a record of the patient's own, says less than a single record.
+    #[error("{what} cannot say {cannot}: add the record by itself")]
+    SaysTooMuch {
+        /// What was to be added.
+        what: &'static str,
+        /// What its call has no place for.
+        cannot: &'static str,
+    },
     /// The contract or the network refused.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -94,10 +110,11 @@ impl Records {
         let nonce = Nonce::from_bytes(random_16()?);
         let record = RecordId::derive(self.actor(), &patient, &nonce);
         let id = VersionId { record, version: 1 };
+        let tags = self.tags_of(custody, &patient, document.labels())?;
+        let derived_from = document.sources().to_vec();
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
-        let call =
-            RegisterRecord { patient, record, nonce, commitments, tags: None, derived_from: Vec::new() };
+        let call = RegisterRecord { patient, record, nonce, commitments, tags, derived_from };
         self.submit_version(custody, id, patient, &sealed, &call).await
     }
 
@@ -116,26 +133,30 @@ impl Records {
             let nonce = Nonce::from_bytes(random_16()?);
             let record = RecordId::derive(self.actor(), &patient, &nonce);
             let id = VersionId { record, version: 1 };
-            sealed.push((id, nonce, seal_into_vault(custody, id, document).await?));
+            if !document.sources().is_empty() {
+                return Err(says_too_much("a record of a batch", "what it was made from"));
+            }
+            let tags = self.tags_of(custody, &patient, document.labels())?;
+            sealed.push((id, nonce, tags, seal_into_vault(custody, id, document).await?));
         }
         sealed.sort_by_key(|(id, ..)| id.record);
-        let new = |(id, nonce, sealed): &(VersionId, Nonce, Sealed)| NewRecord {
+        let new = |(id, nonce, tags, sealed): &(VersionId, Nonce, Option<RecordTags>, Sealed)| NewRecord {
             record: id.record,
             nonce: *nonce,
             commitments: sealed.commitments.clone(),
-            tags: None,
+            tags: tags.clone(),
         };
         let call = RegisterRecords { patient, records: sealed.iter().map(new).collect() };
         let store = &custody.store;
         let note = |tx_id: &_| {
-            for (id, _, sealed) in &sealed {
+            for (id, .., sealed) in &sealed {
                 let version = StoredVersion { id: *id, patient, commitments: sealed.commitments.clone() };
                 store.store_version(&version, &sealed.secret, Some(tx_id))?;
             }
             Ok(())
         };
         let outcome = self.submit_noted(&call, note).await;
-        for (id, _, sealed) in &sealed {
+        for (id, .., sealed) in &sealed {
             self.settle_submitted(custody, id, sealed, outcome.as_ref().err()).await?;
         }
         Ok(outcome?)
@@ -153,6 +174,9 @@ impl Records {
         document: Document,
         submit_by: UnixMs,
     ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        if document.labels().is_some() || !document.sources().is_empty() {
+            return Err(says_too_much("a record of the patient's own", "labels, or what it was made from"));
+        }
         let record_nonce = Nonce::from_bytes(random_16()?);
         let record = RecordId::derive_own(&key.public_key().id(), &patient, &record_nonce);
         let id = VersionId { record, version: 1 };
@@ -167,7 +191,8 @@ impl Records {
         self.submit_version(custody, id, patient, &sealed, &RegisterOwnRecord { signed }).await
     }
 
-    /// Seals a document as a record's next version; the earlier ones stay.
+    /// Seals a document as a record's next version; the earlier ones stay. When nobody named its labels, the record
+    /// keeps those that it has.
     ///
     /// # Errors
     /// As [`add_record`](Self::add_record).
@@ -180,16 +205,11 @@ impl Records {
         let view = self.evaluate(&GetRecord { record }).await?;
         let patient = view.record.patient;
         let id = VersionId { record, version: view.record.version + 1 };
+        let tags = self.tags_of(custody, &patient, document.labels())?;
+        let derived_from = document.sources().to_vec();
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
-        let call = AmendRecord {
-            patient,
-            record,
-            version: id.version,
-            commitments,
-            tags: None,
-            derived_from: Vec::new(),
-        };
+        let call = AmendRecord { patient, record, version: id.version, commitments, tags, derived_from };
         self.submit_version(custody, id, patient, &sealed, &call).await
     }
 
@@ -251,6 +271,16 @@ impl Records {
         }
     }
 
+    /// The labels, blinded by this hospital; nothing when nobody named them.
+    pub(super) fn tags_of(
+        &self,
+        custody: &Custody,
+        patient: &PatientId,
+        labels: Option<&[Label]>,
+    ) -> Result<Option<RecordTags>, BlindError> {
+        labels.map(|labels| custody.store.record_tags(&self.actor().msp_id, patient, labels)).transpose()
+    }
+
     /// Stores the secret, submits, and settles.
     async fn submit_version<C: caretrail_model::calls::Call>(
         &self,
@@ -292,6 +322,10 @@ impl Records {
         }
         Ok(())
     }
+}
+
+fn says_too_much(what: &'static str, cannot: &'static str) -> DocumentWorkflowError {
+    DocumentWorkflowError::SaysTooMuch { what, cannot }
 }
 
 async fn seal_into_vault(

@@ -27,6 +27,9 @@ pub(crate) struct Preview {
     /// What for.
     #[arg(long, value_name = "CODE", default_value = "TREAT")]
     purpose: Purpose,
+    /// To do what: `read`, `write` or `delegate`.
+    #[arg(long, value_name = "ACTION", value_parser = arguments::action, default_value = "read")]
+    action: Action,
     /// At this instant; now when absent.
     #[arg(long, value_name = "INSTANT", value_parser = arguments::instant)]
     at: Option<UnixMs>,
@@ -41,7 +44,7 @@ impl Preview {
             actor: arguments::actor(app, &self.actor)?,
             patient: self.patient,
             records,
-            action: Action::Read,
+            action: self.action,
             purpose: self.purpose,
             at: self.at,
         };

@@ -1,16 +1,19 @@
 use caretrail_model::audit::Act;
+use caretrail_model::decision::Decision;
 use caretrail_model::ids::{PatientId, RecordId};
 use caretrail_records::workflows::LoggedEntry;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::page::{PageArgs, Placed};
 use crate::app::App;
 use crate::arguments;
 use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(after_help = "For the auditor of the patient's home hospital. As JSON it is one entry a line.\n\n\
-                        Example:\n  caretrail audit log --patient 5d… --only access --identity north/auditor")]
+                        Examples:\n  caretrail audit log --patient 5d… --only access --identity north/auditor\n  \
+                        caretrail audit log --patient 5d… --limit 500 --after 17.0 --format json --identity north/auditor")]
 pub(crate) struct Log {
     /// The patient.
     #[arg(long)]
@@ -18,6 +21,11 @@ pub(crate) struct Log {
     /// Which acts.
     #[arg(long, value_enum, default_value = "all")]
     only: Only,
+    /// This record only.
+    #[arg(long)]
+    record: Option<RecordId>,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,16 +61,21 @@ impl Log {
         let session = app.session().await?;
         let index = session.index()?;
         let entries = session.records.access_log(&index, self.patient).await?;
-        let rows: Vec<Row> = entries
+        let told = |row: &Row| match self.only {
+            Only::All => true,
+            Only::Access => matches!(row.act.as_str(), "access_decided" | "disclosed"),
+            Only::Denied => row.effect.as_deref() == Some("deny"),
+        };
+        let rows = entries
             .iter()
-            .flat_map(Row::of)
-            .filter(|row| match self.only {
-                Only::All => true,
-                Only::Access => matches!(row.act.as_str(), "access_decided" | "disclosed"),
-                Only::Denied => row.effect.as_deref() == Some("deny"),
+            .flat_map(|logged| Row::of(logged).into_iter().map(move |row| (logged, row)))
+            .filter(|(_, row)| told(row))
+            .map(|(logged, row)| {
+                let record = row.record.as_deref().and_then(|record| record.parse().ok());
+                Placed::of(logged, record, row)
             })
             .collect();
-        app.printer.rows(&rows)?;
+        self.page.page(app, self.record.as_ref(), rows)?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }
@@ -109,10 +122,7 @@ impl Row {
                         caretrail_model::consent::Effect::Permit => "permit".to_owned(),
                         caretrail_model::consent::Effect::Deny => "deny".to_owned(),
                     }),
-                    why: Some(match decision.consent {
-                        Some(consent) => format!("{} {consent}", decision.rule),
-                        None => decision.rule.to_string(),
-                    }),
+                    why: Some(why(decision)),
                     ..of_record(&decision.record, decision.version)
                 })
                 .collect(),
@@ -184,5 +194,13 @@ impl Row {
                 ..of_record(&disclosed.record, Some(disclosed.version))
             }],
         }
+    }
+}
+
+/// The rule that decided, and the consent where one did.
+pub(super) fn why(decision: &Decision) -> String {
+    match decision.consent {
+        Some(consent) => format!("{} {consent}", decision.rule),
+        None => decision.rule.to_string(),
     }
 }

@@ -67,7 +67,7 @@ impl Story {
         let document = folder.join(format!("bundle-{run:08x}.json"));
         std::fs::write(&document, format!("{:#}\n", bundle(run)))
             .with_context(|| format!("`{}` cannot be written", document.display()))?;
-        let policy = draft(network, &Draft { sequence: 1, permit: PERMIT })?;
+        let policy = draft(network, &Draft { sequence: 1, permit: PERMIT, relying_parties: Vec::new() })?;
         let session = async |name: &str| app.acting_as(name).session().await;
         let north_service = session("north/service").await?;
         Ok(Self {

@@ -13,6 +13,7 @@ use clap::Args;
 use crate::app::App;
 use crate::arguments;
 use crate::failure::Exit;
+use crate::labels::ProtectedArgs;
 
 #[derive(Debug, Args)]
 #[command(
@@ -31,6 +32,8 @@ pub(crate) struct Add {
     /// How many ends of calendar quarters ahead the term ends.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     quarters: u8,
+    #[command(flatten)]
+    protected: ProtectedArgs,
     /// How long the signed statement may be carried.
     #[arg(long, value_name = "TIME", value_parser = arguments::duration, default_value = "1h")]
     submit_within: DurationMs,
@@ -42,9 +45,9 @@ impl Add {
         let session = app.session().await?;
         let submit_by = arguments::now()?.plus(self.submit_within);
         let from = arguments::now()?;
+        let protected = self.protected.sets(&session, &self.patient)?;
         let until = arguments::quarter_end(from, self.quarters)?;
-        let term =
-            GuardianTerm { public_key: self.guardian, term: Period { from, until }, protected: Vec::new() };
+        let term = GuardianTerm { public_key: self.guardian, term: Period { from, until }, protected };
         let operation = Operation::AddGuardian(term);
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
         app.committed(&session.records.submit(&AddGuardian { signed }).await?)

@@ -1,5 +1,5 @@
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hlf_network::spec::{self, Consortium, Orderers, SpecError};
 
 use super::up::CONSORTIUM;
@@ -21,15 +21,34 @@ pub(crate) struct Spec {
     /// Number of peers of each hospital.
     #[arg(long, value_name = "N")]
     peers: Option<usize>,
-    /// Prints the JSON Schema of a spec instead, for editors.
-    #[arg(long, conflicts_with_all = ["orderers", "orgs", "peers"])]
-    schema: bool,
+    /// Prints the JSON Schema of a document instead, for editors: the consortium's, or a hospital's own.
+    #[arg(
+        long,
+        value_name = "DOCUMENT",
+        num_args = 0..=1,
+        default_missing_value = "consortium",
+        conflicts_with_all = ["orderers", "orgs", "peers"]
+    )]
+    schema: Option<Document>,
+}
+
+/// A document that an operator writes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Document {
+    /// `consortium.toml`.
+    Consortium,
+    /// `organization.toml`.
+    Organization,
 }
 
 impl Spec {
     pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
-        let text = if self.schema {
-            serde_json::to_string_pretty(&spec::schema())? + "\n"
+        let schema = self.schema.map(|document| match document {
+            Document::Consortium => spec::schema(),
+            Document::Organization => spec::part_schema(),
+        });
+        let text = if let Some(schema) = schema {
+            serde_json::to_string_pretty(&schema)? + "\n"
         } else if self.orderers.is_none() && self.orgs.is_empty() && self.peers.is_none() {
             CONSORTIUM.to_owned()
         } else {
@@ -41,20 +60,28 @@ impl Spec {
         Ok(Exit::Done)
     }
 
-    /// The built-in consortium in another size.
     fn drawn(&self) -> Result<Consortium, SpecError> {
-        let mut consortium = Consortium::parse(CONSORTIUM)?;
-        if let Some(orderers) = &self.orderers {
-            consortium.set_orderers(orderers.parse::<Orderers>()?)?;
-        }
-        if !self.orgs.is_empty() {
-            consortium.set_organizations(&self.orgs)?;
-        }
-        if let Some(peers) = self.peers {
-            consortium.set_peers(peers)?;
-        }
-        Ok(consortium)
+        drawn(self.orderers.as_deref(), &self.orgs, self.peers)
     }
+}
+
+/// The built-in consortium in another size.
+pub(super) fn drawn(
+    orderers: Option<&str>,
+    orgs: &[String],
+    peers: Option<usize>,
+) -> Result<Consortium, SpecError> {
+    let mut consortium = Consortium::parse(CONSORTIUM)?;
+    if let Some(orderers) = orderers {
+        consortium.set_orderers(orderers.parse::<Orderers>()?)?;
+    }
+    if !orgs.is_empty() {
+        consortium.set_organizations(orgs)?;
+    }
+    if let Some(peers) = peers {
+        consortium.set_peers(peers)?;
+    }
+    Ok(consortium)
 }
 
 #[cfg(test)]
@@ -63,7 +90,7 @@ mod tests {
 
     fn drawn(orderers: &str, orgs: &[&str]) -> Result<Consortium, SpecError> {
         let orgs = orgs.iter().map(|name| (*name).to_owned()).collect();
-        Spec { orderers: Some(orderers.to_owned()), orgs, peers: Some(2), schema: false }.drawn()
+        Spec { orderers: Some(orderers.to_owned()), orgs, peers: Some(2), schema: None }.drawn()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hlf_network::fabric::{Search, default_cache_dir};
 use hlf_network::network::{ChaincodeProgram, Network, Options};
 use hlf_network::spec::Consortium;
 
+use super::part;
 use super::plan::read;
 use crate::app::App;
 use crate::failure::{Exit, Invalid};
@@ -21,6 +22,8 @@ const CHAINCODE: &str = "caretrail-chaincode";
 #[command(
     after_help = "Fabric's programs come from --fabric-bin, FABRIC_BIN or PATH, where they answer with a version of 2.5 or \
                         later; otherwise they are built once, with Go, into the user's cache folder.\n\n\
+                        Where each hospital has its own part (`caretrail network init`), it does the own one as far as the \
+                        others have done theirs, says what is awaited from whom, and then ends with 75.\n\n\
                         Examples:\n  caretrail network up\n  caretrail network up --fabric-bin /opt/fabric/bin"
 )]
 pub(crate) struct Up {
@@ -47,9 +50,30 @@ pub(crate) struct Programs {
 
 impl Up {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        if let Some(own) = part::own(app)? {
+            return self.up_part(own, app).await;
+        }
         let network = stand_up(&self, app).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
+    }
+}
+
+impl Up {
+    async fn up_part(self, own: Network, app: &App) -> anyhow::Result<Exit> {
+        if self.spec.is_some() {
+            let problem = "--spec stands up all of a consortium, and here is one organisation's part: its own document \
+                           names the consortium's";
+            return Err(Invalid(problem.to_owned()).into());
+        }
+        let options = part::options(&self.programs, &own)?;
+        let mut standing = own.up_part(&options, &app.progress()).await?;
+        for awaited in &mut standing.waiting_for {
+            awaited.fix = awaited.fix.replace("`network ", "`caretrail network ");
+            app.printer.say(format!("waiting for {}: {}; {}", awaited.from, awaited.what, awaited.fix));
+        }
+        app.printer.data(&standing)?;
+        Ok(if standing.complete { Exit::Done } else { Exit::Waiting })
     }
 }
 
@@ -73,11 +97,28 @@ pub(crate) async fn stand_up(up: &Up, app: &App) -> anyhow::Result<Network> {
 
 /// What nodes and the contract are run with.
 pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<Options> {
-    let own = std::env::current_exe().context("this program's own path is unknown")?;
     let chaincode = match &programs.chaincode_bin {
         Some(program) => std::path::absolute(program)?,
-        None => beside(&own, CHAINCODE)?,
+        None => beside(&itself()?, CHAINCODE)?,
     };
+    let mut options = without_chaincode(programs, spec)?;
+    options.chaincode = Some(ChaincodeProgram {
+        program: chaincode,
+        args: Vec::new(),
+        env: BTreeMap::from([(
+            "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
+            programs.admission_window_ms.to_string().into(),
+        )]),
+    });
+    Ok(options)
+}
+
+fn itself() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program's own path is unknown")
+}
+
+/// What nodes are run with.
+pub(super) fn without_chaincode(programs: &Programs, spec: &Consortium) -> anyhow::Result<Options> {
     let cache = default_cache_dir()
         .context("neither HOME nor XDG_CACHE_HOME nor HLF_NETWORK_CACHE says where to keep built programs")?;
     let mut binaries = Search::from_environment(spec.fabric, cache);
@@ -86,15 +127,8 @@ pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<
     }
     Ok(Options {
         binaries,
-        builder: BuilderProgram { program: own, args: vec!["network".into(), "builder".into()] },
-        chaincode: Some(ChaincodeProgram {
-            program: chaincode,
-            args: Vec::new(),
-            env: BTreeMap::from([(
-                "CARETRAIL_ADMISSION_WINDOW_MS".to_owned(),
-                programs.admission_window_ms.to_string().into(),
-            )]),
-        }),
+        builder: BuilderProgram { program: itself()?, args: vec!["network".into(), "builder".into()] },
+        chaincode: None,
         chaincode_of: BTreeMap::new(),
     })
 }

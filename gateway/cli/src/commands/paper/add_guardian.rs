@@ -8,6 +8,7 @@ use clap::Args;
 use crate::app::App;
 use crate::arguments;
 use crate::failure::Exit;
+use crate::labels::ProtectedArgs;
 
 #[derive(Debug, Args)]
 #[command(
@@ -23,15 +24,17 @@ pub(crate) struct AddGuardian {
     /// How many ends of calendar quarters ahead the term ends.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     quarters: u8,
+    #[command(flatten)]
+    protected: ProtectedArgs,
 }
 
 impl AddGuardian {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         let from = arguments::now()?;
+        let protected = self.protected.sets(&session, &self.patient)?;
         let until = arguments::quarter_end(from, self.quarters)?;
-        let term =
-            GuardianTerm { public_key: self.guardian, term: Period { from, until }, protected: Vec::new() };
+        let term = GuardianTerm { public_key: self.guardian, term: Period { from, until }, protected };
         let act = PaperAct::AddGuardian { term };
         app.committed(&session.records.act_on_paper(self.patient, act).await?)
     }

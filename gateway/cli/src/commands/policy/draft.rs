@@ -8,6 +8,7 @@ use caretrail_model::policy::{ConsortiumPolicy, Daemon, Durations, EPOCH, Member
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
 use caretrail_model::time::DurationMs;
+use caretrail_model::webauthn::RelyingParty;
 use clap::Args;
 use hlf_network::network::Network;
 use rustls::pki_types::CertificateDer;
@@ -17,6 +18,7 @@ use crate::app::App;
 use crate::arguments;
 use crate::commands::serve;
 use crate::failure::Exit;
+use crate::provision::in_order;
 
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -30,6 +32,9 @@ pub(crate) struct Draft {
     /// How long after its decision a permit can be used, 1 s to 1 h.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = arguments::duration)]
     pub(crate) permit: DurationMs,
+    /// A site whose passkeys sign for patients, such as `patients.example`; may be given more than once.
+    #[arg(long = "relying-party", value_name = "DOMAIN")]
+    pub(crate) relying_parties: Vec<RelyingParty>,
 }
 
 impl Draft {
@@ -74,7 +79,11 @@ pub(crate) fn draft(network: &Network, options: &Draft) -> anyhow::Result<Consor
             consent_ms_max: DurationMs::from_days(3660),
             standing_ms_max: DurationMs::from_days(366),
         },
-        terms: Some(Terms { break_glass_ms: DurationMs::from_secs(4 * 3600), ..Terms::WIDEST }),
+        terms: Some(Terms {
+            break_glass_ms: DurationMs::from_secs(4 * 3600),
+            relying_parties: in_order(options.relying_parties.clone()),
+            ..Terms::WIDEST
+        }),
     };
     policy.validate()?;
     Ok(policy)

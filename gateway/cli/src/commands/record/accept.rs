@@ -1,29 +1,33 @@
-use caretrail_model::calls::AcceptCustody;
-use caretrail_model::ids::PatientId;
-use caretrail_model::ids::RecordId;
+use caretrail_model::ids::{PatientId, RecordId};
 use clap::Args;
 
 use crate::app::App;
 use crate::failure::Exit;
+use crate::labels::LabelArgs;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  caretrail record accept 41… --patient 5d… --identity south/service")]
+#[command(
+    after_help = "The labels of the hospital before are void: name them anew, or every consent by label counts the record as the \
+                        more private case.\n\n\
+                        Example:\n  caretrail record accept 41… --patient 5d… --label HIV --identity south/service"
+)]
 pub(crate) struct Accept {
     /// The record.
     record: RecordId,
     /// The patient.
     #[arg(long)]
     patient: PatientId,
+    #[command(flatten)]
+    labels: LabelArgs,
 }
 
 impl Accept {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
+        let labels = self.labels.named()?;
         let session = app.session().await?;
-        app.committed(
-            &session
-                .records
-                .submit(&AcceptCustody { patient: self.patient, record: self.record, tags: None })
-                .await?,
-        )
+        let custody = session.custody()?;
+        let accepted =
+            session.records.accept_custody(&custody, self.patient, self.record, labels.as_deref()).await?;
+        app.committed(&accepted)
     }
 }

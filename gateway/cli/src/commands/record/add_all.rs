@@ -7,10 +7,11 @@ use clap::Args;
 
 use crate::app::App;
 use crate::failure::Exit;
+use crate::labels::LabelArgs;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "All of them are added in one transaction, or none.\n\nExample:\n  caretrail record add-all a.json b.json --patient 5d… --identity north/ada"
+    after_help = "All of them are added in one transaction, or none; all with the same labels.\n\nExample:\n  caretrail record add-all a.json b.json --patient 5d… --identity north/ada"
 )]
 pub(crate) struct AddAll {
     /// The documents, up to 100, each 1 byte to 64 MiB.
@@ -22,13 +23,15 @@ pub(crate) struct AddAll {
     /// Their media type [default: by each file's extension].
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
+    #[command(flatten)]
+    labels: LabelArgs,
 }
 
 impl AddAll {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let mut documents = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            documents.push(Document::open(file, self.media_type.clone())?);
+            documents.push(self.labels.on(Document::open(file, self.media_type.clone())?)?);
         }
         let session = app.session().await?;
         let custody = session.custody()?;

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use hlf_network::change::{Edit, MetaRule, OrganizationDefinition, PolicyRule, Proposal};
+use hlf_network::exchange::Description;
 use hlf_network::network::Network;
 
 use super::{Shown, write};
@@ -41,7 +42,8 @@ pub(crate) struct Propose {
     /// How many child groups must satisfy their policy of a name: `ANY`, `MAJORITY` or `ALL`.
     #[arg(long, value_name = "PATH=RULE NAME")]
     policy: Vec<String>,
-    /// An organisation that joins: the definition that its `network organization` wrote.
+    /// An organisation that joins: the description that its `network export` wrote, or the definition that
+    /// `network organization` did.
     #[arg(long, value_name = "FILE")]
     add_organization: Vec<PathBuf>,
     /// MSP id of an organisation that leaves.
@@ -104,8 +106,11 @@ impl Propose {
         }
         for file in &self.add_organization {
             let text = contents(file)?;
-            let definition = OrganizationDefinition::parse(&text)
-                .map_err(|error| Invalid(format!("`{}`: {error}", file.display())))?;
+            let definition = match Description::parse(&text) {
+                Ok(description) => OrganizationDefinition::of_description(&description),
+                Err(_) => OrganizationDefinition::parse(&text)
+                    .map_err(|error| Invalid(format!("`{}`: {error}", file.display())))?,
+            };
             edits.push(Edit::AddOrganization(Box::new(definition)));
         }
         for msp_id in &self.remove_organization {

@@ -1,0 +1,4 @@
+//! `hlf_gateway::fuzzing::keys`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hlf_gateway::fuzzing::keys(bytes));

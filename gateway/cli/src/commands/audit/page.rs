@@ -1,0 +1,187 @@
+//! Which entries of a patient's log are told, and how many at a time.
+
+use std::str::FromStr;
+
+use caretrail_model::ids::RecordId;
+use caretrail_model::time::UnixMs;
+use caretrail_records::index::Position;
+use caretrail_records::workflows::LoggedEntry;
+use clap::Args;
+
+use crate::app::App;
+use crate::arguments;
+use crate::printer::Printer;
+
+/// Which entries, and where to go on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which of them")]
+pub(crate) struct PageArgs {
+    /// By whom, or to whom something was released: `MSP`, `MSP/SUBJECT`, or `ORGANISATION/NAME`.
+    #[arg(long, value_name = "ACTOR")]
+    actor: Option<String>,
+    /// Not before this instant, as RFC 3339 or Unix milliseconds.
+    #[arg(long, value_name = "INSTANT", value_parser = arguments::instant)]
+    from: Option<UnixMs>,
+    /// Before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = arguments::instant)]
+    until: Option<UnixMs>,
+    /// At most so many rows; a transaction is never cut in two. All of them when absent.
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Goes on after this place in the chain, `BLOCK.POSITION`, which the page before names.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<Place>,
+}
+
+/// A place in the chain, `BLOCK.POSITION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(Position);
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let place = text.split_once('.').and_then(|(block, position)| {
+            Some(Self(Position { block: block.parse().ok()?, position: position.parse().ok()? }))
+        });
+        place.ok_or("expected `BLOCK.POSITION`, such as `17.0`")
+    }
+}
+
+/// A row with the place of its transaction.
+pub(super) struct Placed<R> {
+    pub(super) position: Position,
+    pub(super) at: UnixMs,
+    /// Who acted, and to whom something was released.
+    pub(super) actors: Vec<String>,
+    pub(super) record: Option<RecordId>,
+    pub(super) row: R,
+}
+
+impl<R> Placed<R> {
+    pub(super) fn of(logged: &LoggedEntry, record: Option<RecordId>, row: R) -> Self {
+        let mut actors = vec![logged.entry.actor.to_string()];
+        if let caretrail_model::audit::Act::Disclosed(disclosed) = &logged.entry.act {
+            actors.push(disclosed.recipient.to_string());
+        }
+        Self { position: logged.position, at: logged.entry.at, actors, record, row }
+    }
+}
+
+/// A page of rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page<R> {
+    pub(super) rows: Vec<R>,
+    /// Rows that fit, on this page and on others.
+    of: usize,
+    /// The last place of this page, when there are rows after it.
+    next: Option<Position>,
+}
+
+impl PageArgs {
+    /// The rows that fit, cut at the limit.
+    pub(super) fn page<R>(
+        &self,
+        app: &App,
+        record: Option<&RecordId>,
+        rows: Vec<Placed<R>>,
+    ) -> anyhow::Result<Page<R>> {
+        let actor = match &self.actor {
+            // An MSP alone stands for everybody at it.
+            Some(text) if !text.contains('/') => Some(format!("{text}/")),
+            Some(text) => Some(arguments::actor(app, text)?.to_string()),
+            None => None,
+        };
+        let fits = |placed: &Placed<R>| {
+            let named = |actor: &String| placed.actors.iter().any(|known| known.starts_with(actor));
+            record.is_none_or(|record| placed.record.as_ref() == Some(record))
+                && actor.as_ref().is_none_or(named)
+                && self.from.is_none_or(|from| placed.at >= from)
+                && self.until.is_none_or(|until| placed.at < until)
+        };
+        let fitting: Vec<_> = rows.into_iter().filter(fits).collect();
+        Ok(cut(fitting, self.after, self.limit))
+    }
+}
+
+fn cut<R>(fitting: Vec<Placed<R>>, after: Option<Place>, limit: Option<u32>) -> Page<R> {
+    let of = fitting.len();
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut page = Page { rows: Vec::new(), of, next: None };
+    let mut last = None;
+    for placed in fitting {
+        if after.is_some_and(|Place(after)| placed.position <= after) {
+            continue;
+        }
+        if page.rows.len() >= limit && last != Some(placed.position) {
+            page.next = last;
+            break;
+        }
+        last = Some(placed.position);
+        page.rows.push(placed.row);
+    }
+    page
+}
+
+impl<R: serde::Serialize> Page<R> {
+    /// Prints the rows, and says how to go on.
+    pub(super) fn print(&self, printer: Printer) -> anyhow::Result<()> {
+        printer.rows(&self.rows)?;
+        if let Some(Position { block, position }) = self.next {
+            let (shown, of) = (self.rows.len(), self.of);
+            printer.say(format!("{shown} of {of} rows; the next page: --after {block}.{position}"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand rows: transactions of one row, every hundredth one of four.
+    fn rows() -> Vec<Placed<u32>> {
+        (0..9_709_u32)
+            .flat_map(|number| {
+                let count = if number % 100 == 0 { 4 } else { 1 };
+                std::iter::repeat_n(number, count).map(|row| Placed {
+                    position: Position { block: u64::from(row / 7), position: row % 7 },
+                    at: UnixMs::EPOCH,
+                    actors: Vec::new(),
+                    record: None,
+                    row,
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pages_hold_every_row_of_ten_thousand_once() {
+        let all: Vec<_> = rows().into_iter().map(|placed| placed.row).collect();
+        assert_eq!(all.len(), 10_003);
+        let (mut told, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let page = cut(rows(), after, Some(500));
+            assert_eq!(page.of, 10_003);
+            assert!(page.rows.len() >= 500 || page.next.is_none());
+            assert!(page.rows.len() < 504, "a transaction is not cut in two, and nothing more is added");
+            told.extend(page.rows);
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(Place(next)),
+                None => break,
+            }
+        }
+        assert_eq!(told, all);
+        assert_eq!(pages, 21);
+        assert_eq!(cut(rows(), None, None).rows, all);
+    }
+
+    #[test]
+    fn a_place_is_a_block_and_a_position() {
+        assert_eq!("17.3".parse(), Ok(Place(Position { block: 17, position: 3 })));
+        for refused in ["", "17", "17.", ".3", "17.x", "-1.0"] {
+            assert!(refused.parse::<Place>().is_err(), "{refused}");
+        }
+    }
+}
