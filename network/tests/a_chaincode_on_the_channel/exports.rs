@@ -15,7 +15,7 @@ use hlf_network::process::MARKER;
 use hlf_network::spec::{Chaincode, Consortium};
 
 use crate::bench::{Bench, cache_dir, document, told};
-use crate::shelf::{ask, edition, has, put, shelf, up};
+use crate::shelf::{ask, edition, has, put, shelf, try_put, up};
 
 /// How long nodes may take from their start until they answer.
 const START: Duration = Duration::from_secs(120);
@@ -92,7 +92,7 @@ pub(crate) async fn exported_units_run_the_network_and_manifests_are_taken() {
         await_gateway(&network, organization).await;
         assert_eq!(ask(&network, organization, "Value").await, "before");
     }
-    put(&network, "south", "after").await;
+    put_once_peers_know_each_other(&network, "south", "after").await;
     has(&network, "north", "after").await;
     assert_eq!(ask(&network, "north", "Edition").await, "exported");
     drop(running);
@@ -236,6 +236,16 @@ fn start(exported: &Path, credentials: &Path, process: &str, marker: &Path) -> R
         .spawn()
         .unwrap();
     Running(child)
+}
+
+/// Puts a value as soon as gossip has formed again: until then nothing is endorsed.
+async fn put_once_peers_know_each_other(network: &Network, organization: &str, value: &str) {
+    let begun = Instant::now();
+    while let Err(error) = try_put(network, organization, &[], value).await {
+        let why = told(&error);
+        assert!(why.contains("was not endorsed") && begun.elapsed() < START, "{why}");
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn await_gateway(network: &Network, organization: &str) {
