@@ -152,20 +152,23 @@ pub enum BuilderError {
 pub fn write_scripts(folder: &Path, program: &BuilderProgram, config: &Path) -> Result<(), BuilderError> {
     let bin = folder.join("bin");
     files::make_folder(&bin)?;
-    for phase in Phase::ALL {
+    for (phase, script) in scripts(program, config) {
+        files::replace(&bin.join(phase.as_str()), files::PROGRAM, script.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The scripts of a builder, each of one command.
+pub(crate) fn scripts(program: &BuilderProgram, config: &Path) -> [(Phase, String); 3] {
+    Phase::ALL.map(|phase| {
         let words = std::iter::once(program.program.to_string_lossy().into_owned())
             .chain(program.args.iter().cloned())
             .chain([phase.as_str().to_owned(), "--config".to_owned(), config.to_string_lossy().into_owned()])
             .map(|word| quoted(&word))
             .collect::<Vec<_>>()
             .join(" ");
-        files::replace(
-            &bin.join(phase.as_str()),
-            files::PROGRAM,
-            format!("#!/bin/sh\nexec {words} \"$@\"\n").as_bytes(),
-        )?;
-    }
-    Ok(())
+        (phase, format!("#!/bin/sh\nexec {words} \"$@\"\n"))
+    })
 }
 
 /// The program that a script of [`write_scripts`] runs; `None` when it is no such script.

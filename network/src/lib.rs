@@ -64,6 +64,7 @@ pub mod ca;
 pub mod change;
 pub mod connection;
 pub mod exchange;
+pub mod export;
 pub mod fabric;
 pub mod fabric_ca;
 pub mod logs;

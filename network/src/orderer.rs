@@ -1,7 +1,7 @@
 //! One orderer: its configuration over Fabric's own, and its process.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -51,7 +51,8 @@ pub(crate) fn folder(layout: &Layout, orderer: &OrderingService, host: &str) -> 
     layout.ordering_organization(orderer).join("orderers").join(host)
 }
 
-fn configure(
+/// Sets an orderer's whole configuration, but for what depends on Fabric's release.
+pub(crate) fn configure(
     config: &mut Overlay,
     orderer: &OrderingService,
     host: &str,
@@ -59,11 +60,6 @@ fn configure(
     ports: &Ports,
 ) -> Result<(), NodeError> {
     let home = folder(layout, orderer, host);
-    let data = layout.node(host).join("data");
-    let protocol = match orderer.consensus {
-        Consensus::Raft => "raft",
-        Consensus::Bft => "bft",
-    };
     let tls = home.join("tls");
     let certificate = json!(tls.join("server.crt"));
     let key = json!(tls.join("server.key"));
@@ -80,9 +76,6 @@ fn configure(
         .set("General.TLS.RootCAs", roots.clone())?
         .set("General.Cluster.ClientCertificate", certificate.clone())?
         .set("General.Cluster.ClientPrivateKey", key.clone())?
-        .set("FileLedger.Location", json!(data.join("ledger")))?
-        .set("Consensus.WALDir", json!(data.join(protocol).join("wal")))?
-        .set("Consensus.SnapDir", json!(data.join(protocol).join("snapshots")))?
         .set("ChannelParticipation.Enabled", true)?
         .set("Admin.ListenAddress", listen(ports, host, ADMIN)?.to_string())?
         .set("Admin.TLS.Enabled", true)?
@@ -96,9 +89,27 @@ fn configure(
         .set("Operations.TLS.PrivateKey", key)?
         .set("Operations.TLS.ClientRootCAs", roots)?
         .set("Metrics.Provider", "prometheus")?;
+    keep_data(config, orderer, &layout.node(host).join("data"))?;
     // Fabric 2.5 would start with a system channel; 3 knows no such thing.
     if config.value("General.BootstrapMethod").is_some() {
         config.set("General.BootstrapMethod", "none")?;
     }
+    Ok(())
+}
+
+/// Sets where an orderer keeps its ledger and what its protocol writes.
+pub(crate) fn keep_data(
+    config: &mut Overlay,
+    orderer: &OrderingService,
+    data: &Path,
+) -> Result<(), NodeError> {
+    let protocol = match orderer.consensus {
+        Consensus::Raft => "raft",
+        Consensus::Bft => "bft",
+    };
+    config
+        .set("FileLedger.Location", json!(data.join("ledger")))?
+        .set("Consensus.WALDir", json!(data.join(protocol).join("wal")))?
+        .set("Consensus.SnapDir", json!(data.join(protocol).join("snapshots")))?;
     Ok(())
 }

@@ -31,6 +31,9 @@ const BATCHES_SINCE: Version = Version::new(3, 1, 0);
 const BATCH_SWITCHES: [&str; 2] =
     ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
 
+/// The file of a peer's successors, in its folder.
+const SUCCESSORS: &str = "orderers.json";
+
 /// An orderer that left, and one to ask instead.
 ///
 /// A peer that joins begins with the first block, and one that comes back with its last: there it would look for
@@ -47,6 +50,16 @@ impl Successor {
     /// `host:port` of both, and the TLS authorities of the second.
     pub(crate) fn new(from: String, to: String, roots: PathBuf) -> Self {
         Self { from, to, roots }
+    }
+
+    /// The file of the second one's TLS authorities.
+    pub(crate) fn roots(&self) -> &Path {
+        &self.roots
+    }
+
+    /// Says where that file is.
+    pub(crate) fn set_roots(&mut self, roots: PathBuf) {
+        self.roots = roots;
     }
 }
 
@@ -68,15 +81,11 @@ pub(crate) fn prepare(
     let node = layout.node(&host);
     files::make_folder(&node)?;
     note_release(&node, &host, binaries.version())?;
-    let kept = node.join("orderers.json");
     if let Some(successors) = successors {
         let text = serde_json::to_string_pretty(successors).unwrap_or_default();
-        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+        files::replace(&node.join(SUCCESSORS), files::PUBLIC, text.as_bytes())?;
     }
-    let successors: Vec<Successor> = match kept.exists() {
-        true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
-        false => Vec::new(),
-    };
+    let successors = kept_successors(&node)?;
     node::own_data(layout, &host, &organization.msp_id)?;
     let scripts = node.join("builder");
     let values = builder_values(layout, organization);
@@ -113,6 +122,15 @@ pub(crate) fn prepare(
             home.join("tls/server.crt"),
             home.join(format!("msp/signcerts/{host}-cert.pem")),
         ],
+    })
+}
+
+/// The successors that a peer has, from its folder.
+pub(crate) fn kept_successors(node: &Path) -> Result<Vec<Successor>, FileError> {
+    let kept = node.join(SUCCESSORS);
+    Ok(match kept.exists() {
+        true => serde_json::from_str(&files::read(&kept)?).unwrap_or_default(),
+        false => Vec::new(),
     })
 }
 
@@ -183,7 +201,8 @@ fn data(layout: &Layout, host: &str) -> PathBuf {
     layout.node(host).join("data")
 }
 
-fn configure(
+/// Sets a peer's whole configuration, but for what depends on Fabric's release and on the spec's settings of peers.
+pub(crate) fn configure(
     config: &mut Overlay,
     organization: &Organization,
     host: &str,

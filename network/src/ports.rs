@@ -176,6 +176,12 @@ impl Ports {
         self
     }
 
+    /// The same, with one node elsewhere.
+    pub(crate) fn with(mut self, process: &str, place: Place) -> Self {
+        self.places.insert(process.to_owned(), place);
+        self
+    }
+
     /// Where a node is found and listens, when that is said.
     pub(crate) fn place(&self, process: &str) -> Option<&Place> {
         self.places.get(process)

@@ -28,7 +28,7 @@ impl Network {
     }
 
     /// Whether the keys and nodes of an organisation of this name are here.
-    pub(super) fn holds(&self, name: &str) -> bool {
+    pub(crate) fn holds(&self, name: &str) -> bool {
         self.part.as_ref().is_none_or(|part| part.organization == name)
     }
 
@@ -112,7 +112,7 @@ impl Network {
     }
 
     /// The TLS files of an organisation's chaincode service, and those of its callers.
-    pub(super) fn chaincode_tls(&self, organization: &Organization) -> (TlsFiles, TlsFiles) {
+    pub(crate) fn chaincode_tls(&self, organization: &Organization) -> (TlsFiles, TlsFiles) {
         self.home(organization).service(CHAINCODE_SERVICE)
     }
 }

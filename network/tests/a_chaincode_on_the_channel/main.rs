@@ -22,6 +22,7 @@ mod certificates;
 mod definitions;
 mod doctor;
 mod elsewhere;
+mod exports;
 mod growth;
 mod life;
 mod parts;
@@ -61,6 +62,8 @@ const TESTS: &[(&str, Test)] = tests![
     backups::a_backup_is_restored_onto_an_empty_machine,
     upgrades::a_network_is_upgraded_node_by_node,
     doctor::known_failures_are_found_and_nothing_else_is,
+    exports::exported_units_run_the_network_and_manifests_are_taken,
+    exports::what_cannot_be_exported_is_named,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
 ];
 

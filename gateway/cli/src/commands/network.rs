@@ -19,6 +19,7 @@ mod doctor;
 mod down;
 mod env;
 mod export;
+mod export;
 mod genesis;
 mod import;
 mod init;
@@ -86,6 +87,8 @@ pub(crate) enum Verb {
     Spec(spec::Spec),
     /// Prints what a shell must know for Fabric's own `peer` to act as a hospital's admin.
     Env(env::Env),
+    /// Writes what runs here for another supervisor: units of systemd, manifests of Kubernetes, a Compose project.
+    Export(Box<export::Export>),
     /// Prints a connection profile, with which programs on Fabric's own SDKs reach the network.
     Profile(profile::Show),
     /// Changes the running channel's configuration by proposals that travel.
@@ -128,6 +131,7 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
         Verb::Exporter(export) => export.run(app).await,
         Verb::Spec(spec) => spec.run(app),
         Verb::Env(env) => env.run(app),
+        Verb::Export(export) => export.run(app),
         Verb::Profile(show) => show.run(app),
         Verb::Change(verb) => change::run(verb, app).await,
         Verb::Certificates(certificates) => certificates.run(app).await,
