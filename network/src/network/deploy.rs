@@ -177,14 +177,14 @@ impl Stand<'_> {
         let chaincode = definition.chaincode;
         let step = Step::begin(self.progress, format!("chaincode `{}` on the channel", chaincode.name));
         for (member, package) in members.iter().zip(packages) {
-            self.while_all_live(definition.approve(&step, member, &package.id())).await?;
+            self.while_all_live(Box::pin(definition.approve(&step, member, &package.id()))).await?;
         }
         let new = committed != i64::from(chaincode.sequence);
         if new {
-            self.while_all_live(definition.await_readiness(&step, members)).await?;
-            self.while_all_live(definition.commit(&step, members)).await?;
+            self.while_all_live(Box::pin(definition.await_readiness(&step, members))).await?;
+            self.while_all_live(Box::pin(definition.commit(&step, members))).await?;
         }
-        self.while_all_live(definition.await_answer(&step, members)).await?;
+        self.while_all_live(Box::pin(definition.await_answer(&step, members))).await?;
         step.done(&format!(
             "sequence {} {}, and it answers through every organisation's gateway",
             chaincode.sequence,
