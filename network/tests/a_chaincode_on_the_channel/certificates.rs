@@ -155,6 +155,9 @@ async fn write_steadily(network: Arc<Network>, organization: &'static str, stop:
     let deadlines = Deadlines { commit_status: PATIENCE, ..Deadlines::default() };
     let gateway = Gateway::connect_any(&gateways, msp.into_credentials(), deadlines).await.unwrap();
     let contract = gateway.contract("consortium", "shelf");
+    // As long as the policy lasts, two minutes: the others may not know an organisation's renewed peer for some seconds,
+    // while its other one restarts.
+    let retry = Retry { attempts: 100, ..Retry::default() };
     let mut pace = tokio::time::interval(STEADY.1);
     let mut sent = Sent::default();
     for number in 0_u32.. {
@@ -163,7 +166,7 @@ async fn write_steadily(network: Arc<Network>, organization: &'static str, stop:
             break;
         }
         let call = contract.proposal("Put").arg(format!("{organization} {number}"));
-        match contract.submit_retrying(call, &Retry::default()).await {
+        match contract.submit_retrying(call, &retry).await {
             Ok(done) => sent.acknowledged.push(done.committed.tx_id),
             Err(error) => sent.failed.push(told(&error)),
         }
