@@ -4,9 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::workload::{CHAINCODE_PORT, OPERATIONS_PORT, Site, Workload};
+use super::workload::{CHAINCODE_PORT, Kind, OPERATIONS_PORT, Site, Workload};
 use super::{Export, ExportError, Written, yaml};
-use crate::network::NodeKind;
 use crate::node::LISTEN;
 
 const NETWORK: &str = "fabric";
@@ -49,9 +48,9 @@ pub(super) fn write(
 fn service(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
     let programs = export.paths.programs.display();
     let (image, program) = match workload.kind {
-        NodeKind::Peer => (&export.images.peer, workload.program.clone()),
-        NodeKind::Orderer => (&export.images.orderer, workload.program.clone()),
-        NodeKind::Chaincode => (&export.images.tools, format!("{programs}/{}", workload.program)),
+        Kind::Peer => (&export.images.peer, workload.program.clone()),
+        Kind::Orderer => (&export.images.orderer, workload.program.clone()),
+        Kind::Chaincode => (&export.images.tools, format!("{programs}/{}", workload.program)),
     };
     let command: Vec<String> = std::iter::once(program).chain(workload.args.iter().cloned()).collect();
     let mut volumes = vec![json!(format!("./config:{}:ro", export.paths.config.display()))];
@@ -59,7 +58,7 @@ fn service(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
         let data = site.data(&workload.name);
         volumes.push(json!(format!("{}:{}", volume(workload), data.display())));
     }
-    if workload.kind == NodeKind::Peer {
+    if workload.kind == Kind::Peer {
         // The builder's program, which the image of a peer does not have.
         volumes.push(json!(format!("./programs:{programs}:ro")));
     }
@@ -79,8 +78,8 @@ fn service(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
         })
         .collect();
     let published: Vec<Value> = match workload.kind {
-        NodeKind::Chaincode => Vec::new(),
-        NodeKind::Peer | NodeKind::Orderer => workload
+        Kind::Chaincode => Vec::new(),
+        Kind::Peer | Kind::Orderer => workload
             .listens
             .iter()
             .filter(|(purpose, _)| *purpose == LISTEN)
@@ -88,7 +87,7 @@ fn service(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
             .collect(),
     };
     let mut exposed = vec![json!(OPERATIONS_PORT.to_string())];
-    if workload.kind == NodeKind::Chaincode {
+    if workload.kind == Kind::Chaincode {
         exposed = vec![json!(CHAINCODE_PORT.to_string())];
     }
     json!({

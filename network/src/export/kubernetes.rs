@@ -4,9 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::workload::{OPERATIONS_PORT, Site, Workload};
+use super::workload::{Kind, OPERATIONS_PORT, Site, Workload};
 use super::{Export, ExportError, Written, yaml};
-use crate::network::NodeKind;
 use crate::node::LISTEN;
 
 /// The user and group as whom containers run.
@@ -19,11 +18,11 @@ pub(super) fn write(
     workloads: &[Workload],
     written: &mut Written,
 ) -> Result<(), ExportError> {
-    let nodes = workloads.iter().filter(|workload| workload.kind != NodeKind::Chaincode);
+    let nodes = workloads.iter().filter(|workload| workload.kind != Kind::Chaincode);
     for node in nodes {
         let beside = workloads.iter().find(|other| {
-            other.kind == NodeKind::Chaincode
-                && node.kind == NodeKind::Peer
+            other.kind == Kind::Chaincode
+                && node.kind == Kind::Peer
                 && other.organization == node.organization
         });
         let pod: Vec<&Workload> = std::iter::once(node).chain(beside).collect();
@@ -102,8 +101,8 @@ fn keys(pod: &[&Workload]) -> Value {
 
 fn secret_key(workload: &Workload, name: &str) -> String {
     match workload.kind {
-        NodeKind::Chaincode => format!("chaincode-{name}"),
-        NodeKind::Peer | NodeKind::Orderer => name.to_owned(),
+        Kind::Chaincode => format!("chaincode-{name}"),
+        Kind::Peer | Kind::Orderer => name.to_owned(),
     }
 }
 
@@ -172,7 +171,7 @@ fn stateful_set(export: &Export, site: &Site<'_>, pod: &[&Workload]) -> Value {
         },
         "containers": containers,
     });
-    if node.kind == NodeKind::Peer {
+    if node.kind == Kind::Peer {
         volumes.push(json!({ "name": "programs", "emptyDir": {} }));
         // The builder's program, which the image of a peer does not have.
         let programs = export.paths.programs.display().to_string();
@@ -209,19 +208,17 @@ fn stateful_set(export: &Export, site: &Site<'_>, pod: &[&Workload]) -> Value {
 
 fn keys_volume(workload: &Workload) -> &'static str {
     match workload.kind {
-        NodeKind::Chaincode => "chaincode-keys",
-        NodeKind::Peer | NodeKind::Orderer => "keys",
+        Kind::Chaincode => "chaincode-keys",
+        Kind::Peer | Kind::Orderer => "keys",
     }
 }
 
 fn container(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
     let programs = export.paths.programs.display();
     let (name, image, program) = match workload.kind {
-        NodeKind::Peer => ("peer", &export.images.peer, workload.program.clone()),
-        NodeKind::Orderer => ("orderer", &export.images.orderer, workload.program.clone()),
-        NodeKind::Chaincode => {
-            ("chaincode", &export.images.tools, format!("{programs}/{}", workload.program))
-        }
+        Kind::Peer => ("peer", &export.images.peer, workload.program.clone()),
+        Kind::Orderer => ("orderer", &export.images.orderer, workload.program.clone()),
+        Kind::Chaincode => ("chaincode", &export.images.tools, format!("{programs}/{}", workload.program)),
     };
     let command: Vec<String> = std::iter::once(program).chain(workload.args.iter().cloned()).collect();
     let env: Vec<Value> =
@@ -234,7 +231,7 @@ fn container(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
     if workload.keeps_data {
         mounts.push(json!({ "name": "data", "mountPath": site.data(&workload.name) }));
     }
-    if workload.kind == NodeKind::Peer {
+    if workload.kind == Kind::Peer {
         mounts.push(json!({ "name": "programs", "mountPath": export.paths.programs, "readOnly": true }));
     }
     let ports: Vec<Value> = workload
@@ -253,7 +250,7 @@ fn container(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
         "resources": { "requests": { "cpu": "250m", "memory": "512Mi" } },
         "volumeMounts": mounts,
     });
-    if workload.kind != NodeKind::Chaincode {
+    if workload.kind != Kind::Chaincode {
         let healthy = json!({ "path": "/healthz", "port": OPERATIONS_PORT, "scheme": "HTTPS" });
         container["startupProbe"] =
             json!({ "httpGet": healthy, "periodSeconds": 2, "failureThreshold": 150 });

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::workload::{Site, Workload, unit};
+use super::workload::{Kind, Site, Workload, unit};
 use super::{Export, ExportError, Written};
-use crate::network::NodeKind;
 
 /// The user as whom all of it runs.
 const USER: &str = "hlf-network";
@@ -66,9 +65,9 @@ pub(super) fn write(
 
 fn service(export: &Export, workload: &Workload) -> Result<String, ExportError> {
     let what = match workload.kind {
-        NodeKind::Orderer => "Fabric ordering node",
-        NodeKind::Peer => "Fabric peer",
-        NodeKind::Chaincode => "Fabric chaincode service",
+        Kind::Orderer => "Fabric ordering node",
+        Kind::Peer => "Fabric peer",
+        Kind::Chaincode => "Fabric chaincode service",
     };
     let mut text = format!(
         "[Unit]\nDescription={what} {} of {}\nWants=network-online.target\nAfter=network-online.target\n\
@@ -118,7 +117,7 @@ fn readme(export: &Export, workloads: &[Workload]) -> String {
     let programs = export.paths.programs.display();
     let builder = export.builder.program.file_name().unwrap_or_default().to_string_lossy();
     let mut needed: Vec<&str> = workloads.iter().map(|workload| workload.program.as_str()).collect();
-    if workloads.iter().any(|workload| workload.kind == NodeKind::Peer) {
+    if workloads.iter().any(|workload| workload.kind == Kind::Peer) {
         needed.push(&builder);
     }
     needed.sort_unstable();

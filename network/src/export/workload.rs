@@ -11,7 +11,7 @@ use super::{Export, ExportError, Format, Paths};
 use crate::builder::{self, BuilderProgram, Values};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
-use crate::network::{Network, NodeKind, chaincode_service};
+use crate::network::{Network, chaincode_service};
 use crate::node::{self, ADMIN, CHAINCODE, LISTEN, OPERATIONS};
 use crate::overlay::Overlay;
 use crate::ports::{Place, Ports};
@@ -29,11 +29,19 @@ const SIGNING_KEY: &str = "signing.pem";
 const TLS_KEY: &str = "tls.pem";
 const CHAINCODE_CLIENT_KEY: &str = "chaincode-client.pem";
 
+/// What kind of process is exported: a CA stays where its keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Orderer,
+    Peer,
+    Chaincode,
+}
+
 /// A process as it is to run.
 pub(super) struct Workload {
     /// Its host name.
     pub(super) name: String,
-    pub(super) kind: NodeKind,
+    pub(super) kind: Kind,
     /// Short name of its organisation.
     pub(super) organization: String,
     pub(super) msp_id: String,
@@ -107,22 +115,22 @@ impl<'e> Site<'e> {
     }
 
     /// Where processes listen in containers: at the same ports in each.
-    fn listens(&self, kind: NodeKind, public_port: u16) -> BTreeMap<&'static str, SocketAddr> {
+    fn listens(&self, kind: Kind, public_port: u16) -> BTreeMap<&'static str, SocketAddr> {
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match kind {
-            NodeKind::Peer => BTreeMap::from([
+            Kind::Peer => BTreeMap::from([
                 (LISTEN, any(public_port)),
                 (OPERATIONS, any(OPERATIONS_PORT)),
                 // Nobody dials it: chaincode is a service.
                 (CHAINCODE, here(DIALLED_PORT)),
             ]),
-            NodeKind::Orderer => BTreeMap::from([
+            Kind::Orderer => BTreeMap::from([
                 (LISTEN, any(public_port)),
                 (OPERATIONS, any(OPERATIONS_PORT)),
                 (ADMIN, any(ADMIN_PORT)),
             ]),
-            NodeKind::Chaincode | NodeKind::FabricCa => match self.format {
+            Kind::Chaincode => match self.format {
                 Format::Kubernetes => BTreeMap::from([(LISTEN, here(CHAINCODE_PORT))]),
                 _ => BTreeMap::from([(LISTEN, any(CHAINCODE_PORT))]),
             },
@@ -147,7 +155,7 @@ pub(super) fn of(network: &Network, export: &Export, site: &Site<'_>) -> Result<
             let endpoint = spec.orderer.endpoints.get(consenter);
             let field = format!("orderer.endpoints.{consenter}");
             let host = spec.orderer.host(consenter);
-            let ports = maker.placed(&ports, NodeKind::Orderer, &host, endpoint.map(|at| at.port), field)?;
+            let ports = maker.placed(&ports, Kind::Orderer, &host, endpoint.map(|at| at.port), field)?;
             workloads.push(maker.orderer(host, &ports)?);
         }
     }
@@ -156,7 +164,7 @@ pub(super) fn of(network: &Network, export: &Export, site: &Site<'_>) -> Result<
             let endpoint = organization.endpoints.get(name);
             let field = format!("organizations.{}.endpoints.{name}", organization.name);
             let host = organization.host(name);
-            let ports = maker.placed(&ports, NodeKind::Peer, &host, endpoint.map(|at| at.port), field)?;
+            let ports = maker.placed(&ports, Kind::Peer, &host, endpoint.map(|at| at.port), field)?;
             workloads.push(maker.peer(organization, host, &ports)?);
         }
         workloads.extend(maker.chaincode(organization, &ports)?);
@@ -176,7 +184,7 @@ impl Maker<'_> {
     fn placed(
         &self,
         ports: &Ports,
-        kind: NodeKind,
+        kind: Kind,
         host: &str,
         public_port: Option<u16>,
         field: String,
@@ -184,7 +192,7 @@ impl Maker<'_> {
         if !self.site.in_containers() {
             return Ok(ports.clone());
         }
-        let usual = if kind == NodeKind::Peer { 7051 } else { 7050 };
+        let usual = if kind == Kind::Peer { 7051 } else { 7050 };
         let missing = || ExportError::NoEndpoint { host: host.to_owned(), field, port: usual };
         let port = public_port.ok_or_else(missing)?;
         let public = ports.place(host).and_then(|place| place.public.clone());
@@ -208,7 +216,7 @@ impl Maker<'_> {
         let mut files = self.certificates(&home)?;
         files.insert(self.inside(&node.join("orderer.yaml"))?, public(config.to_yaml()?.into_bytes()));
         Ok(Workload {
-            kind: NodeKind::Orderer,
+            kind: Kind::Orderer,
             organization: ORDERING.to_owned(),
             msp_id: spec.msp_id.clone(),
             program: "orderer".to_owned(),
@@ -271,7 +279,7 @@ impl Maker<'_> {
         let values = serde_json::to_vec_pretty(&values).unwrap_or_default();
         files.insert(self.inside(&values_file)?, public(values));
         Ok(Workload {
-            kind: NodeKind::Peer,
+            kind: Kind::Peer,
             organization: organization.name.clone(),
             msp_id: organization.msp_id.clone(),
             program: "peer".to_owned(),
@@ -294,7 +302,7 @@ impl Maker<'_> {
         };
         let name = chaincode_service(organization);
         let (server, _) = self.network.chaincode_tls(organization);
-        let listen = match self.site.listens(NodeKind::Chaincode, CHAINCODE_PORT).remove(LISTEN) {
+        let listen = match self.site.listens(Kind::Chaincode, CHAINCODE_PORT).remove(LISTEN) {
             Some(address) if self.site.in_containers() => address,
             _ => node::listen(ports, &name, LISTEN)?,
         };
@@ -316,7 +324,7 @@ impl Maker<'_> {
         let args = program.args.iter().map(|word| text(word.as_ref())).collect::<Result<_, _>>()?;
         let file = program.program.file_name().unwrap_or_default();
         Ok(Some(Workload {
-            kind: NodeKind::Chaincode,
+            kind: Kind::Chaincode,
             organization: organization.name.clone(),
             msp_id: organization.msp_id.clone(),
             program: text(file.as_ref())?,

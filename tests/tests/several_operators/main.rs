@@ -114,8 +114,8 @@ async fn what_cannot_be_is_told_by_exit_codes(operators: &mut Operators) {
     for (folder, line, exit, expected) in [
         ("", other, 3, "exists; nothing is written over a document"),
         ("", "caretrail network init --orgs orderer --folder no", 3, "there is no such consortium"),
-        ("", "caretrail network export", 3, "there is no `organization.toml` here"),
-        ("", "caretrail network export --part nowhere.toml", 1, "cannot be read"),
+        ("", "caretrail network describe", 3, "there is no `organization.toml` here"),
+        ("", "caretrail network describe --part nowhere.toml", 1, "cannot be read"),
         (
             "consortium/north",
             &format!("caretrail network import ../../exchange/south.organization.json --digest {wrong}"),

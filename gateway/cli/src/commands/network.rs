@@ -14,11 +14,11 @@ mod ca;
 mod certificates;
 mod chaincode;
 mod change;
+mod describe;
 mod destroy;
 mod doctor;
 mod down;
 mod env;
-mod export;
 mod export;
 mod genesis;
 mod import;
@@ -44,7 +44,7 @@ pub(crate) enum Verb {
     /// Writes a consortium's document, and one for each hospital that stands up its own part of it.
     Init(init::Init),
     /// Writes what the other organisations must know of the own one; makes its keys before, once.
-    Export(export::Export),
+    Describe(describe::Describe),
     /// Takes over another organisation's description, or the channel's first block.
     Import(import::Import),
     /// Makes the channel's first block from all descriptions: one organisation does, for the others to import.
@@ -111,7 +111,7 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
     match verb {
         Verb::Init(init) => init.run(app),
-        Verb::Export(export) => export.run(app).await,
+        Verb::Describe(describe) => describe.run(app).await,
         Verb::Import(import) => import.run(app).await,
         Verb::Genesis(genesis) => genesis.run(app).await,
         Verb::Up(up) => up.run(app).await,

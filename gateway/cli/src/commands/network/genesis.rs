@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::export::{HandedOver, write};
+use super::describe::{HandedOver, write};
 use super::part;
 use super::up::Programs;
 use crate::app::App;

@@ -16,7 +16,7 @@ use crate::failure::{Exit, Invalid};
                         each of them, the ordering organisation (`orderer`) included. Give each its own folder and a copy of \
                         consortium.toml; nobody needs another one's.\n\nExamples:\n  \
                         caretrail network init --orgs north,south --orderers raft:3 --folder consortium\n  \
-                        cd consortium/north && caretrail network export"
+                        cd consortium/north && caretrail network describe"
 )]
 pub(crate) struct Init {
     /// Names of the hospitals, in lower case.
