@@ -15,8 +15,9 @@ use hlf_network::spec::Chaincode;
 use hlf_network::{Event, LifecycleError};
 
 use crate::bench::{Bench, marked, say, told};
-use crate::growth::{WRITERS, assert_nothing_lost, write};
-use crate::shelf::{ask, edition, has, put, shelf, up};
+use crate::growth::{WRITERS, assert_nothing_lost};
+use crate::shelf::{ask, edition, gateway, has, put, shelf, up};
+use crate::upgrades::write_retrying;
 
 pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     let bench = Bench::new("chaincode");
@@ -75,9 +76,12 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     upgraded.set_chaincode(definition.clone()).unwrap();
     let network = Arc::new(Network::new(&bench.folder, upgraded.clone()).unwrap());
     let stop = Arc::new(AtomicBool::new(false));
-    let names = WRITERS.into_iter().chain(WRITERS);
-    let writers: Vec<_> =
-        names.map(|name| tokio::spawn(write(Arc::clone(&network), name, Arc::clone(&stop)))).collect();
+    // What is endorsed before the definition and ordered after it conflicts with it, and is made once more.
+    let mut writers = Vec::new();
+    for name in WRITERS.into_iter().chain(WRITERS) {
+        let gateway = gateway(&network, name).await;
+        writers.push(tokio::spawn(write_retrying(gateway, name.to_owned(), Arc::clone(&stop))));
+    }
     let begun = Instant::now();
     up(&network, &edition(&upgraded, program.clone(), "third")).await;
     for organization in ["north", "south"] {

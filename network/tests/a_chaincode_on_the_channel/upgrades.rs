@@ -163,7 +163,7 @@ pub(crate) async fn a_network_is_upgraded_under_load() {
 }
 
 /// Puts values until it is told to stop, each until it is acknowledged.
-async fn write_retrying(gateway: Gateway, name: String, stop: Arc<AtomicBool>) -> Sent {
+pub(crate) async fn write_retrying(gateway: Gateway, name: String, stop: Arc<AtomicBool>) -> Sent {
     let contract = gateway.contract("consortium", "shelf");
     let mut sent = Sent::default();
     let retry = Retry::default();
