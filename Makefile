@@ -3,7 +3,7 @@ CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node lint deny fuzz bench-decide bench-testpeer bench-shim bench-client bench-contract
+.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node test-systemd lint deny fuzz bench-decide bench-testpeer bench-shim bench-client bench-contract
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -14,6 +14,7 @@ test-long: ; CARETRAIL_ORACLE_CASES=3000000 $(CARGO) test --locked --release -p 
 test-lts: ; HLF_NETWORK_FABRIC=2.5.9 HLF_NETWORK_ORDERERS=raft:3 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric --test fault_runs
 test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
 test-node: ; $(CARGO) test --locked -p caretrail-tests --features node --test stock_clients
+test-systemd: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel systemd_takes
 test-pkcs11-fabric: ; $(CARGO) test --locked -p caretrail-tests --features pkcs11 --test client_on_real_fabric keys_in_a_token
 bench-decide: ; $(CARGO) bench --locked -p caretrail-contract --bench decide
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings && $(CARGO) clippy --locked -p hlf-gateway --features pkcs11 --all-targets -- -D warnings

@@ -161,7 +161,7 @@ fn stateful_set(export: &Export, site: &Site<'_>, pod: &[&Workload]) -> Value {
             "secretName": format!("{name}-keys"), "defaultMode": 0o440, "items": items,
         } }));
     }
-    let mut spec = json!({
+    let spec = json!({
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": 30,
@@ -171,20 +171,25 @@ fn stateful_set(export: &Export, site: &Site<'_>, pod: &[&Workload]) -> Value {
         },
         "containers": containers,
     });
+    let mut more = Vec::new();
     if node.kind == Kind::Peer {
         volumes.push(json!({ "name": "programs", "emptyDir": {} }));
         // The builder's program, which the image of a peer does not have.
         let programs = export.paths.programs.display().to_string();
         let builder = export.builder.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        spec["initContainers"] = json!([{
-            "name": "builder",
-            "image": export.images.tools,
-            "command": ["cp", format!("{programs}/{builder}"), "/programs/"],
-            "securityContext": confined(),
-            "volumeMounts": [{ "name": "programs", "mountPath": "/programs" }],
-        }]);
+        more.push((
+            "initContainers",
+            json!([{
+                "name": "builder",
+                "image": export.images.tools,
+                "command": ["cp", format!("{programs}/{builder}"), "/programs/"],
+                "securityContext": confined(),
+                "volumeMounts": [{ "name": "programs", "mountPath": "/programs" }],
+            }]),
+        ));
     }
-    spec["volumes"] = json!(volumes);
+    more.push(("volumes", json!(volumes)));
+    let spec = with(spec, more);
     json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -240,7 +245,7 @@ fn container(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
         .filter(|(_, address)| !address.ip().is_loopback())
         .map(|(purpose, address)| json!({ "name": purpose, "containerPort": address.port() }))
         .collect();
-    let mut container = json!({
+    let container = json!({
         "name": name,
         "image": image,
         "command": command,
@@ -250,15 +255,23 @@ fn container(export: &Export, site: &Site<'_>, workload: &Workload) -> Value {
         "resources": { "requests": { "cpu": "250m", "memory": "512Mi" } },
         "volumeMounts": mounts,
     });
-    if workload.kind != Kind::Chaincode {
-        let healthy = json!({ "path": "/healthz", "port": OPERATIONS_PORT, "scheme": "HTTPS" });
-        container["startupProbe"] =
-            json!({ "httpGet": healthy, "periodSeconds": 2, "failureThreshold": 150 });
-        container["readinessProbe"] = json!({ "httpGet": healthy, "periodSeconds": 10 });
-        container["livenessProbe"] =
-            json!({ "httpGet": healthy, "periodSeconds": 20, "failureThreshold": 6 });
+    if workload.kind == Kind::Chaincode {
+        return container;
     }
-    container
+    let healthy = json!({ "path": "/healthz", "port": OPERATIONS_PORT, "scheme": "HTTPS" });
+    let probes = [
+        ("startupProbe", json!({ "httpGet": healthy, "periodSeconds": 2, "failureThreshold": 150 })),
+        ("readinessProbe", json!({ "httpGet": healthy, "periodSeconds": 10 })),
+        ("livenessProbe", json!({ "httpGet": healthy, "periodSeconds": 20, "failureThreshold": 6 })),
+    ];
+    with(container, probes)
+}
+
+/// An object with further fields.
+fn with(object: Value, more: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let Value::Object(mut fields) = object else { return object };
+    fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(fields)
 }
 
 fn confined() -> Value {

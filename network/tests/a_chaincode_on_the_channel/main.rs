@@ -77,6 +77,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     authorities::authorities_of_bft_orderers_and_of_fabric_ca_are_renewed,
     upgrades::a_network_is_upgraded_under_load,
     bad_days::full_disks_lose_nothing,
+    exports::systemd_takes_exported_units,
     parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 

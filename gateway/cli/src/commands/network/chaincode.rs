@@ -52,7 +52,9 @@ pub(crate) struct Make {
 
 #[derive(Debug, Args)]
 #[command(after_help = "The definition is the one of --spec, or else the network's own.\n\n\
-                        Example:\n  caretrail network chaincode approve --org north --spec wanted.toml")]
+                        Examples:\n  caretrail network chaincode install --org north --spec wanted.toml\n  \
+                        caretrail network chaincode approve --org north --spec wanted.toml\n  \
+                        caretrail network chaincode readiness --org north --spec wanted.toml")]
 pub(crate) struct OfOne {
     /// The hospital, by its name or MSP id.
     #[arg(long, value_name = "NAME")]
