@@ -26,8 +26,13 @@ const RELEASE: &str = "fabric-version";
 /// The most bytes of a block's transactions, of both consensus protocols.
 const BATCH_BYTES_MAX: u32 = 10 << 20;
 
-/// How long a BFT leader may be silent.
-const BFT_LEADER_SILENCE: &str = "4s";
+/// How long a BFT leader may be silent, and how often in that time one with nothing else to say speaks up.
+///
+/// SmartBFT looks at its clock once a second, so a leader that sent something since is silent for up to a second, which must
+/// be less than a beat: a heartbeat between blocks that are on their way has a node that is a little slow fetch them from
+/// others while it takes part, and a block that comes in both ways at once can stop that node for good (as of Fabric 3.1).
+const BFT_LEADER_SILENCE: &str = "5s";
+const BFT_BEATS: u32 = 3;
 
 /// Requests that answer with whole blocks or transactions.
 const BLOCK_RESOURCES: [&str; 6] = [
@@ -363,7 +368,7 @@ fn bft_options(spec: &Consortium) -> Value {
         "ViewChangeResendInterval": "2s",
         "ViewChangeTimeout": "5s",
         "LeaderHeartbeatTimeout": BFT_LEADER_SILENCE,
-        "LeaderHeartbeatCount": 10,
+        "LeaderHeartbeatCount": BFT_BEATS,
         "CollectTimeout": "1s",
         // A node hears of what it missed by the next heartbeat; asking at its start, it waits for those not there yet.
         "SyncOnStart": false,
@@ -453,6 +458,11 @@ mod tests {
         assert!(consenters[3]["Identity"].as_str().unwrap().ends_with("d.orderer.example.com-cert.pem"));
         assert_eq!(orderer["SmartBFT"]["RequestBatchMaxInterval"], "150ms");
         assert_eq!(orderer["SmartBFT"]["LeaderRotation"], 1);
+        // A leader that makes blocks is silent for a second at most, as SmartBFT counts, and sends no heartbeats.
+        let silence =
+            orderer["SmartBFT"]["LeaderHeartbeatTimeout"].as_str().unwrap().strip_suffix('s').unwrap();
+        let beats = orderer["SmartBFT"]["LeaderHeartbeatCount"].as_u64().unwrap();
+        assert!(silence.parse::<u64>().unwrap() > beats, "{silence} s with {beats} beats");
         assert_eq!(orderer["Organizations"][0]["OrdererEndpoints"].as_array().unwrap().len(), 4);
         assert_eq!(orderer.get("Addresses"), None);
     }
