@@ -157,7 +157,20 @@ pub(crate) fn write_builder_values(
 
 /// An organisation's values for packages, as they are now.
 pub(crate) fn read_builder_values(layout: &Layout, organization: &Organization) -> Option<Values> {
-    serde_json::from_str(&files::read(&builder_values(layout, organization)).ok()?).ok()
+    builder::read_values(&builder_values(layout, organization)).ok()
+}
+
+/// Notes where an organisation's service listens now, for what its peers build from here on.
+pub(crate) fn note_service_address(
+    layout: &Layout,
+    organization: &Organization,
+    address: &str,
+) -> Result<(), FileError> {
+    let noted = builder::address_file(&builder_values(layout, organization));
+    if noted.exists() && files::read(&noted)? == address {
+        return Ok(());
+    }
+    files::replace(&noted, files::PUBLIC, address.as_bytes())
 }
 
 /// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
