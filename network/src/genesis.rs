@@ -29,8 +29,7 @@ const BATCH_BYTES_MAX: u32 = 10 << 20;
 /// How long a BFT leader may be silent, and how often in that time one with nothing else to say speaks up.
 ///
 /// SmartBFT looks at its clock once a second, so a leader that sent something since is silent for up to a second, which must
-/// be less than a beat: a heartbeat between blocks that are on their way has a node that is a little slow fetch them from
-/// others while it takes part, and a block that comes in both ways at once can stop that node for good (as of Fabric 3.1).
+/// be less than a beat: see [`bft_options`].
 const BFT_LEADER_SILENCE: &str = "5s";
 const BFT_BEATS: u32 = 3;
 
@@ -351,7 +350,12 @@ fn raft_options(service: &OrderingService) -> Value {
 }
 
 /// SmartBFT's pace: a leader that is silent for [`BFT_LEADER_SILENCE`] is replaced, and a replacement that is silent
-/// too gives way as soon. Fabric's own pace takes more than a minute.
+/// too gives way ten seconds later. Fabric's own pace takes more than a minute.
+///
+/// A node that fetches blocks from others just when it decides on one itself can stand still for good, as of Fabric 3.1. Nodes
+/// fetch when a heartbeat tells them that they are behind, when a view change takes too long, and again and again while one
+/// alone has complained about the leader. So no heartbeats go beside blocks, and who is merely slow does not complain soon: a
+/// request may wait for as long as by Fabric's own pace.
 ///
 /// Sizes of batches come from the channel's, which the orderers put over these; the interval does not.
 fn bft_options(spec: &Consortium) -> Value {
@@ -363,10 +367,10 @@ fn bft_options(spec: &Consortium) -> Value {
         "IncomingMessageBufferSize": 200,
         "RequestPoolSize": 100_000,
         "RequestForwardTimeout": "2s",
-        "RequestComplainTimeout": "6s",
+        "RequestComplainTimeout": "20s",
         "RequestAutoRemoveTimeout": "3m",
         "ViewChangeResendInterval": "2s",
-        "ViewChangeTimeout": "5s",
+        "ViewChangeTimeout": "10s",
         "LeaderHeartbeatTimeout": BFT_LEADER_SILENCE,
         "LeaderHeartbeatCount": BFT_BEATS,
         "CollectTimeout": "1s",
