@@ -41,7 +41,7 @@ impl Story {
 
     /// The same about the patient of these acts.
     async fn effects_of_three(&self, clinician: &str) -> Vec<String> {
-        let Protected { patient, plain, closed, moving } = &self.protected;
+        let Protected { patient, plain, closed, moving, .. } = &self.protected;
         self.effects(clinician, patient, &[plain, closed, moving]).await
     }
 

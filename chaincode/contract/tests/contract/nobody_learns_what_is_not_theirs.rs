@@ -270,3 +270,24 @@ async fn more_practitioners_than_one_answer_decides_for_are_asked_for_in_pages()
     }
     assert_eq!(found, 1_001);
 }
+
+/// Pages that name the instant of the first one are of that instant, whatever happens between them.
+#[tokio::test]
+async fn holders_of_one_instant_are_whole_whatever_happens_between_pages() {
+    let ward = Ward::open().await;
+    let consent = ward
+        .grant(|p| {
+            p.grantee = caretrail_model::consent::Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() }
+        })
+        .await;
+    for _ in 0..3 {
+        ward.world.clinician("SouthMSP").await;
+    }
+    let page = |at, bookmark| ListHolders { record: ward.record, at, page_entries: 2, bookmark };
+    let first = ward.world.seen(&ward.north, &page(None, String::new())).await;
+    ward.world.pass(1_000);
+    ward.world.done(&ward.south, &ward.world.ending(&ward.patient, consent)).await;
+    let again = ward.world.seen(&ward.north, &page(Some(first.at), first.bookmark)).await;
+    assert_eq!((first.holders.len(), again.holders.len(), again.at), (2, 2, first.at));
+    assert_eq!(ward.world.seen(&ward.north, &page(None, String::new())).await.holders, []);
+}
