@@ -70,7 +70,7 @@ pub(crate) async fn a_guardians_permit_never_opens_what_the_term_protects(story:
          --protect {PROTECTED} --protect-tags tags-of-south.json"
     );
     let added = story.run_as("north/service", &add).await.done();
-    let listed = story.run_as("north/service", &format!("guardian list --patient {patient}")).await.done();
+    let listed = story.run_as("north/service", &format!("guardian list {patient}")).await.done();
     let sets = listed["guardians"][0]["protected"].as_array().unwrap_or_else(|| panic!("{listed}"));
     let custodians: Vec<_> = sets.iter().map(|set| text(&set["custodian"])).collect();
     assert_eq!(custodians, ["NorthMSP", "SouthMSP"], "{added}");
@@ -141,7 +141,7 @@ pub(crate) async fn a_permit_on_paper_excepts_and_protects_as_well(story: &mut S
     let waiting = text(&story.run_as("north/service", &grant).await.done()["id"]);
     assert_eq!(story.effects("south/ben", &patient, &[&plain, &closed]).await, ["deny", "deny"]);
     let confirm = |id: &str| format!("paper confirm {id} --patient {patient}");
-    story.run_as("north/service", &confirm(&waiting)).await.failed("HOSPITAL_NOT_ALLOWED");
+    story.run_as("north/service", &confirm(&waiting)).await.failed("SECOND_HOSPITAL");
     story.run_as("south/service", &confirm(&waiting)).await.done();
     assert_eq!(story.effects("south/ben", &patient, &[&plain, &closed]).await, ["permit", "deny"]);
 

@@ -87,7 +87,7 @@ pub(crate) async fn a_peer_that_joined_by_a_snapshot_replays_what_was_decided_be
             continue;
         }
         let seen = peers.seen(&gateway, &GetDecision { patient, decision }).await;
-        assert_eq!(&seen, entry);
+        assert_eq!(seen, entry.clone().told());
         let again = peers.seen(&gateway, &ReplayDecision { patient, decision }).await;
         assert!(again.matches, "{again:?}");
         replayed += 1;
