@@ -15,6 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::builder::BuilderProgram;
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::network::{ChaincodeProgram, Network};
 use crate::node::NodeError;
@@ -158,13 +159,13 @@ pub enum ExportError {
     #[error("the network was not stood up yet")]
     Profile(#[from] ProfileError),
     /// A node has no configuration.
-    #[error("the nodes have no configuration yet; stand the network up first")]
+    #[error("the nodes have no configuration yet; stand the network up first: {}", typed("up"))]
     NeverUp,
     /// A node has no port or address.
     #[error("a node's address is not known")]
     Node(#[from] NodeError),
     /// A node's configuration is not what this crate wrote.
-    #[error("a node's configuration cannot be read; run `up`, which writes it anew")]
+    #[error("a node's configuration cannot be read; run {}, which writes it anew", typed("up"))]
     Overlay(#[from] OverlayError),
     /// The ports cannot be read.
     #[error("the network's ports cannot be read")]

@@ -9,6 +9,7 @@ mod revoke;
 use super::up::UpError;
 use super::{ChangeError, IssueError, PartError, StepError};
 use crate::ca::CaError;
+use crate::commands::typed;
 use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
@@ -78,6 +79,6 @@ pub enum CertificatesError {
     #[error("the organisation's own part is not settled")]
     Part(#[source] Box<PartError>),
     /// Peers still take what is revoked on the channel, or a node is not level with the others after its restart.
-    #[error("not every node does yet what it should; see `network status`")]
+    #[error("not every node does yet what it should; see {}", typed("status"))]
     Wait(#[from] WaitError),
 }

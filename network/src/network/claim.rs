@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::spec::{Consortium, Organization, Part, SpecError};
@@ -33,7 +34,7 @@ struct Marker {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// There is no network in it.
-    #[error("`{0}` holds no network; stand one up first")]
+    #[error("`{0}` holds no network; stand one up first: {up}", up = typed("up"))]
     None(PathBuf),
     /// Something else is in it.
     #[error("`{folder}` was not made by this program (it holds `{found}`); name another folder")]
@@ -53,7 +54,9 @@ pub enum StateError {
     },
     /// The spec says something else than the folder was made from.
     #[error(
-        "the spec's `{field}` differs from what this network is; put it back, or change the running network: plan it, then apply it"
+        "the spec's `{field}` differs from what this network is; put it back, or change the running network: {plan}, then {apply}",
+        plan = typed("plan --spec FILE"),
+        apply = typed("apply --spec FILE")
     )]
     Changed {
         /// The field.

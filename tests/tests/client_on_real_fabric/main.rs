@@ -106,6 +106,7 @@ fn main() -> ExitCode {
                 connecting::each_stage_ends_by_its_deadline_at_a_peer_that_stands_still,
                 outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
                 reaching::a_stopped_and_a_killed_peer_are_gone_round,
+                reaching::an_endorser_that_was_away_is_waited_for,
                 connecting::a_peer_that_asks_for_a_client_certificate_is_shown_one,
                 errors::orderers_that_are_down_are_named_and_the_same_transaction_sent_again,
             ];

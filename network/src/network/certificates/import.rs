@@ -13,6 +13,7 @@ use super::CertificatesError;
 use super::inventory::CertificateKind;
 use crate::ca::{self, Held, Key, Order, public_key};
 use crate::change::common_name;
+use crate::commands::typed;
 use crate::files;
 use crate::lock::FolderLock;
 use crate::network::up::Options;
@@ -100,7 +101,8 @@ pub enum UnfitError {
     /// No authority of the organisation made it.
     #[error(
         "the certificate is of `{issuer}`, and the channel knows no such authority of `{msp_id}` with that key; let the \
-         channel know it first: `network change propose` with `--add-authority` or `--add-tls-authority`"
+         channel know it first: {propose} with `--add-authority` or `--add-tls-authority`",
+        propose = typed("change propose")
     )]
     Chain {
         /// Who made it.

@@ -28,11 +28,17 @@ fn the_default_is_valid() {
 }
 
 #[test]
-fn peers_take_batches_unless_they_shall_not() {
-    assert!(Consortium::parse(DEFAULT).unwrap().peer.chaincode_batches);
-    let spec = Consortium::parse(&format!("{DEFAULT}\n[peer]\nchaincode_batches = false")).unwrap();
-    assert!(!spec.peer.chaincode_batches);
-    assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);
+fn peers_take_batches_and_keep_history_unless_they_shall_not() {
+    let of = |setting: &str| Consortium::parse(&format!("{DEFAULT}\n[peer]\n{setting}")).unwrap();
+    let told = |spec: &Consortium| (spec.peer.chaincode_batches, spec.peer.key_history);
+    assert_eq!(told(&of("")), (true, true));
+    for (setting, expected) in
+        [("chaincode_batches = false", (false, true)), ("key_history = false", (true, false))]
+    {
+        let spec = of(setting);
+        assert_eq!(told(&spec), expected);
+        assert_eq!(Consortium::parse(&spec.to_toml().unwrap()).unwrap(), spec);
+    }
 }
 
 #[test]

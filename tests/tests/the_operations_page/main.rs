@@ -1,0 +1,96 @@
+//! What `docs/operations.md` has operators do: every block of its commands, run as it stands there on real networks.
+//!
+//! `release` and `authorities` take minutes, and are run when they are asked for by name: `make test-long`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod fabric_ca;
+mod long;
+mod operators;
+mod page;
+mod refusals;
+mod trial;
+
+use std::process::ExitCode;
+
+use caretrail_tests::acts;
+use caretrail_tests::telling::{Order, Play, play, tell_all};
+
+/// What nobody can run in a test as it stands, and why.
+const BY_HAND: &[(&str, &str)] = &[(
+    "caretrail network exporter --listen 127.0.0.1:9464",
+    "it runs until it is stopped, at a port that may be another network's; it is run at a free one",
+)];
+
+fn main() -> ExitCode {
+    let tmp = env!("CARGO_TARGET_TMPDIR");
+    let mut plays: Vec<Play> = vec![
+        play::<page::Page>(
+            tmp,
+            "the_operations_page-itself",
+            "page",
+            Order::Each,
+            acts![page::every_block_of_commands_is_run_or_named],
+        ),
+        play::<trial::Trial>(
+            tmp,
+            "the_operations_page-trial",
+            "trial",
+            Order::Story,
+            acts![
+                trial::the_first_day,
+                trial::the_network_grows,
+                trial::proposals_change_the_channels_rules,
+                trial::certificates_are_renewed_requested_and_revoked,
+                trial::a_backup_comes_back,
+                trial::peers_join_by_a_snapshot,
+                trial::the_contract_changes,
+                trial::looking_finds_what_the_page_did,
+                trial::the_exporter_answers,
+                trial::exports_are_whole,
+                refusals::what_cannot_be_is_refused_and_nothing_is_written_over,
+                trial::a_fix_is_what_an_operator_types,
+                trial::nothing_is_left,
+            ],
+        ),
+        play::<operators::Operators>(
+            tmp,
+            "the_operations_page-operators",
+            "operators",
+            Order::Story,
+            acts![
+                operators::the_pages_commands_stand_up_a_consortium,
+                operators::what_cannot_be_is_told_by_exit_codes
+            ],
+        ),
+        play::<fabric_ca::OwnAuthority>(
+            tmp,
+            "the_operations_page-fabric_ca",
+            "fabric-ca",
+            Order::Story,
+            acts![fabric_ca::a_fabric_ca_is_asked],
+        ),
+    ];
+    if std::env::args().any(|word| ["authorities", "release"].iter().any(|long| word.contains(long))) {
+        plays.push(play::<long::Authorities>(
+            tmp,
+            "the_operations_page-authorities",
+            "authorities",
+            Order::Story,
+            acts![long::authorities_are_renewed],
+        ));
+        plays.push(play::<long::Release>(
+            tmp,
+            "the_operations_page-release",
+            "release",
+            Order::Story,
+            acts![long::another_release_is_run],
+        ));
+    }
+    tell_all(plays)
+}
