@@ -84,8 +84,7 @@ pub(crate) fn prepare(
     files::make_folder(&node)?;
     note_release(&node, &host, binaries.version())?;
     if let Some(successors) = successors {
-        let text = serde_json::to_string_pretty(successors).unwrap_or_default();
-        files::replace(&node.join(SUCCESSORS), files::PUBLIC, text.as_bytes())?;
+        files::replace_json(&node.join(SUCCESSORS), successors)?;
     }
     let successors = kept_successors(&node)?;
     node::own_data(layout, &host, &organization.msp_id)?;

@@ -104,8 +104,8 @@ impl Route {
             let gossip = until.min(started + session.deadlines.gossip.min(LIMIT_MAX));
             let mut pause = FIRST_GOSSIP;
             loop {
-                let message = message.clone();
-                let failure = match self.attempts(session, operation, message, until, &outcome, &send).await {
+                let attempts = self.attempts(session, operation, &message, until, &outcome, &send);
+                let failure = match attempts.await {
                     Err(failure) if operation == Operation::Endorse => failure,
                     result => break result,
                 };
@@ -130,7 +130,7 @@ impl Route {
         &self,
         session: &Session,
         operation: Operation,
-        message: Q,
+        message: &Q,
         until: Instant,
         outcome: &impl Fn(&A) -> Outcome,
         send: &impl Fn(Channel, Request<Q>) -> F,

@@ -80,8 +80,7 @@ impl DevelopmentCa {
         }
         revoked.number = revoked.number.saturating_add(1);
         let list = self.list(&revoked, now)?;
-        let text = serde_json::to_string_pretty(&revoked).unwrap_or_default();
-        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+        files::replace_json(&kept, &revoked)?;
         Ok(list)
     }
 

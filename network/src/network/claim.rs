@@ -275,8 +275,7 @@ fn write(
 ) -> Result<(), StateError> {
     let made_by = MADE_BY.to_owned();
     let marker = Marker { made_by, format: FORMAT, consortium: spec.clone(), part, applying };
-    let text = serde_json::to_string_pretty(&marker).unwrap_or_default();
-    Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
+    Ok(files::replace_json(&layout.marker(), &marker)?)
 }
 
 /// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.
