@@ -209,7 +209,7 @@ pub(crate) async fn a_fix_is_what_an_operator_types(trial: &mut Trial) {
     let (exit, _, said) = operator.line("", "caretrail network up --format json").await;
     assert_eq!(exit, 1, "{said}");
     let error: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!(error["code"], "SAN_MISMATCH", "{error}");
+    assert_eq!(error["code"], "TLS_ROOT_FOREIGN", "{error}");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("then: caretrail network up"), "{message}");
     let (exit, found, _) = operator.line("", "caretrail network doctor").await;
