@@ -131,7 +131,7 @@ pub struct Exported {
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The folder has something in it.
+    /// The folder has something in it, or is a file.
     #[error("`{0}` is not empty; name a folder that is not there yet")]
     NotEmpty(PathBuf),
     /// There is no such organisation here.
@@ -187,7 +187,8 @@ impl Network {
     /// # Errors
     /// [`ExportError`]; then there is no folder.
     pub fn export(&self, export: &Export, folder: &Path) -> Result<Exported, ExportError> {
-        let taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let entries = fs::read_dir(folder);
+        let taken = entries.map_or_else(|_| folder.exists(), |mut entries| entries.next().is_some());
         if taken {
             return Err(ExportError::NotEmpty(folder.to_owned()));
         }

@@ -124,6 +124,13 @@ pub(crate) fn revoked(folder: &Path) -> Vec<(String, String)> {
     kept.certificates.into_iter().map(|known| (known.serial, known.name)).collect()
 }
 
+/// The attributes of a certificate in PEM, or what is wrong with it.
+pub(crate) fn attributes_of(pem: &str) -> Result<BTreeMap<String, String>, String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| e.to_string())?;
+    let (_, found) = X509Certificate::from_der(&pem.contents).map_err(|e| e.to_string())?;
+    Ok(read(&found)?.0.attributes)
+}
+
 /// Whom a certificate is for, and what for.
 fn read(old: &X509Certificate<'_>) -> Result<(Subject, Purpose), String> {
     let unit = old.subject().iter_organizational_unit().next().and_then(|unit| unit.as_str().ok());

@@ -1,7 +1,7 @@
 //! The certificates of a network: when they end, what ends with them, renewal and revocation.
 
 mod authority;
-mod import;
+pub(super) mod import;
 mod inventory;
 mod renew;
 mod revoke;

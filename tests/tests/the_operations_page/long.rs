@@ -17,7 +17,7 @@ impl World for Authorities {
     }
 }
 
-pub(crate) async fn authorities_are_renewed(authorities: &mut Authorities) {
+pub(crate) async fn long_authorities_are_renewed(authorities: &mut Authorities) {
     let operator = &mut authorities.operator;
     let before = operator.data("caretrail network certificates").await;
     operator.section("authorities", "Certificates").await;
@@ -42,7 +42,7 @@ impl World for Release {
     }
 }
 
-pub(crate) async fn another_release_is_run(release: &mut Release) {
+pub(crate) async fn long_another_release_is_run(release: &mut Release) {
     let operator = &mut release.operator;
     operator.section("release", "Another release of Fabric").await;
     let status = operator.data("caretrail network status").await;

@@ -1,6 +1,6 @@
 //! What `docs/operations.md` has operators do: every block of its commands, run as it stands there on real networks.
 //!
-//! `release` and `authorities` take minutes, and are run when they are asked for by name: `make test-long`.
+//! What takes minutes is run when it is asked for by name, `long_`: `make test-long`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,11 +9,13 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod containers;
 mod fabric_ca;
 mod long;
 mod operators;
 mod page;
 mod refusals;
+mod requests;
 mod trial;
 
 use std::process::ExitCode;
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
                 trial::the_contract_changes,
                 trial::looking_finds_what_the_page_did,
                 trial::the_exporter_answers,
-                trial::exports_are_whole,
+                trial::units_are_written,
                 refusals::what_cannot_be_is_refused_and_nothing_is_written_over,
                 trial::a_fix_is_what_an_operator_types,
                 trial::nothing_is_left,
@@ -75,21 +77,38 @@ fn main() -> ExitCode {
             Order::Story,
             acts![fabric_ca::a_fabric_ca_is_asked],
         ),
+        play::<containers::Reachable>(
+            tmp,
+            "the_operations_page-containers",
+            "containers",
+            Order::Story,
+            acts![containers::manifests_and_a_project_are_written],
+        ),
+        play::<requests::OutsideAuthority>(
+            tmp,
+            "the_operations_page-requests",
+            "requests",
+            Order::Story,
+            acts![
+                requests::a_network_stands_up_by_certificates_of_another_authority,
+                requests::given_files_are_taken_as_they_are,
+            ],
+        ),
     ];
-    if std::env::args().any(|word| ["authorities", "release"].iter().any(|long| word.contains(long))) {
+    if std::env::args().any(|word| word.contains("long_")) {
         plays.push(play::<long::Authorities>(
             tmp,
             "the_operations_page-authorities",
             "authorities",
             Order::Story,
-            acts![long::authorities_are_renewed],
+            acts![long::long_authorities_are_renewed],
         ));
         plays.push(play::<long::Release>(
             tmp,
             "the_operations_page-release",
             "release",
             Order::Story,
-            acts![long::another_release_is_run],
+            acts![long::long_another_release_is_run],
         ));
     }
     tell_all(plays)

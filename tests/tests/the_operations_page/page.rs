@@ -17,7 +17,8 @@ use crate::BY_HAND;
 const OPERATIONS: &str = include_str!("../../../docs/operations.md");
 
 /// Networks that blocks of commands are run on, by the word beside a block's language; and what is run by hand.
-const NETWORKS: &[&str] = &["trial", "operators", "fabric-ca", "authorities", "release", "by-hand"];
+const NETWORKS: &[&str] =
+    &["trial", "operators", "fabric-ca", "containers", "requests", "authorities", "release", "by-hand"];
 
 /// How long the commands of one block may take together.
 const DEADLINE: Duration = Duration::from_secs(400);
@@ -76,6 +77,8 @@ pub(crate) async fn every_block_of_commands_is_run_or_named(_: &mut Page) {
             ("trial", 17),
             ("operators", 6),
             ("fabric-ca", 1),
+            ("containers", 1),
+            ("requests", 3),
             ("authorities", 1),
             ("release", 1),
             ("by-hand", 1)
@@ -147,6 +150,29 @@ impl Operator {
         let (exit, data, said) = self.line("", &format!("{line} --format json")).await;
         assert_eq!(exit, 0, "`{line}`: {data}{said}");
         serde_json::from_str(&data).unwrap_or_else(|error| panic!("`{line}`: {error}: {data}"))
+    }
+
+    /// Makes an authority elsewhere, by `openssl`: `PREFIXroot` and below it `PREFIXlower`, each with `.pem` and `.key`.
+    pub(crate) async fn authority(&self, prefix: &str) {
+        let extensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
+                          subjectKeyIdentifier=hash\n";
+        fs::write(self.folder.join("authority.ext"), extensions).unwrap();
+        let key = |name: &str| {
+            format!(
+                "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/O=Elsewhere/CN={prefix}{name}' \
+                 -keyout {prefix}{name}.key -out {prefix}{name}.csr"
+            )
+        };
+        let sign = |name: &str, by: &str| {
+            format!(
+                "openssl x509 -req -in {prefix}{name}.csr {by} -days 3000 -extfile authority.ext -out {prefix}{name}.pem"
+            )
+        };
+        let root = sign("root", &format!("-key {prefix}root.key"));
+        let lower = sign("lower", &format!("-CA {prefix}root.pem -CAkey {prefix}root.key"));
+        let script = [key("root"), root, key("lower"), lower].join(" && ");
+        let (exit, data, said) = self.line("", &script).await;
+        assert_eq!(exit, 0, "{data}{said}");
     }
 
     /// A shell in a folder of theirs, which finds the program by its name.

@@ -38,7 +38,7 @@ impl Schemas {
         if let Some(constant) = schema.get("const") {
             return Just(constant.clone()).boxed();
         }
-        for choices in ["oneOf", "anyOf", "allOf"].map(|kind| schema[kind].as_array()).into_iter().flatten() {
+        if let Some(choices) = ["oneOf", "anyOf", "allOf"].iter().find_map(|kind| schema[*kind].as_array()) {
             return Union::new(choices.iter().map(|choice| self.any(choice))).boxed();
         }
         match schema["type"].as_str().unwrap_or_else(|| panic!("a schema of no known form: {schema}")) {
