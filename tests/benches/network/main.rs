@@ -55,7 +55,7 @@ async fn run(folder: PathBuf, words: Vec<String>, rounds: usize) -> Found {
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     for round in (0..rounds).filter(|_| chosen("stand")) {
         let at = folder.join(format!("stand-{round}"));
-        if let Err(why) = part("stand", LIMIT, stand_and_grow(&at, &mut report)).await {
+        if let Err(why) = part("stand", LIMIT, Box::pin(stand_and_grow(&at, &mut report))).await {
             report.failed(why);
         }
     }
