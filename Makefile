@@ -10,7 +10,7 @@ demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
 down: ; @if [ -x $(CARETRAIL) ]; then $(CARETRAIL) network down; else echo "nothing was built, so nothing runs"; fi
 status: build ; $(CARETRAIL) network status
 test: build ; $(CARGO) test --locked --workspace
-test-long: ; CARETRAIL_ORACLE_CASES=3000000 $(CARGO) test --locked --release -p caretrail-contract --test second_engine && $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_organization_that_left an_apply_is_killed certificates_of_bft parts_of_bft a_rolling_renewal authorities_ upgraded_under_load full_disks && FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs --test faults_on_real_peers && HLF_NETWORK_ORDERERS=bft:4 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
+test-long: ; CARETRAIL_ORACLE_CASES=3000000 $(CARGO) test --locked --release -p caretrail-contract --test second_engine && $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel -- an_organization_that_left an_apply_is_killed certificates_of_bft parts_of_bft a_rolling_renewal authorities_ upgraded_under_load full_disks && $(CARGO) test --locked -p caretrail-tests --test the_operations_page -- long_ && FAULTS=30 $(CARGO) test --locked -p caretrail-tests --test fault_runs --test faults_on_real_peers && HLF_NETWORK_ORDERERS=bft:4 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric
 test-lts: ; HLF_NETWORK_FABRIC=2.5.9 HLF_NETWORK_ORDERERS=raft:3 $(CARGO) test --locked -p caretrail-tests --test client_on_real_fabric --test fault_runs
 test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
 test-node: ; $(CARGO) test --locked -p caretrail-tests --features node --test stock_clients

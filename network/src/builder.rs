@@ -145,7 +145,8 @@ pub enum BuilderError {
 
 /// Writes `bin/{detect,build,release}` into a builder folder.
 ///
-/// `config` is the file of [`Values`] that `release` will read.
+/// `config` is the file of [`Values`] that `release` will read; one beside it that ends in `.address` instead of `.json`
+/// says, when it is there, where the service listens now.
 ///
 /// # Errors
 /// [`BuilderError::File`] when they cannot be written.
@@ -230,9 +231,25 @@ fn build(source: &Path, output: &Path) -> Result<(), BuilderError> {
     Ok(())
 }
 
-fn release(config: &Path, output: &Path, release: &Path) -> Result<(), BuilderError> {
-    let values: Values = serde_json::from_str(&files::read(config)?)
+/// The values of a file, with the address that the service has now.
+pub(crate) fn read_values(config: &Path) -> Result<Values, BuilderError> {
+    let mut values: Values = serde_json::from_str(&files::read(config)?)
         .map_err(|error| BuilderError::Json { path: config.to_owned(), reason: error.to_string() })?;
+    let now = address_file(config);
+    if now.exists() {
+        values.address = files::read(&now)?.trim().to_owned();
+    }
+    Ok(values)
+}
+
+/// Where an address is noted that another one's place took: peers read the values themselves at their start alone, and
+/// need no start for it.
+pub(crate) fn address_file(config: &Path) -> PathBuf {
+    config.with_extension("address")
+}
+
+fn release(config: &Path, output: &Path, release: &Path) -> Result<(), BuilderError> {
+    let values = read_values(config)?;
     let filled = [
         (Field::Address, values.address.clone()),
         (Field::RootCert, files::read(&values.root_cert)?),

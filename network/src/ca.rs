@@ -22,13 +22,13 @@ use crate::files::{self, FileError};
 use crate::spec::NodeOu;
 use crate::spec::User;
 
-pub(crate) use certificate::{Subject, request};
+pub(crate) use certificate::{Subject, request, whole_request};
 pub(crate) use folder::make_organization;
 pub(crate) use held::{Held, public_key};
 pub(crate) use home::{Home, first_of};
 pub(crate) use key::{Key, random_hex};
 pub(crate) use order::{Holding, Order, Signs};
-pub(crate) use renew::revoked;
+pub(crate) use renew::{attributes_of, revoked};
 
 pub(crate) use certificate::Authority;
 
@@ -221,6 +221,16 @@ impl DevelopmentCa {
         };
         authority.issue(&order.key, &order.subject, order.purpose, order.validity)
     }
+}
+
+/// A certificate as an order wants it, of an authority that nobody keeps: what another one's is held against; PEM.
+pub(crate) fn sample(order: &Order) -> Result<String, CaError> {
+    let (certificate, key) = Authority::make("sample")?;
+    let key = key.to_pem()?;
+    let damaged = |what: String| CaError::Certificate { name: "sample".to_owned(), reason: what };
+    let key = std::str::from_utf8(key.as_ref()).map_err(|error| damaged(error.to_string()))?;
+    let authority = Authority::from_pem(certificate, key).map_err(damaged)?;
+    authority.issue(&order.key, &order.subject, order.purpose, order.validity)
 }
 
 /// Whether a private key in PEM is the one of a certificate; `None` for a key of a kind that none here has.

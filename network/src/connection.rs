@@ -143,8 +143,7 @@ impl ConnectionProfile {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
-        files::replace(path, files::PUBLIC, text.as_bytes())
+        files::replace_json(path, self)
     }
 }
 

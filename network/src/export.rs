@@ -15,6 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::builder::BuilderProgram;
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::network::{ChaincodeProgram, Network};
 use crate::node::NodeError;
@@ -130,7 +131,7 @@ pub struct Exported {
 /// Why nothing was exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The folder has something in it.
+    /// The folder has something in it, or is a file.
     #[error("`{0}` is not empty; name a folder that is not there yet")]
     NotEmpty(PathBuf),
     /// There is no such organisation here.
@@ -158,13 +159,13 @@ pub enum ExportError {
     #[error("the network was not stood up yet")]
     Profile(#[from] ProfileError),
     /// A node has no configuration.
-    #[error("the nodes have no configuration yet; stand the network up first")]
+    #[error("the nodes have no configuration yet; stand the network up first: {}", typed("up"))]
     NeverUp,
     /// A node has no port or address.
     #[error("a node's address is not known")]
     Node(#[from] NodeError),
     /// A node's configuration is not what this crate wrote.
-    #[error("a node's configuration cannot be read; run `up`, which writes it anew")]
+    #[error("a node's configuration cannot be read; run {}, which writes it anew", typed("up"))]
     Overlay(#[from] OverlayError),
     /// The ports cannot be read.
     #[error("the network's ports cannot be read")]
@@ -186,7 +187,8 @@ impl Network {
     /// # Errors
     /// [`ExportError`]; then there is no folder.
     pub fn export(&self, export: &Export, folder: &Path) -> Result<Exported, ExportError> {
-        let taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let entries = fs::read_dir(folder);
+        let taken = entries.map_or_else(|_| folder.exists(), |mut entries| entries.next().is_some());
         if taken {
             return Err(ExportError::NotEmpty(folder.to_owned()));
         }

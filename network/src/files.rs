@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// Readable by everybody.
 pub(crate) const PUBLIC: u32 = 0o644;
 /// Readable by the owner.
@@ -70,6 +72,12 @@ pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileEr
     }
     write_new(&draft, mode, bytes)?;
     fs::rename(&draft, path).map_err(|e| FileError::new(path, "replaced", e))
+}
+
+/// Replaces a public file by a value as JSON.
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| FileError::new(path, "written", e.into()))?;
+    replace(path, PUBLIC, &text)
 }
 
 /// Fills a folder that is not there yet and gives it its name last; false when it is there already.

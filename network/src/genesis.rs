@@ -26,8 +26,12 @@ const RELEASE: &str = "fabric-version";
 /// The most bytes of a block's transactions, of both consensus protocols.
 const BATCH_BYTES_MAX: u32 = 10 << 20;
 
-/// How long a BFT leader may be silent.
-const BFT_LEADER_SILENCE: &str = "4s";
+/// How long a BFT leader may be silent, and how often in that time one with nothing else to say speaks up.
+///
+/// SmartBFT looks at its clock once a second, so a leader that sent something since is silent for up to a second, which must
+/// be less than a beat: see [`bft_options`].
+const BFT_LEADER_SILENCE: &str = "5s";
+const BFT_BEATS: u32 = 3;
 
 /// Requests that answer with whole blocks or transactions.
 const BLOCK_RESOURCES: [&str; 6] = [
@@ -346,7 +350,12 @@ fn raft_options(service: &OrderingService) -> Value {
 }
 
 /// SmartBFT's pace: a leader that is silent for [`BFT_LEADER_SILENCE`] is replaced, and a replacement that is silent
-/// too gives way as soon. Fabric's own pace takes more than a minute.
+/// too gives way ten seconds later. Fabric's own pace takes more than a minute.
+///
+/// A node that fetches blocks from others just when it decides on one itself can stand still for good, as of Fabric 3.1. Nodes
+/// fetch when a heartbeat tells them that they are behind, when a view change takes too long, and again and again while one
+/// alone has complained about the leader. So no heartbeats go beside blocks, and who is merely slow does not complain soon: a
+/// request may wait for as long as by Fabric's own pace.
 ///
 /// Sizes of batches come from the channel's, which the orderers put over these; the interval does not.
 fn bft_options(spec: &Consortium) -> Value {
@@ -358,12 +367,12 @@ fn bft_options(spec: &Consortium) -> Value {
         "IncomingMessageBufferSize": 200,
         "RequestPoolSize": 100_000,
         "RequestForwardTimeout": "2s",
-        "RequestComplainTimeout": "6s",
+        "RequestComplainTimeout": "20s",
         "RequestAutoRemoveTimeout": "3m",
         "ViewChangeResendInterval": "2s",
-        "ViewChangeTimeout": "5s",
+        "ViewChangeTimeout": "10s",
         "LeaderHeartbeatTimeout": BFT_LEADER_SILENCE,
-        "LeaderHeartbeatCount": 10,
+        "LeaderHeartbeatCount": BFT_BEATS,
         "CollectTimeout": "1s",
         // A node hears of what it missed by the next heartbeat; asking at its start, it waits for those not there yet.
         "SyncOnStart": false,
@@ -453,6 +462,11 @@ mod tests {
         assert!(consenters[3]["Identity"].as_str().unwrap().ends_with("d.orderer.example.com-cert.pem"));
         assert_eq!(orderer["SmartBFT"]["RequestBatchMaxInterval"], "150ms");
         assert_eq!(orderer["SmartBFT"]["LeaderRotation"], 1);
+        // A leader that makes blocks is silent for a second at most, as SmartBFT counts, and sends no heartbeats.
+        let silence =
+            orderer["SmartBFT"]["LeaderHeartbeatTimeout"].as_str().unwrap().strip_suffix('s').unwrap();
+        let beats = orderer["SmartBFT"]["LeaderHeartbeatCount"].as_u64().unwrap();
+        assert!(silence.parse::<u64>().unwrap() > beats, "{silence} s with {beats} beats");
         assert_eq!(orderer["Organizations"][0]["OrdererEndpoints"].as_array().unwrap().len(), 4);
         assert_eq!(orderer.get("Addresses"), None);
     }

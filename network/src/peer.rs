@@ -44,6 +44,8 @@ const LINKS: [(&str, &str); 7] = [
 const BATCHES_SINCE: Version = Version::new(3, 1, 0);
 const BATCH_SWITCHES: [&str; 2] =
     ["chaincode.runtimeParams.useWriteBatch", "chaincode.runtimeParams.useGetMultipleKeys"];
+/// What keeps earlier values of keys.
+const KEY_HISTORY: &str = "ledger.history.enableHistoryDatabase";
 
 /// The file of a peer's successors, in its folder.
 const SUCCESSORS: &str = "orderers.json";
@@ -96,8 +98,7 @@ pub(crate) fn prepare(
     files::make_folder(&node)?;
     note_release(&node, &host, binaries.version())?;
     if let Some(successors) = successors {
-        let text = serde_json::to_string_pretty(successors).unwrap_or_default();
-        files::replace(&node.join(SUCCESSORS), files::PUBLIC, text.as_bytes())?;
+        files::replace_json(&node.join(SUCCESSORS), successors)?;
     }
     let successors = kept_successors(&node)?;
     node::own_data(layout, &host, &organization.msp_id)?;
@@ -114,11 +115,14 @@ pub(crate) fn prepare(
     if let Some(limit) = organization.gateway_concurrency.get(peer) {
         config.set("peer.limits.concurrency.gatewayService", *limit)?;
     }
-    demand_nothing_off(&config, binaries.version(), true)?;
+    demand_nothing_off(&config, binaries.version(), &PeerSettings::default())?;
     if binaries.version() >= BATCHES_SINCE && !settings.chaincode_batches {
         for switch in BATCH_SWITCHES {
             config.set(switch, false)?;
         }
+    }
+    if !settings.key_history {
+        config.set(KEY_HISTORY, false)?;
     }
     let core = node.join("core.yaml");
     files::replace(&core, files::PUBLIC, config.to_yaml()?.as_bytes())?;
@@ -166,7 +170,20 @@ pub(crate) fn write_builder_values(
 
 /// An organisation's values for packages, as they are now.
 pub(crate) fn read_builder_values(layout: &Layout, organization: &Organization) -> Option<Values> {
-    serde_json::from_str(&files::read(&builder_values(layout, organization)).ok()?).ok()
+    builder::read_values(&builder_values(layout, organization)).ok()
+}
+
+/// Notes where an organisation's service listens now, for what its peers build from here on.
+pub(crate) fn note_service_address(
+    layout: &Layout,
+    organization: &Organization,
+    address: &str,
+) -> Result<(), FileError> {
+    let noted = builder::address_file(&builder_values(layout, organization));
+    if noted.exists() && files::read(&noted)? == address {
+        return Ok(());
+    }
+    files::replace(&noted, files::PUBLIC, address.as_bytes())
 }
 
 /// Has an organisation's peers build their packages anew: a peer never looks at the values again by itself.
@@ -268,15 +285,18 @@ pub(crate) fn configure(
     Ok(())
 }
 
-/// Demands what Fabric switches off without a word when its key is missing; of batches, where they are wanted.
+/// Demands what Fabric switches off without a word when its key is missing; of what the spec's settings may switch
+/// off, where it is wanted.
 pub(crate) fn demand_nothing_off(
     config: &Overlay,
     release: Version,
-    batches: bool,
+    wanted: &PeerSettings,
 ) -> Result<(), OverlayError> {
     config.demand_on("peer.gateway.enabled")?;
     config.demand_on("peer.discovery.enabled")?;
-    config.demand_on("ledger.history.enableHistoryDatabase")?;
+    if wanted.key_history {
+        config.demand_on(KEY_HISTORY)?;
+    }
     for service in ["endorserService", "deliverService", "gatewayService"] {
         config.demand_limit(&format!("peer.limits.concurrency.{service}"))?;
     }
@@ -294,7 +314,7 @@ pub(crate) fn demand_nothing_off(
             "a list with `TimeWindowCheck`, so that old proposals are refused",
         )?;
     }
-    if release >= BATCHES_SINCE && batches {
+    if release >= BATCHES_SINCE && wanted.chaincode_batches {
         for switch in BATCH_SWITCHES {
             config.demand_on(switch)?;
         }

@@ -155,8 +155,7 @@ impl Ports {
             }
         }
         if ports != before {
-            let text = serde_json::to_string_pretty(&ports).unwrap_or_default();
-            files::replace(path, files::PUBLIC, text.as_bytes())?;
+            files::replace_json(path, &ports)?;
         }
         Ok(ports)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use hlf_gateway::Endpoint;
 use serde::{Deserialize, Serialize};
 
+use crate::commands::typed;
 use crate::files::{self, FileError};
 
 /// Everything that a client of one organisation needs, written by `up`.
@@ -66,10 +67,10 @@ pub struct ServiceProfile {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The file cannot be read; is the network up?
-    #[error("there is no usable profile; stand the network up first")]
+    #[error("there is no usable profile; stand the network up first: {}", typed("up"))]
     File(#[from] FileError),
     /// The file is not a profile.
-    #[error("`{path}` is not a profile ({reason}); stand the network up again, which writes it anew")]
+    #[error("`{path}` is not a profile ({reason}); {again} writes it anew", again = typed("up"))]
     Json {
         /// The file.
         path: PathBuf,
@@ -122,8 +123,7 @@ impl Profile {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
-        files::replace(path, files::PUBLIC, text.as_bytes())
+        files::replace_json(path, self)
     }
 }
 

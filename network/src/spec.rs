@@ -236,11 +236,16 @@ pub struct PeerSettings {
     /// `useWriteBatch` and `useGetMultipleKeys` in `core.yaml`. Without them chaincode reads and writes key by key.
     #[serde(default = "defaults::yes")]
     pub chaincode_batches: bool,
+    /// Whether peers keep every earlier value of a key for chaincode that asks for them (`GetHistoryForKey`):
+    /// `enableHistoryDatabase` in `core.yaml`. It costs an entry for each key that a transaction writes. Blocks keep the
+    /// values all the same; a peer that is switched on again reads them anew when it starts.
+    #[serde(default = "defaults::yes")]
+    pub key_history: bool,
 }
 
 impl Default for PeerSettings {
     fn default() -> Self {
-        Self { chaincode_batches: defaults::yes() }
+        Self { chaincode_batches: defaults::yes(), key_history: defaults::yes() }
     }
 }
 

@@ -18,7 +18,7 @@ use hlf_network::change::{
     ChannelConfig, Edit, EditError, MetaRule, OrganizationDefinition, PolicyRule, Proposal, ProposalError,
     Rejection, SubmitError,
 };
-use hlf_network::network::{ChangeError, Network};
+use hlf_network::network::{ChangeError, Network, Options};
 use hlf_network::spec::{Consortium, DEFAULT};
 use hlf_protos::common::{Block, Config, ConfigEnvelope, ConfigUpdate, Envelope, Payload};
 use hlf_protos::prost::Message as _;
@@ -85,8 +85,12 @@ struct World {
 
 impl World {
     async fn up(bench: &Bench, spec: Consortium) -> Self {
+        let options = no_chaincode(&spec);
+        Self::up_with(bench, spec, options).await
+    }
+
+    async fn up_with(bench: &Bench, spec: Consortium, options: Options) -> Self {
         let network = Network::new(&bench.folder, spec).unwrap();
-        let options = no_chaincode(network.spec());
         if let Err(error) = network.up(&options, &say).await {
             panic!("{}", told(&error));
         }
@@ -297,6 +301,37 @@ fn stranger(ca: &DevelopmentCa, home: &Path) -> Credentials {
     hlf_gateway::MspFolder::open(folder, "NorthMSP").unwrap().into_credentials()
 }
 
+/// A channel of an older release whose nodes all run newer programs already, as after a rolling upgrade of own parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn capabilities_are_raised_by_a_proposal_of_everybody() {
+    let bench = Bench::new("changes-capability");
+    let spec = Consortium::parse(&DEFAULT.replacen("3.1.1", "2.5.9", 1)).unwrap();
+    let newer = Consortium::parse(DEFAULT).unwrap();
+    let world = World::up(&bench, spec).await;
+    let mut options = no_chaincode(&newer);
+    options.binaries.folder = Some(options.binaries.find(&say).await.unwrap().folder().to_owned());
+    world.network.down(&say).await.unwrap();
+    world.network.up(&options, &say).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    let (north, south, orderer) = (&world.north, &world.south, &world.orderer);
+    let present = world.present().await;
+    let raise = Edit::Capability { section: None, name: "V3_0".to_owned() };
+    let proposal = Proposal::new(&present, "raise", std::slice::from_ref(&raise)).unwrap();
+    let standing = proposal.standing(&present).unwrap();
+    let [requirement] = standing.requirements.as_slice() else { panic!("{standing:?}") };
+    assert!(requirement.to_string().contains("missing NorthMSP, OrdererMSP, SouthMSP"), "{requirement}");
+    let words = world.change("Fabric 3", &[raise], &[north, orderer, south]).await;
+    assert_eq!(
+        words,
+        [
+            "- /Channel/Capabilities V2_0: demanded of all nodes",
+            "+ /Channel/Capabilities V3_0: demanded of all nodes"
+        ]
+    );
+    // The channel goes on under it.
+    world.change("slower", &[Edit::BatchTimeout { timeout_ms: 250 }], &[orderer]).await;
+    world.network.destroy(&Quiet).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bft_channel_changes_too() {
     let bench = Bench::new("changes-bft");
@@ -312,7 +347,45 @@ async fn a_bft_channel_changes_too() {
         "{words:?}"
     );
 
+    // Everything that members decide, on BFT as on Raft.
+    let (north, south, orderer) = (&world.north, &world.south, &world.orderer);
+    let size =
+        Edit::BatchSize { max_message_count: Some(77), absolute_max_bytes: None, preferred_max_bytes: None };
+    let words = world.change("smaller", &[size], &[orderer]).await;
+    assert!(words.iter().any(|line| line.contains("max_message_count: 500 -> 77")), "{words:?}");
+    let acl = Edit::Acl {
+        resource: "qscc/GetChainInfo".to_owned(),
+        policy: Some("/Channel/Application/Readers".to_owned()),
+    };
+    let all = PolicyRule::Children { rule: MetaRule::All, policy: "Endorsement".to_owned() };
+    let policy = Edit::Policy { path: vec!["Application".to_owned(), "Endorsement".to_owned()], rule: all };
+    let words = world.change("rules", &[acl.clone(), policy], &[south, north]).await;
+    assert_eq!(words.len(), 2, "{words:?}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let east = definition(elsewhere.path(), "EastMSP", "east.example.com");
+    world.change("East joins", &[Edit::AddOrganization(Box::new(east))], &[north, south]).await;
+    assert_eq!(world.present().await.organizations().unwrap(), ["EastMSP", "NorthMSP", "SouthMSP"]);
+    let leaves = Edit::RemoveOrganization { msp_id: "EastMSP".to_owned() };
+    world.change("East leaves", &[leaves], &[north, south]).await;
+
     let present = world.present().await;
+    // BFT needs the highest capabilities that there are: they are in force, and there is no way back.
+    let capability = |section: Option<&str>, name: &str| Edit::Capability {
+        section: section.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    for (edit, expected) in [
+        (capability(None, "V3_0"), "the channel is like that already"),
+        (capability(Some("Orderer"), "V2_0"), "the channel is like that already"),
+        (capability(Some("Application"), "V2_5"), "the channel is like that already"),
+        (acl, "the channel is like that already"),
+        (capability(None, "V2_0"), "cannot go back to a lower capability"),
+        (capability(Some("Peers"), "V2_0"), "Peers"),
+    ] {
+        let what = format!("{edit:?}");
+        let error = Proposal::new(&present, "no change", &[edit]).unwrap_err();
+        assert!(told(&error).contains(expected), "{what}: {}", told(&error));
+    }
     let address = present.consenters().unwrap()[3].address();
     let remove = Edit::Consenter(hlf_network::change::ConsenterEdit::Remove { address });
     let error = Proposal::new(&present, "three left", &[remove]).unwrap_err();

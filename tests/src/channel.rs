@@ -219,14 +219,19 @@ impl Channel {
     /// # Panics
     /// When it does not come to that.
     pub async fn await_blocks(&self, name: &str) {
-        let mut wanted = None;
-        until(&format!("`{name}` to have all blocks"), LEVEL, async || {
+        assert!(self.catches_up(name).await, "after {LEVEL:?} `{name}` does not have all blocks");
+    }
+
+    /// Waits until a node has the blocks that any node has now, for a while; whether it came to that.
+    pub async fn catches_up(&self, name: &str) -> bool {
+        let (what, mut wanted) = (format!("`{name}` to have all blocks"), None);
+        let level = until(&what, Duration::MAX, async || {
             let status = self.status().await;
             let wanted = *wanted.get_or_insert(status.nodes.iter().filter_map(|node| node.height).max()?);
             let its = status.nodes.iter().find(|node| node.name == name)?.height?;
             (its >= wanted).then_some(())
-        })
-        .await;
+        });
+        tokio::time::timeout(LEVEL, level).await.is_ok()
     }
 
     /// Stops the network and removes it.

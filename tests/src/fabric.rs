@@ -28,11 +28,18 @@ pub async fn programs(consortium: &Consortium) -> Binaries {
 /// # Panics
 /// When they cannot be had; it says what to do.
 pub async fn consortium(caretrail: &Caretrail) -> Consortium {
-    let text = match spec_option(caretrail).await.as_str() {
+    Consortium::parse(&spec(caretrail).await).expect("a consortium")
+}
+
+/// The text of that consortium's spec.
+///
+/// # Panics
+/// As [`consortium`].
+pub async fn spec(caretrail: &Caretrail) -> String {
+    match spec_option(caretrail).await.as_str() {
         "" => caretrail.run("network spec").await.text().to_owned(),
         _ => String::from_utf8(caretrail.read("consortium.toml")).expect("a spec of text"),
-    };
-    Consortium::parse(&text).expect("a consortium")
+    }
 }
 
 /// Makes the programs be there for networks that are stood up with the option that it gives: none, or the spec of

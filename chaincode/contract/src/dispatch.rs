@@ -6,6 +6,7 @@ use std::sync::Arc;
 use caretrail_model::calls::*;
 use caretrail_model::code::Code;
 use caretrail_model::for_each_call;
+use caretrail_model::json::is_said_in_its_shape;
 use caretrail_model::limits::ARGUMENT_BYTES_MAX;
 use hlf_chaincode::{BoxFuture, Failure, Function, Router, RouterBuilder, RouterError, Transaction};
 
@@ -24,13 +25,6 @@ pub fn contract(admission: Admission) -> Result<Router, RouterError> {
     let mut router = Router::builder("caretrail", env!("CARGO_PKG_VERSION"))
         .before(|tx, _| {
             require(tx.args().iter().all(|arg| arg.len() <= ARGUMENT_BYTES_MAX), Code::ArgumentOutOfBounds)
-        })
-        // Serde also takes a list in place of an object: what its items are would follow from their order alone.
-        .before(|tx, _| {
-            require(
-                tx.args().iter().all(|arg| !arg.trim_ascii_start().starts_with(b"[")),
-                Code::ArgumentInvalid,
-            )
         })
         .before(move |tx, _| admission.admit(tx));
     let epochs = Arc::new(Epochs::default());
@@ -62,6 +56,9 @@ impl<'t, C: Handle> Function<'t, C, C::Reply> for Answer<C> {
     fn call(&self, tx: &'t Transaction, call: C) -> BoxFuture<'t, Result<C::Reply, Failure>> {
         let epochs = Arc::clone(&self.epochs);
         Box::pin(async move {
+            // Serde also takes a list in place of an object: what its items are would follow from their order alone.
+            let said = tx.args().first().map(Vec::as_slice).unwrap_or_default();
+            require(is_said_in_its_shape(said, &call).unwrap_or(false), Code::ArgumentInvalid)?;
             let invocation = Invocation::open(tx, &epochs, C::SINCE_EPOCH)?;
             require(C::ROLES.contains(&invocation.role), Code::RoleNotAllowed)?;
             call.handle(&invocation).await

@@ -8,7 +8,7 @@ mod tests;
 
 use caretrail_model::calls::*;
 use caretrail_model::for_each_call;
-use caretrail_model::json::from_one_shape;
+use caretrail_model::json::{from_one_shape, is_said_in_its_shape};
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::statement::{Proof, PublicKey, SignedStatement};
 use caretrail_model::webauthn::Accepted;
@@ -45,6 +45,20 @@ fn read_argument<C: Call>(json: &[u8]) {
     let text = serde_json::to_string(&call).unwrap_or_default();
     let again = from_one_shape::<C>(&text).map(|again| serde_json::to_string(&again).unwrap_or_default());
     assert_eq!(again.ok().as_ref(), Some(&text), "{} is read otherwise than it is written", C::NAME);
+    if is_said_in_its_shape(json, &call).unwrap_or(false) {
+        // What may be left out holds no object.
+        let said = serde_json::from_slice(json).as_ref().map_or(0, objects);
+        let written = serde_json::to_value(&call).as_ref().map_or(0, objects);
+        assert_eq!(said, written, "{} says something else where it is written as an object", C::NAME);
+    }
+}
+
+fn objects(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => 1 + fields.values().map(objects).sum::<usize>(),
+        Value::Array(items) => items.iter().map(objects).sum(),
+        _ => 0,
+    }
 }
 
 /// A signed statement: its text, and a proof whose parts are cut from the rest at zero bytes.

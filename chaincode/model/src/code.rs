@@ -182,6 +182,8 @@ codes! {
     BreakGlassUnknown = 404 "BREAK_GLASS_UNKNOWN", "check patient and clinician";
     /// It was reviewed.
     ReviewedAlready = 409 "REVIEWED_ALREADY", "read the review: each emergency access is reviewed once";
+    /// There are more practitioners than one answer decides for.
+    HoldersTooMany = 413 "HOLDERS_TOO_MANY", "ask page by page, as `caretrail audit who-can-see` does";
     /// What decided is not kept as immutable state.
     ReplayUnavailable = 404 "REPLAY_UNAVAILABLE", "replay decisions that were made under epoch 2 or later";
     /// A state value cannot be read.

@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ids`] | newtypes of every id, and how each is derived |
-//! | [`json`] | reading what was signed in its one shape |
+//! | [`json`] | that JSON is said in its one shape |
 //! | [`hash`] | the framing of hash inputs, the domains, the content commitment |
 //! | [`time`] | instants and durations in Unix milliseconds |
 //! | [`role`], [`purpose`] | who somebody is, and what for |

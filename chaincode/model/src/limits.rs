@@ -38,6 +38,8 @@ pub const CLIENT_DATA_BYTES_MAX: usize = 2048;
 pub const AUTHENTICATOR_DATA_BYTES_MAX: usize = 1024;
 /// Practitioners that one page of a query decides for.
 pub const HOLDERS_PER_PAGE_MAX: u32 = 100;
+/// Practitioners up to which the query for everybody who can see a record answers in one piece.
+pub const HOLDERS_WHOLE_MAX: usize = 1_000;
 /// Fewest members of a consortium.
 pub const MEMBERS_MIN: usize = 2;
 /// Members of the consortium.

@@ -15,7 +15,7 @@ mod emergency;
 mod guardian;
 mod identity;
 mod label;
-mod network;
+pub(crate) mod network;
 mod paper;
 mod patient;
 mod policy;
@@ -145,5 +145,17 @@ mod tests {
             }
         }
         assert_eq!(poor, [""; 0], "these show no example of themselves, or do not say what they do");
+    }
+
+    #[test]
+    fn no_command_has_an_argument_that_takes_the_place_of_one_that_all_have() {
+        // clap reads by name, and would take the command's own value for the other's.
+        for verb in verbs() {
+            for name in ["state", "part", "identity", "profile", "data", "format", "quiet"] {
+                let found = verb.command.get_arguments().find(|argument| argument.get_id() == name);
+                let heading = found.and_then(clap::Arg::get_help_heading);
+                assert_eq!(heading, Some("Everywhere"), "`{name}` of `{}`", verb.words.join(" "));
+            }
+        }
     }
 }

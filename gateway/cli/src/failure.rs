@@ -17,9 +17,10 @@ use caretrail_records::{CallError, Failure};
 use hlf_gateway::{CommitStatusError, ConnectError, ExplainError, MspFolderError};
 use hlf_network::ArchiveError;
 use hlf_network::change::{ProposalError, SubmitError};
+use hlf_network::export::ExportError;
 use hlf_network::network::{
     ApplyError, BackupError, CertificatesError, ChaincodeError, ChangeError, CompareError, DownError,
-    ImportError, PartError, RestoreError, SnapshotError, StateError, UpError, UpgradeError,
+    ImportError, IssueError, PartError, RestoreError, SnapshotError, StateError, UpError, UpgradeError,
 };
 use serde::Serialize;
 
@@ -226,6 +227,19 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     if let Some(CertificatesError::Unknown { .. } | CertificatesError::Acting(_)) = error.downcast_ref() {
         return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
     }
+    if let Some(IssueError::NoFabricCa(_) | IssueError::GivenKeys) = error.downcast_ref() {
+        return invalid("NAME_REFUSED", "nothing was changed: mend what the message names");
+    }
+    if let Some(
+        ExportError::NotEmpty(_)
+        | ExportError::Organization(_)
+        | ExportError::NoEndpoint { .. }
+        | ExportError::Outside(_)
+        | ExportError::NotText(_),
+    ) = error.downcast_ref()
+    {
+        return invalid("EXPORT_REFUSED", "nothing was written: mend what the message names");
+    }
     if let Some(failure) = keeping_failure(error) {
         return failure;
     }
@@ -238,6 +252,13 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     match error.downcast_ref() {
         Some(ImportError::Part(_)) | None => {}
         Some(_) => return invalid("IMPORT_REFUSED", "nothing was taken over: mend what the message names"),
+    }
+    if let Some(PartError::Requested { .. }) = error.downcast_ref() {
+        let fix = "put the missing files there, then run the same command again";
+        return (Failure::new("WAITING", "local", fix).retryable(), Exit::Waiting);
+    }
+    if let Some(PartError::Keys(_)) = error.downcast_ref() {
+        return invalid("KEYS_UNUSABLE", "nothing was taken over: mend what the message names");
     }
     if let Some(PartError::Missing(_)) = error.downcast_ref() {
         let fix = "import the missing descriptions, then run the same command again";
@@ -253,7 +274,7 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     {
         return failed("NETWORK_FAILED", "mend what the message names, then run the same command again");
     }
-    failed("FAILED", "")
+    failed("FAILED", "mend what the message names, then run the same command again")
 }
 
 /// What went wrong with a backup, a restore or an upgrade.

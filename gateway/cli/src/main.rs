@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
         .with_env_filter(EnvFilter::try_from_env("CARETRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))
         .with_writer(std::io::stderr)
         .init();
+    hlf_network::name_commands(commands::network::COMMAND);
     let app = App::new(cli.global);
     let printer = app.printer;
     // Waited for from here on, so that none comes before anybody listens.

@@ -121,7 +121,7 @@ impl ProvisionArgs {
         let surroundings =
             Surroundings { now: arguments::now()?, named: &|text| named(app, text), blind: &blind };
         let provision = self.provision(&surroundings)?;
-        let policy = session.records.evaluate(&GetPolicy {}).await?;
+        let policy = session.records.policy(&GetPolicy {}).await?;
         provision.validate(policy.durations.consent_ms_max).map_err(|error| Invalid(error.to_string()))?;
         Ok(provision)
     }

@@ -15,6 +15,9 @@ pub struct Deadlines {
     pub evaluate: Duration,
     /// Gathering endorsements; a peer gives each endorser 30 s. 30 s by default.
     pub endorse: Duration,
+    /// How much of an endorsement's time is spent on asking gateways again that know too few endorsers: peers learn
+    /// of each other some 10 to 20 s after their start. Zero fails at once. 15 s by default.
+    pub gossip: Duration,
     /// Handing a transaction to the orderers. 30 s by default.
     pub submit: Duration,
     /// Waiting for a transaction's block. 60 s by default.
@@ -34,6 +37,7 @@ impl Default for Deadlines {
             connect: Duration::from_secs(10),
             evaluate: Duration::from_secs(15),
             endorse: Duration::from_secs(30),
+            gossip: Duration::from_secs(15),
             submit: Duration::from_secs(30),
             commit_status: Duration::from_secs(60),
             lost_submit: Duration::from_secs(10),

@@ -61,8 +61,12 @@ pub enum FailureCause {
     UnknownChaincode,
     /// The peer is on no channel of that name. An endorsement is refused as of [`Self::UnknownChaincode`] then.
     UnknownChannel,
-    /// Too few peers that the endorsement policy wants are known to each other or run the chaincode.
+    /// Too few peers that the endorsement policy wants are known to each other, can be reached, or run the chaincode.
+    /// The message says which are missing where the gateway knows: organisations that were asked for, or addresses
+    /// that don't answer.
     TooFewEndorsers,
+    /// The gateway can't reach a peer or an orderer; [`CallFailure::peers`] says which.
+    NodeUnreachable,
     /// The identity's certificate is past its end.
     IdentityExpired,
     /// The identity is not one that the peer knows, or may not do this.
@@ -237,7 +241,7 @@ struct Known {
 }
 
 /// Phrases of Fabric 2.5 and 3.1, and of the transport.
-const KNOWN: [Known; 18] = [
+const KNOWN: [Known; 20] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -256,6 +260,12 @@ const KNOWN: [Known; 18] = [
         cause: FailureCause::TooFewEndorsers,
         retryable: true,
         advice: "too few peers know of each other or run the chaincode: wait for gossip, then check the peers",
+    },
+    Known {
+        phrase: "due to unavailability of peers",
+        cause: FailureCause::TooFewEndorsers,
+        retryable: true,
+        advice: "the gateway can't reach the peers that it names: check that they run and listen there",
     },
     Known {
         phrase: "no peers available to evaluate chaincode",
@@ -349,6 +359,12 @@ const KNOWN: [Known; 18] = [
         retryable: true,
         advice: "the peer closed the connection before the call was sent: it is going down, or it demands a client \
                  certificate of an authority that it trusts, which the endpoint's `client_tls` shows",
+    },
+    Known {
+        phrase: "rpc error: code = Unavailable",
+        cause: FailureCause::NodeUnreachable,
+        retryable: true,
+        advice: "the gateway can't reach a peer or an orderer that it needs: check that it runs and listens there",
     },
 ];
 

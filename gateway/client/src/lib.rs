@@ -98,7 +98,8 @@
 //!
 //! [`Gateway::connect_any`] makes several peers serve as one: each call goes where it is safe at its stage. Every
 //! peer is sent as many calls at once as it bears, and the others wait, in order and within their deadlines
-//! ([`Concurrency`]). [`Proposal::evaluate_after`] reads at a peer that has what was written.
+//! ([`Concurrency`]). A gateway that gossip has told of too few endorsers is passed over, and asked again for
+//! [`Deadlines::gossip`]. [`Proposal::evaluate_after`] reads at a peer that has what was written.
 //!
 //! # Why
 //!

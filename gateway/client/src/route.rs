@@ -3,6 +3,7 @@
 //! | stage | goes elsewhere when a peer | why that is safe |
 //! |---|---|---|
 //! | evaluate, endorse | can't be reached, does not answer, or says that others may serve | nothing is written |
+//! | endorse | of all that answer, knows too few endorsers: all are asked again after a while | nothing is submitted |
 //! | submit | can't be reached, does not answer, or has no orderer | the envelope is the same to the byte, so its copies have one id, and one at most is VALID |
 //! | commit status | can't be reached, or has no verdict for a while | asking changes nothing |
 //! | one endorser, streams | never | they are about one peer, or go on where they began |
@@ -13,12 +14,12 @@ use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use crate::CallFailure;
 use crate::admission::{Admitted, refusal};
 use crate::deadlines::{LIMIT_MAX, bounded, request};
 use crate::metrics::{Observation, Operation, Outcome, microseconds};
 use crate::peer::{Peer, is_lost};
 use crate::session::Session;
+use crate::{CallFailure, FailureCause};
 
 /// How long a call waits that a peer refused because of its limit, at first and at last: others use the peer too.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -26,6 +27,10 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long one peer's verdict is waited for before another peer is asked: the first may stand still.
 const VERDICT_TURN: Duration = Duration::from_secs(5);
+
+/// How long gossip is left alone before gateways are asked again that knew too few endorsers, at first and at last.
+const FIRST_GOSSIP: Duration = Duration::from_millis(250);
+const LAST_GOSSIP: Duration = Duration::from_secs(2);
 
 /// What an orderer says that has the transaction already.
 const ORDERED_ALREADY: &str = "request already";
@@ -95,7 +100,26 @@ impl Route {
         let started = Instant::now();
         let until = started + limit.min(LIMIT_MAX);
         // On the heap, so that callers' futures stay small however many attempts there are in them.
-        let result = Box::pin(self.attempts(session, operation, message, until, outcome, send)).await;
+        let result = Box::pin(async {
+            let gossip = until.min(started + session.deadlines.gossip.min(LIMIT_MAX));
+            let mut pause = FIRST_GOSSIP;
+            loop {
+                let attempts = self.attempts(session, operation, &message, until, &outcome, &send);
+                let failure = match attempts.await {
+                    Err(failure) if operation == Operation::Endorse => failure,
+                    result => break result,
+                };
+                let wait = jittered(pause);
+                let is_early = failure.cause() == Some(FailureCause::TooFewEndorsers);
+                if !is_early || Instant::now() + wait >= gossip {
+                    break Err(failure);
+                }
+                tracing::debug!(error = %failure, "endorsers are waited for");
+                tokio::time::sleep(wait).await;
+                pause = (pause * 2).min(LAST_GOSSIP);
+            }
+        })
+        .await;
         if let Some(field) = operation.span_field() {
             tracing::Span::current().record(field, microseconds(started.elapsed()));
         }
@@ -106,10 +130,10 @@ impl Route {
         &self,
         session: &Session,
         operation: Operation,
-        message: Q,
+        message: &Q,
         until: Instant,
-        outcome: impl Fn(&A) -> Outcome,
-        send: impl Fn(Channel, Request<Q>) -> F,
+        outcome: &impl Fn(&A) -> Outcome,
+        send: &impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<A, CallFailure>
     where
         Q: Clone,

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`records`], [`call_error`], [`failure`] | the typed calls, their errors, and the one shape of failures |
+//! | [`records`], [`call_error`], [`failure`] | the typed calls by their names, their errors, and the one shape of failures |
 //! | [`workflows`] | registering patients, adding and opening records, access, release, the access log |
 //! | [`document`], [`seal`], [`secret`] | a document, its sealed blob, and the secret that opens it |
 //! | [`vault`] | where sealed blobs are kept |
@@ -31,6 +31,7 @@ pub mod storage_key;
 pub mod vault;
 pub mod workflows;
 
+mod calls;
 mod custody;
 mod database;
 mod disk;

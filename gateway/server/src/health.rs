@@ -41,7 +41,7 @@ async fn readyz(State(daemon): State<Arc<Daemon>>) -> Response {
 }
 
 async fn ledger(daemon: &Daemon) -> Option<Failure> {
-    let policy = tokio::time::timeout(CHECK_TIMEOUT, daemon.records.evaluate(&GetPolicy {})).await;
+    let policy = tokio::time::timeout(CHECK_TIMEOUT, daemon.records.policy(&GetPolicy {})).await;
     match policy {
         Ok(Ok(policy)) if policy.is_member(&daemon.records.actor().msp_id) => None,
         Ok(Ok(_)) => Some(Failure::new("NOT_A_MEMBER", "ready", "have the policy name this hospital")),

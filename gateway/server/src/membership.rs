@@ -48,7 +48,7 @@ impl Membership {
     /// # Errors
     /// When it cannot be read, or does not fit this hospital, its certificate or the authorities at hand.
     pub(crate) async fn read(records: Records, tls: OwnTls) -> Result<Self, ServeError> {
-        let policy = records.evaluate(&GetPolicy {}).await?;
+        let policy = records.policy(&GetPolicy {}).await?;
         Trust::refuse_unknown(&policy, &tls.authorities)?;
         let trusted = Trusted::new(&policy, &records.actor().msp_id, &tls)?;
         let current = Current { sequence: policy.sequence, trusted: Some(trusted) };
@@ -84,7 +84,7 @@ impl Membership {
     }
 
     async fn refresh(&self) {
-        let policy = self.records.evaluate(&GetPolicy {}).await;
+        let policy = self.records.policy(&GetPolicy {}).await;
         // The contract tells the policy to members alone.
         let expelled = matches!(&policy, Err(error) if error.code() == Some(Code::NotAMember));
         self.unread.store(policy.is_err() && !expelled, Ordering::Relaxed);

@@ -182,7 +182,7 @@ async fn decision(
 ) -> Result<AuditEntry, Refused> {
     let (records, ask) = (&daemon.records, &request.ask);
     let call = GetDecision { patient: ask.patient, decision: ask.decision };
-    let unknown = match records.evaluate(&call).await {
+    let unknown = match records.decision(&call).await {
         Err(error) if error.code() == Some(Code::DecisionUnknown) => error,
         answer => return Ok(answer?),
     };
@@ -202,7 +202,7 @@ async fn authorised(
     let certificate = &request.certificate;
     for msp_id in hospitals {
         let actor = Actor { msp_id: msp_id.clone(), subject: certificate.subject };
-        match daemon.records.evaluate(&GetStanding { actor }).await {
+        match daemon.records.standing(&GetStanding { actor }).await {
             Ok(standing) if standing.role == certificate.role && standing.holds_at(now()) => return Ok(true),
             Ok(_) => {}
             Err(error) if error.code() == Some(Code::StandingUnknown) => {}
@@ -216,7 +216,7 @@ async fn authorised(
 async fn disclosure(daemon: &Daemon, request: &VerifiedRequest) -> Result<Option<Disclosure>, Refused> {
     let ask = &request.ask;
     let call = GetDisclosure { patient: ask.patient, decision: ask.decision, record: ask.record };
-    match daemon.records.evaluate(&call).await {
+    match daemon.records.disclosure(&call).await {
         Ok(disclosure) if disclosure.disclosed.kem_key_digest == request.kem_public_key.digest() => {
             Ok(Some(disclosure))
         }
@@ -256,12 +256,12 @@ async fn held_version(daemon: &Daemon, permit: &Permit) -> Result<(RecordVersion
 async fn consent(daemon: &Daemon, request: &VerifiedRequest, permit: &Permit) -> Result<(), Refused> {
     let (Basis::Consent(statement) | Basis::PassedOn(statement)) = permit.basis else { return Ok(()) };
     let (records, patient) = (&daemon.records, request.ask.patient);
-    let policy = records.evaluate(&GetPolicy {}).await?;
-    let carried = records.evaluate(&GetStatement { patient, statement }).await?;
+    let policy = records.policy(&GetPolicy {}).await?;
+    let carried = records.statement(&GetStatement { patient, statement }).await?;
     let signed = carried.signed.parse().map_err(|_| Refusal::ConsentSignature)?;
     // Keys are kept one by one from epoch 2 on.
     let public_key = if policy.epoch > 1 {
-        match records.evaluate(&GetSigner { patient, key: signed.key }).await {
+        match records.signer(&GetSigner { patient, key: signed.key }).await {
             Ok(signer) => signer.public_key,
             Err(error) if error.code() == Some(Code::KeyUnbound) => {
                 return Err(Refusal::ConsentSignature.into());
@@ -269,10 +269,10 @@ async fn consent(daemon: &Daemon, request: &VerifiedRequest, permit: &Permit) ->
             Err(error) => return Err(error.into()),
         }
     } else {
-        let held = records.evaluate(&GetPatient { patient }).await?;
+        let held = records.patient(&GetPatient { patient }).await?;
         held.public_key.ok_or(Refusal::ConsentSignature)?
     };
-    let record = records.evaluate(&GetRecord { record: permit.record }).await?.record;
+    let record = records.record(&GetRecord { record: permit.record }).await?.record;
     let evidence = Evidence {
         signed: &carried.signed,
         public_key: &public_key,
@@ -301,7 +301,7 @@ async fn disclose(
         recipient: permit.recipient.clone(),
         kem_key_digest: request.kem_public_key.digest(),
     };
-    match daemon.records.submit(&call).await {
+    match daemon.records.record_disclosure(&call).await {
         Ok(committed) => Ok(committed.reply),
         // Another request with this key was faster.
         Err(error) if error.code() == Some(Code::AlreadyDisclosed) => {

@@ -103,12 +103,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = purpose.usages();
         params.subject_alt_names = names(subject)?;
-        if !subject.attributes.is_empty() {
-            let json = serde_json::json!({ "attrs": subject.attributes });
-            params
-                .custom_extensions
-                .push(CustomExtension::from_oid_content(&ATTRIBUTES_OID, json.to_string().into_bytes()));
-        }
+        params.custom_extensions.extend(attributes(subject));
         let certificate = params.signed_by(key, &self.issuer).map_err(&refused)?;
         Ok(certificate.pem())
     }
@@ -125,14 +120,40 @@ impl Purpose {
     }
 }
 
-/// A PKCS #10 request for a key's certificate, signed with it; PEM. Attributes are the CA's to add.
+/// A PKCS #10 request that asks for all that a certificate shall have, attributes too, as extensions: an authority that knows
+/// nothing of Fabric copies them.
+pub(crate) fn whole_request(key: &Key, subject: &Subject, purpose: Purpose) -> Result<String, CaError> {
+    let mut params = requested(subject)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = purpose.usages();
+    params.custom_extensions.extend(attributes(subject));
+    written(&params, key, subject)
+}
+
+/// A PKCS #10 request for a key's certificate, signed with it; PEM. Usages and attributes are the CA's to add.
 pub(crate) fn request(key: &Key, subject: &Subject) -> Result<String, CaError> {
-    let refused = refused(&subject.common_name);
+    written(&requested(subject)?, key, subject)
+}
+
+fn requested(subject: &Subject) -> Result<CertificateParams, CaError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished(&subject.common_name, subject.node_ou);
     params.subject_alt_names = names(subject)?;
+    Ok(params)
+}
+
+fn written(params: &CertificateParams, key: &Key, subject: &Subject) -> Result<String, CaError> {
     let made = params.serialize_request(key).and_then(|request| request.pem());
-    made.map_err(&refused)
+    made.map_err(refused(&subject.common_name))
+}
+
+/// The extension that Fabric CA writes attributes into.
+fn attributes(subject: &Subject) -> Option<CustomExtension> {
+    if subject.attributes.is_empty() {
+        return None;
+    }
+    let json = serde_json::json!({ "attrs": subject.attributes });
+    Some(CustomExtension::from_oid_content(&ATTRIBUTES_OID, json.to_string().into_bytes()))
 }
 
 fn names(subject: &Subject) -> Result<Vec<SanType>, CaError> {

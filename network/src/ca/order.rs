@@ -49,6 +49,20 @@ impl Holding {
         &self.orders
     }
 
+    /// What each certificate is, in words for a file's name, in the order of the orders.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let kind = |place: &Place| match place {
+            Place::Msp(_) => "identity".to_owned(),
+            Place::Tls(name) => format!("tls-{name}"),
+        };
+        self.places.iter().map(kind).collect()
+    }
+
+    /// The same with other orders, such as of keys that were made before.
+    pub(crate) fn with_orders(self, orders: Vec<Order>) -> Self {
+        Self { orders, ..self }
+    }
+
     /// Whether the folder is there: nothing is issued twice.
     pub(crate) fn is_there(&self) -> bool {
         self.target.exists()

@@ -80,8 +80,7 @@ impl DevelopmentCa {
         }
         revoked.number = revoked.number.saturating_add(1);
         let list = self.list(&revoked, now)?;
-        let text = serde_json::to_string_pretty(&revoked).unwrap_or_default();
-        files::replace(&kept, files::PUBLIC, text.as_bytes())?;
+        files::replace_json(&kept, &revoked)?;
         Ok(list)
     }
 
@@ -123,6 +122,13 @@ pub(crate) fn revoked(folder: &Path) -> Vec<(String, String)> {
     let kept = files::read(&folder.join("ca/revoked.json")).unwrap_or_default();
     let kept: Revoked = serde_json::from_str(&kept).unwrap_or_default();
     kept.certificates.into_iter().map(|known| (known.serial, known.name)).collect()
+}
+
+/// The attributes of a certificate in PEM, or what is wrong with it.
+pub(crate) fn attributes_of(pem: &str) -> Result<BTreeMap<String, String>, String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| e.to_string())?;
+    let (_, found) = X509Certificate::from_der(&pem.contents).map_err(|e| e.to_string())?;
+    Ok(read(&found)?.0.attributes)
 }
 
 /// Whom a certificate is for, and what for.

@@ -246,12 +246,18 @@ impl ChannelConfig {
     }
 
     /// Writes a value; a new one is guarded by the group's `Admins`.
-    pub(crate) fn put(
+    ///
+    /// One that says the same already stays as it is, byte by byte: Go writes maps in any order, and their empty values
+    /// otherwise, and what differs in its bytes alone would be a change to Fabric.
+    pub(crate) fn put<M: Message + Default + PartialEq>(
         &mut self,
         path: &[&str],
         name: &str,
-        message: &impl Message,
+        message: &M,
     ) -> Result<(), ConfigError> {
+        if self.value::<M>(path, name).is_ok_and(|present| present == *message) {
+            return Ok(());
+        }
         let values = &mut self.group_mut(path)?.values;
         let value = values.entry(name.to_owned()).or_insert_with(new_value);
         value.value = message.encode_to_vec();

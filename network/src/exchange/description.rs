@@ -178,7 +178,8 @@ impl Description {
             for (path, text) in &self.msp {
                 files::write_new(&draft.join("msp").join(path), files::PUBLIC, text.as_bytes())?;
             }
-            let tls: String = self.pems("tlscacerts").collect();
+            // Servers show their own certificate alone, so whoever calls them knows those between it and the root.
+            let tls: String = self.pems("tlscacerts").chain(self.pems("tlsintermediatecerts")).collect();
             let name = format!("tlsca/tlsca.{}-cert.pem", self.domain);
             files::write_new(&draft.join(name), files::PUBLIC, tls.as_bytes())?;
             for node in &self.nodes {

@@ -12,6 +12,7 @@ use super::claim::{self, StateError};
 use super::up::{Options, Stand, UpError};
 use super::{ChangeError, Network};
 use crate::change::{ChannelConfig, Edit, MetaRule, PolicyRule, Proposal, ProposalError, SubmitError};
+use crate::commands::typed;
 use crate::fabric::Binaries;
 use crate::files::{self, FileError};
 use crate::genesis;
@@ -47,7 +48,7 @@ pub enum ApplyError {
     #[error("the network is not well enough to be changed")]
     Base(#[source] Box<StepError>),
     /// A change failed; those before it are true and noted.
-    #[error("`{change}` is not done; apply again, and it goes on from there")]
+    #[error("`{change}` is not done; run {again} again, and it goes on from there", again = typed("apply"))]
     Step {
         /// The change in words.
         change: String,

@@ -1,7 +1,7 @@
 //! The certificates of a network: when they end, what ends with them, renewal and revocation.
 
 mod authority;
-mod import;
+pub(super) mod import;
 mod inventory;
 mod renew;
 mod revoke;
@@ -9,6 +9,7 @@ mod revoke;
 use super::up::UpError;
 use super::{ChangeError, IssueError, PartError, StepError};
 use crate::ca::CaError;
+use crate::commands::typed;
 use crate::files::FileError;
 use crate::lock::LockError;
 use crate::wait::WaitError;
@@ -78,6 +79,6 @@ pub enum CertificatesError {
     #[error("the organisation's own part is not settled")]
     Part(#[source] Box<PartError>),
     /// Peers still take what is revoked on the channel, or a node is not level with the others after its restart.
-    #[error("not every node does yet what it should; see `network status`")]
+    #[error("not every node does yet what it should; see {}", typed("status"))]
     Wait(#[from] WaitError),
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Network;
 use super::places::{self, BUILDS, CONNECTION};
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::lifecycle::{self, Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN, NodeError};
@@ -310,9 +311,10 @@ impl ChaincodeIds {
                 problems.push(format!("the approved package `{approved}` is not installed; install it"));
             }
             (Some(approved), Some(served)) if approved != served => problems.push(format!(
-                "the service serves `{served}`, and `{approved}` is approved: calls wait for it in vain; run `up`"
+                "the service serves `{served}`, and `{approved}` is approved: calls wait for it in vain; run {}",
+                typed("up")
             )),
-            (Some(_), None) => problems.push("the service does not run; `up` starts it".to_owned()),
+            (Some(_), None) => problems.push(format!("the service does not run; {} starts it", typed("up"))),
             _ => {}
         }
         let of_approved = self.approved.as_ref().map(|id| id.replace(':', "-"));

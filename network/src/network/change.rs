@@ -12,6 +12,7 @@ use crate::change::{
     AnchorAddress, ChannelConfig, ConfigError, OrganizationDefinition, OrganizationError, Proposal,
     ProposalError, SubmitError,
 };
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::node::{self, NodeError};
 use crate::ordered::OrderedError;
@@ -44,7 +45,7 @@ pub enum ChangeError {
         source: MspFolderError,
     },
     /// No peer gives the configuration.
-    #[error("no peer gives the channel's configuration; see `network status`")]
+    #[error("no peer gives the channel's configuration; see {}", typed("status"))]
     NoPeer(#[source] Option<EndorserError>),
     /// A peer's answer is not a configuration.
     #[error("a peer gives no readable configuration")]
@@ -56,7 +57,7 @@ pub enum ChangeError {
     #[error(transparent)]
     Submit(#[from] SubmitError),
     /// The orderer took it and not all peers have it.
-    #[error("the ordering service took the change; not every peer has it yet, see `network status`")]
+    #[error("the ordering service took the change; not every peer has it yet, see {}", typed("status"))]
     NotEverywhere(#[from] WaitError),
     /// An organisation's definition cannot be made.
     #[error(transparent)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::layout::Layout;
 use crate::spec::{Consortium, Organization, Part, SpecError};
@@ -33,7 +34,7 @@ struct Marker {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// There is no network in it.
-    #[error("`{0}` holds no network; stand one up first")]
+    #[error("`{0}` holds no network; stand one up first: {up}", up = typed("up"))]
     None(PathBuf),
     /// Something else is in it.
     #[error("`{folder}` was not made by this program (it holds `{found}`); name another folder")]
@@ -53,7 +54,9 @@ pub enum StateError {
     },
     /// The spec says something else than the folder was made from.
     #[error(
-        "the spec's `{field}` differs from what this network is; put it back, or change the running network: plan it, then apply it"
+        "the spec's `{field}` differs from what this network is; put it back, or change the running network: {plan}, then {apply}",
+        plan = typed("plan --spec FILE"),
+        apply = typed("apply --spec FILE")
     )]
     Changed {
         /// The field.
@@ -272,8 +275,7 @@ fn write(
 ) -> Result<(), StateError> {
     let made_by = MADE_BY.to_owned();
     let marker = Marker { made_by, format: FORMAT, consortium: spec.clone(), part, applying };
-    let text = serde_json::to_string_pretty(&marker).unwrap_or_default();
-    Ok(files::replace(&layout.marker(), files::PUBLIC, text.as_bytes())?)
+    Ok(files::replace_json(&layout.marker(), &marker)?)
 }
 
 /// The first field that cannot change in a network that exists. Users, limits of peers and chaincode can.

@@ -11,6 +11,7 @@ use crate::files;
 use crate::lifecycle::{self, Definition, LifecycleError, Member, Terms};
 use crate::node::{self, LISTEN, NodeError};
 use crate::package::Package;
+use crate::peer;
 use crate::ports::Ports;
 use crate::process::{ProcessError, Service};
 use crate::progress::{self, Step};
@@ -134,7 +135,7 @@ impl Stand<'_> {
         if idle.iter().all(|(organization, place, old)| {
             **place == places::in_use(layout, organization) && supervisor.running(old).is_none()
         }) {
-            return Ok(());
+            return self.note_addresses();
         }
         let step = Step::begin(self.progress, "chaincode services of before");
         for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
@@ -144,7 +145,19 @@ impl Stand<'_> {
             places::use_place(layout, organization, place)?;
             supervisor.stop(&old).await?;
         }
+        self.note_addresses()?;
         step.done("ended; every peer has the definition in force");
+        Ok(())
+    }
+
+    /// Notes where own services listen, for what own peers build later, such as after a restore.
+    fn note_addresses(&self) -> Result<(), UpError> {
+        let Network { layout, .. } = self.network;
+        let ports = self.network.ports()?;
+        for organization in self.network.own_organizations() {
+            let address = node::loopback(&ports, &places::in_use(layout, organization), LISTEN)?;
+            peer::note_service_address(layout, organization, &address)?;
+        }
         Ok(())
     }
 

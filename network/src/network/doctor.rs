@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::vitals::Vitals;
 use super::{Network, places};
+use crate::commands;
 use crate::fabric::Search;
 use crate::ports::{PortError, Ports};
 
@@ -36,7 +37,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Checkup {
-    /// How the operator calls this network's commands, such as `mytool network`; it stands in what helps.
+    /// How the operator calls this network's commands, such as `mytool network`; it stands in what helps. What
+    /// [`crate::name_commands`] says by default.
     pub command: String,
     /// Where Fabric's programs are looked for; they are not looked for without it.
     pub binaries: Option<Search>,
@@ -53,7 +55,7 @@ pub struct Checkup {
 impl Default for Checkup {
     fn default() -> Self {
         Self {
-            command: "network".to_owned(),
+            command: commands::prefix().to_owned(),
             binaries: None,
             spec: None,
             disk_free_bytes_min: 1 << 30,

@@ -164,6 +164,31 @@ impl Network {
         self.part.as_ref().is_none_or(|part| part.keys == Keys::Development)
     }
 
+    /// What the ordering organisation holds.
+    pub(super) fn ordering_holdings(&self, home: &Home) -> Result<Vec<Holding>, CaError> {
+        let service = &self.spec.orderer;
+        let mut wanted = Vec::new();
+        for host in service.consenters.iter().map(|consenter| service.host(consenter)) {
+            let names = self.names_of(&host);
+            wanted.push(home.of_node("orderers", &host, &names, NodeOu::Orderer)?);
+        }
+        wanted.push(home.of_user(&orderer_admin(), None)?);
+        Ok(wanted)
+    }
+
+    /// What a member holds, the chaincode's service apart.
+    pub(super) fn holdings(&self, organization: &Organization, home: &Home) -> Result<Vec<Holding>, CaError> {
+        let mut wanted = Vec::new();
+        for host in organization.peers.iter().map(|peer| organization.host(peer)) {
+            let names = self.names_of(&host);
+            wanted.push(home.of_node("peers", &host, &names, NodeOu::Peer)?);
+        }
+        for user in &organization.users {
+            wanted.push(home.of_user(user, None)?);
+        }
+        Ok(wanted)
+    }
+
     /// Where an organisation's keys and certificates lie.
     pub(super) fn home(&self, organization: &Organization) -> Home {
         Home::new(&self.layout.organization(organization), &organization.domain)
@@ -294,12 +319,7 @@ impl Stand<'_> {
         let service = &spec.orderer;
         if self.network.holds_ordering() {
             let home = self.network.ordering_home();
-            let mut wanted = Vec::new();
-            for host in service.consenters.iter().map(|consenter| service.host(consenter)) {
-                let names = self.network.names_of(&host);
-                wanted.push(home.of_node("orderers", &host, &names, NodeOu::Orderer)?);
-            }
-            wanted.push(home.of_user(&orderer_admin(), None)?);
+            let wanted = self.network.ordering_holdings(&home)?;
             let issuer = self.opened(home, service.ca, ports).await?;
             for holding in &wanted {
                 count(issuer.make(holding).await?);
@@ -308,14 +328,7 @@ impl Stand<'_> {
 
         for organization in self.network.own_organizations() {
             let home = self.network.home(organization);
-            let mut wanted = Vec::new();
-            for host in organization.peers.iter().map(|peer| organization.host(peer)) {
-                let names = self.network.names_of(&host);
-                wanted.push(home.of_node("peers", &host, &names, NodeOu::Peer)?);
-            }
-            for user in &organization.users {
-                wanted.push(home.of_user(user, None)?);
-            }
+            let wanted = self.network.holdings(organization, &home)?;
             let of_chaincode = home.of_service(CHAINCODE_SERVICE)?;
             let issuer = self.opened(home, organization.ca, ports).await?;
             for holding in &wanted {

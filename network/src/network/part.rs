@@ -5,6 +5,7 @@ mod chaincode;
 mod first_block;
 mod import;
 mod keys;
+mod requests;
 mod stand;
 
 use std::path::Path;
@@ -44,6 +45,18 @@ pub enum PartError {
     /// The given keys and certificates do not serve.
     #[error("the given keys cannot be used: {0}")]
     Keys(String),
+    /// Certificates are awaited from an authority elsewhere.
+    #[error(
+        "certificates are awaited from your authority: in `{folder}`, have each NAME.csr signed as NAME.pem, copying the \
+         extensions that it asks for; put the authorities' own certificates there as ca.pem, for identities, and \
+         tlsca.pem, for TLS; then run the same command again; missing: {missing}"
+    )]
+    Requested {
+        /// The folder of requests and certificates.
+        folder: std::path::PathBuf,
+        /// Files that are missing.
+        missing: String,
+    },
     /// An imported description cannot be read.
     #[error("the other organisations are not known")]
     Description(#[from] DescriptionFileError),
@@ -178,7 +191,7 @@ impl Network {
 impl Stand<'_> {
     /// Own keys and own ports.
     async fn prepare(&self) -> Result<Ports, PartError> {
-        let given = self.take_given_keys()?;
+        let given = self.take_given_keys()? || self.take_requested()?;
         let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
         if !given {
             self.issue(&ports).await?;

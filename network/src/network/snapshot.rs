@@ -22,6 +22,7 @@ use tonic::transport::Channel;
 use super::up::{START_LIMIT, Stand, UpError};
 use super::{Network, read_bytes};
 use crate::block_files;
+use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::node::NodeError;
 use crate::ports::PortError;
@@ -112,7 +113,7 @@ pub enum SnapshotError {
     #[error("the peer does not say how many blocks it has")]
     Height(#[from] SystemChaincodeError),
     /// It is not made in time.
-    #[error("the snapshot is not made yet; `snapshot list` shows whether it is")]
+    #[error("the snapshot is not made yet; {} shows whether it is", typed("snapshot list"))]
     Wait(#[from] WaitError),
     /// The folder holds no snapshot, or a damaged one.
     #[error("`{folder}` holds no snapshot that serves: {what}")]

@@ -15,6 +15,7 @@ use super::up::{Options, START_LIMIT, UpError};
 use super::{ChangeError, Network};
 use crate::change::{ChannelConfig, Edit};
 use crate::channel;
+use crate::commands::typed;
 use crate::fabric::{FabricError, Version};
 use crate::genesis;
 use crate::lock::{FolderLock, LockError};
@@ -91,7 +92,7 @@ pub enum UpgradeError {
     )]
     Capabilities(#[source] Box<StepError>),
     /// The network of the new release is not whole.
-    #[error("the network is upgraded and not whole; `up` makes it so")]
+    #[error("the network is upgraded and not whole; {} makes it so", typed("up"))]
     Whole(#[source] Box<StepError>),
 }
 

@@ -86,7 +86,8 @@ impl Consortium {
              state = \"{state}\"\n\n\
              # The program that serves the chaincode, when it is not the usual one.\n\
              # chaincode_program = \"/opt/chaincode\"\n\n\
-             # Where keys come from: `development` makes them here; `files` takes a tree such as cryptogen's.\n\
+             # Where keys come from: `development` makes them here; `requests` has an authority elsewhere make the\n\
+             # certificates; `files` takes a tree such as cryptogen's.\n\
              [keys]\n\
              source = \"development\"\n\
              # source = \"files\"\n\

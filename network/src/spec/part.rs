@@ -52,6 +52,11 @@ pub enum Keys {
     /// The built-in development CA makes and issues them, here.
     #[default]
     Development,
+    /// Keys are made here, and certificates by an authority elsewhere, of requests.
+    Requests {
+        /// The folder, from this document's folder, in which requests are put, and certificates are looked for.
+        folder: PathBuf,
+    },
     /// They are given, as files in the tree that cryptogen writes.
     Files {
         /// The organisation's folder, from this document's folder: `msp`, `tlsca`, `users`, and `peers` or `orderers`.
@@ -115,7 +120,7 @@ impl Part {
         absolute(&mut self.consortium);
         self.state.iter_mut().for_each(absolute);
         self.chaincode_program.iter_mut().for_each(absolute);
-        if let Keys::Files { folder } = &mut self.keys {
+        if let Keys::Files { folder } | Keys::Requests { folder } = &mut self.keys {
             absolute(folder);
         }
         self

@@ -25,6 +25,8 @@ pub(crate) struct Came {
     pub(crate) elapsed_us: u64,
     /// Of the successful calls.
     pub(crate) latencies_us: Vec<u64>,
+    /// Of the same calls, when they put a key: until it is endorsed, then until it is submitted, then until its verdict.
+    pub(crate) stages_us: Vec<[u64; 3]>,
     /// The other calls, and what their callers were told.
     pub(crate) others: BTreeMap<u64, String>,
     /// How many transactions were proposed.

@@ -34,6 +34,8 @@ struct Line {
     peak_mib: Rounds,
     p99_ms: Rounds,
     latencies: Latencies,
+    /// Until it is endorsed, then until it is submitted, then until its verdict.
+    stages: [Latencies; 3],
     calls: u64,
     told_valid: u64,
     valid: u64,
@@ -69,6 +71,11 @@ impl Report {
         line.peak_mib.add(measured.client_peak_bytes as f64 / f64::from(1 << 20));
         line.p99_ms.add(latencies.percentile(99).as_secs_f64() * 1e3);
         line.latencies.merge(latencies);
+        for stages in &came.stages_us {
+            for (all, took) in line.stages.iter_mut().zip(stages) {
+                all.add(Duration::from_micros(*took));
+            }
+        }
         line.calls += came.calls();
         line.told_valid += came.latencies_us.len() as u64;
         line.valid += valid;
@@ -126,6 +133,22 @@ impl Report {
                 format!("{:.1}", line.peak_mib.median()),
                 others(&line.others),
             ]);
+        }
+        table
+    }
+
+    /// Where transactions spend their time.
+    fn stages(&mut self) -> Table {
+        const STAGES: [&str; 3] = ["endorse", "submit", "verdict"];
+        let names = STAGES.iter().flat_map(|stage| [50, 99].map(|at| format!("{stage} p{at} ms")));
+        let mut table = Table::new(["what", "side"].map(str::to_owned).into_iter().chain(names));
+        for ((phase, side), line) in &mut self.lines {
+            if line.stages.iter().any(|stage| stage.count() == 0) {
+                continue;
+            }
+            let took = line.stages.iter_mut().flat_map(|stage| [50, 99].map(|at| stage.percentile(at)));
+            let took = took.map(|took| format!("{:.1}", took.as_secs_f64() * 1e3));
+            table.row([phase.to_string(), side.name().to_owned()].into_iter().chain(took));
         }
         table
     }
@@ -226,11 +249,12 @@ impl Report {
              {callers} callers, in the rows of Zipf {} and of BFT {}; the open loop is {rate} transactions a second by chance \
              (Poisson), the same moments for all sides. {rounds} rounds in turn, chaincodes and clients in fresh processes each \
              time, {seconds} s after a warm-up of a third of it. Both clients call the same peer over one connection. \
-             ± is half of the range between rounds.\n\n{}\n{}\n{}",
+             ± is half of the range between rounds.\n\n{}\n{}\n{}\n{}",
             processors(),
             Settings::CALLERS_ZIPF,
             Settings::CALLERS_BFT,
             self.measurements(),
+            self.stages(),
             self.ratios(),
             self.counted(),
         );

@@ -34,7 +34,7 @@ use caretrail_tests::roles;
 use hlf_gateway::Contract;
 use hlf_network::network::NodeKind;
 
-use chaincode::NO_OP;
+use chaincode::{KEYS, NO_OP};
 use report::{Measured, Phase, Report, SIDES, Side};
 use world::World;
 
@@ -93,7 +93,7 @@ async fn run(folder: PathBuf, settings: Settings) -> Found {
         Err(why) => report.failed(why),
         Ok(world) => {
             let mut bench = Bench { world: Arc::new(world), settings, report, loads: 0 };
-            let limit = SLACK + settings.lasting(8.0 * settings.rounds as f64);
+            let limit = SLACK + settings.lasting(8.0 * settings.rounds as f64 * SIDES.len() as f64);
             for phase in [Phase::Submit, Phase::Evaluate, Phase::Open] {
                 if let Err(why) = part(&phase.to_string(), limit, bench.phase(phase)).await {
                     bench.report.failed(why);
@@ -119,6 +119,7 @@ impl Bench {
             Phase::Open => self.report.open_loop_rate().expect("what is submitted of both calls"),
             _ => 0.0,
         };
+        self.world.tell_shape(phase == Phase::Evaluate).await;
         for round in 0..self.settings.rounds {
             eprintln!("{phase}, round {} of {}", round + 1, self.settings.rounds);
             let arrivals = |part| Chance::new(round as u64).arrivals(rate, self.settings.lasting(part));
@@ -141,10 +142,14 @@ impl Bench {
         let call = move |number: u64| {
             let world = Arc::clone(&world);
             async move {
-                let (function, arg) = match (side, phase) {
-                    (Side::NoOp, _) => (NO_OP, number.to_string().into_bytes()),
-                    (Side::Contract, Phase::Evaluate) => world.access_check(),
-                    (Side::Contract, _) => world.register(number),
+                let (called, arg) = match phase {
+                    Phase::Evaluate => world.access_check(),
+                    _ => world.register(number),
+                };
+                let (function, arg) = match side {
+                    Side::Contract => (called, arg),
+                    Side::Keys => (KEYS, arg),
+                    Side::NoOp => (NO_OP, number.to_string().into_bytes()),
                 };
                 match phase {
                     Phase::Evaluate => evaluate(&world.contract, function, arg).await,

@@ -18,11 +18,16 @@ use caretrail_model::statement::Grant;
 use caretrail_model::time::{DurationMs, Period, UnixMs};
 use caretrail_records::patient_key::PatientKey;
 use caretrail_records::{LedgerName, Records};
+use caretrail_tests::both::action;
 use caretrail_tests::channel::Channel;
-use hlf_gateway::{Contract, Deadlines, Following, Gateway};
+use hlf_gateway::{Contract, Deadlines, Endorser, Following, Gateway};
 use hlf_network::spec::{Consortium, DEFAULT};
+use hlf_protos::kvrwset::KvrwSet;
+use hlf_protos::prost::Message as _;
+use hlf_protos::protos::{ChaincodeEvent, ProposalResponse};
+use hlf_protos::rwset::TxReadWriteSet;
 
-use crate::chaincode::NO_OP;
+use crate::chaincode::{NO_OP, SHAPE, Shape};
 
 const CHAINCODE: &str = "caretrail";
 
@@ -30,6 +35,8 @@ pub(crate) struct World {
     pub(crate) channel: Channel,
     /// The peer that is called, and that the blocks are read from.
     pub(crate) admin: Gateway,
+    /// Both peers' own endorsers.
+    endorsers: [Endorser; 2],
     /// The contract as the service of the patient's home hospital calls it: over one connection, with one stream for
     /// all commits.
     pub(crate) contract: Contract,
@@ -52,7 +59,10 @@ fn consortium(block: u32, timer_ms: u32) -> Consortium {
     let document = DEFAULT
         .replace(admin, &user("admin", "admin", "node_ou = \"admin\"\n"))
         .replace(service, &user("service", "service", ""));
-    let definition = format!("[chaincode]\nname = \"{CHAINCODE}\"\nlabel = \"{CHAINCODE}\"\n");
+    // As `caretrail network` stands networks up.
+    let definition = format!(
+        "[peer]\nkey_history = false\n[chaincode]\nname = \"{CHAINCODE}\"\nlabel = \"{CHAINCODE}\"\n"
+    );
     let mut spec = Consortium::parse(&format!("{document}\n{definition}")).expect("the consortium");
     spec.channel.max_message_count = block;
     spec.channel.batch_timeout_ms = timer_ms;
@@ -121,9 +131,10 @@ impl World {
         service.submit(&GrantConsent { signed }).await.expect("a consent");
 
         let contract = following.contract(channel.name(), CHAINCODE);
+        let endorsers = [admin.endorser(), gateway(&south, "admin").endorser()];
         let actor = service.actor().clone();
         let record = RecordId::derive(&actor, &patient, &nonce(0));
-        let world = Self { channel, admin, contract, service: actor, patient, clinician, record };
+        let world = Self { channel, admin, endorsers, contract, service: actor, patient, clinician, record };
         service.submit(&world.registration(0)).await.expect("a record");
         let preview = service.evaluate(&world.preview()).await.expect("a preview");
         assert_eq!(preview.decisions[0].effect, Effect::Permit, "{preview:?}");
@@ -156,6 +167,36 @@ impl World {
             purpose: Purpose::Treat,
             at: None,
         }
+    }
+
+    /// Tells both chaincodes what the contract's call reads and writes: what a peer endorses of it.
+    pub(crate) async fn tell_shape(&self, evaluated: bool) {
+        let (function, arg) = if evaluated { self.access_check() } else { self.register(0xffff_ffff) };
+        let [answer, _] = self.endorsed(function, arg).await;
+        let action = action(&answer);
+        let sets = TxReadWriteSet::decode(action.results.as_slice()).expect("read and write sets");
+        let set = sets.ns_rwset.iter().find(|set| set.namespace == CHAINCODE).expect("the contract's");
+        let set = KvrwSet::decode(set.rwset.as_slice()).expect("a read and write set");
+        let event = ChaincodeEvent::decode(action.events.as_slice()).expect("an event");
+        let shape = Shape {
+            reads: set.reads.into_iter().map(|read| read.key).collect(),
+            writes: set.writes.iter().map(|write| (write.key.len(), write.value.len())).collect(),
+            event: (!event.event_name.is_empty()).then_some(event.payload.len()),
+            reply: action.response.expect("a reply").payload.len(),
+        };
+        self.endorsed(SHAPE, serde_json::to_vec(&shape).expect("JSON")).await;
+    }
+
+    async fn endorsed(&self, function: &str, arg: Vec<u8>) -> [ProposalResponse; 2] {
+        let proposal = self.contract.proposal(function).arg(arg).build().expect("a proposal");
+        let signed = proposal.signed().await.expect("a signed proposal");
+        let [north, south] = &self.endorsers;
+        let (north, south) = tokio::join!(north.process(signed.clone()), south.process(signed.clone()));
+        [north, south].map(|answer| {
+            let answer = answer.expect("an answer");
+            assert!(answer.endorsement.is_some(), "{answer:?}");
+            answer
+        })
     }
 
     /// The function and argument of a call that is submitted.

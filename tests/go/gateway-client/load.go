@@ -33,6 +33,8 @@ type result struct {
 	ElapsedUs int64 `json:"elapsed_us"`
 	// Of the successful calls.
 	LatenciesUs []int64 `json:"latencies_us"`
+	// Of the same calls, when they put a key: until it is endorsed, then until it is submitted, then until its verdict.
+	StagesUs [][3]int64 `json:"stages_us"`
 	// The other calls, and what this side was told of them.
 	Others map[uint64]string `json:"others"`
 	// How many transactions were proposed.
@@ -81,12 +83,13 @@ func load(path, msp, chaincode string) error {
 }
 
 func (l *loader) fulfil(order *order) *result {
-	all := &result{LatenciesUs: []int64{}, Others: map[uint64]string{}}
+	all := &result{LatenciesUs: []int64{}, StagesUs: [][3]int64{}, Others: map[uint64]string{}}
 	var lock sync.Mutex
 	add := func(own *result) {
 		lock.Lock()
 		defer lock.Unlock()
 		all.LatenciesUs = append(all.LatenciesUs, own.LatenciesUs...)
+		all.StagesUs = append(all.StagesUs, own.StagesUs...)
 		for number, words := range own.Others {
 			all.Others[number] = words
 		}
@@ -124,7 +127,7 @@ func (l *loader) fulfil(order *order) *result {
 
 func (l *loader) call(order *order, number uint64, started time.Time, own *result) {
 	own.Proposed++
-	if words := l.made(order, number); words != "" {
+	if words := l.made(order, number, own); words != "" {
 		own.Others[number] = words
 		return
 	}
@@ -132,7 +135,7 @@ func (l *loader) call(order *order, number uint64, started time.Time, own *resul
 }
 
 // Makes a call; nothing is told when it succeeded.
-func (l *loader) made(order *order, number uint64) string {
+func (l *loader) made(order *order, number uint64, own *result) string {
 	switch order.Call {
 	case "Get":
 		key := fmt.Sprintf("k%012d", order.pick(number))
@@ -143,31 +146,50 @@ func (l *loader) made(order *order, number uint64) string {
 	case "Count":
 		counter := fmt.Sprintf("c%012d", order.pick(number))
 		who := fmt.Sprintf("k%012d", number)
-		return l.submitted("Count", []byte(counter), []byte(who))
+		words, _ := l.submitted("Count", []byte(counter), []byte(who))
+		return words
 	}
-	return l.submitted(order.Call, []byte(fmt.Sprintf("k%012d", number)), l.value)
+	words, stages := l.submitted(order.Call, []byte(fmt.Sprintf("k%012d", number)), l.value)
+	if words == "" {
+		own.StagesUs = append(own.StagesUs, stages)
+	}
+	return words
 }
 
 func (o *order) pick(number uint64) uint64 {
 	return o.Picks[(number-o.First)%uint64(len(o.Picks))]
 }
 
-// Submits and waits for the commit, as the client's own documentation shows it for many transactions at once.
-func (l *loader) submitted(function string, args ...[]byte) string {
-	_, commit, err := l.contract.SubmitAsync(function, client.WithBytesArguments(args...))
+// Submits and waits for the commit, by the steps that the client's SubmitAsync takes, which its documentation shows for
+// many transactions at once; tells how long each took.
+func (l *loader) submitted(function string, args ...[]byte) (string, [3]int64) {
+	var stages [3]int64
+	begun := time.Now()
+	stage := func(number int) {
+		stages[number] = time.Since(begun).Microseconds()
+		begun = time.Now()
+	}
+	proposal, err := l.contract.NewProposal(function, client.WithBytesArguments(args...))
 	if err != nil {
-		var endorse *client.EndorseError
-		if errors.As(err, &endorse) {
-			return "not endorsed: " + status.Code(err).String()
-		}
-		return "failed when submitted: " + status.Code(err).String()
+		return "not endorsed: " + status.Code(err).String(), stages
+	}
+	transaction, err := proposal.Endorse()
+	stage(0)
+	if err != nil {
+		return "not endorsed: " + status.Code(err).String(), stages
+	}
+	commit, err := transaction.Submit()
+	stage(1)
+	if err != nil {
+		return "failed when submitted: " + status.Code(err).String(), stages
 	}
 	outcome, err := commit.Status()
+	stage(2)
 	if err != nil {
-		return "no commit status: " + status.Code(err).String()
+		return "no commit status: " + status.Code(err).String(), stages
 	}
 	if !outcome.Successful {
-		return outcome.Code.String()
+		return outcome.Code.String(), stages
 	}
-	return ""
+	return "", stages
 }

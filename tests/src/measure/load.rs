@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::latency::Latencies;
@@ -91,9 +92,9 @@ where
 {
     let begun = Instant::now();
     let mut running = JoinSet::new();
-    for (number, due) in (first..).zip(due) {
-        let due = begun + *due;
-        tokio::time::sleep_until(due.into()).await;
+    let mut clock = clock(begun, due.to_vec());
+    for number in first.. {
+        let Some(due) = clock.recv().await else { break };
         let call = call(number);
         running.spawn(async move {
             let mut own = Load::default();
@@ -103,6 +104,22 @@ where
         });
     }
     Load::of(running, begun).await
+}
+
+/// Tells moments when they have come, from a thread of its own: tokio's timers go by whole milliseconds and are late by
+/// one, which would be counted as the calls' own time.
+fn clock(begun: Instant, due: Vec<Duration>) -> UnboundedReceiver<Instant> {
+    let (tell, told) = unbounded_channel();
+    std::thread::spawn(move || {
+        for due in due {
+            let due = begun + due;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if tell.send(due).is_err() {
+                return;
+            }
+        }
+    });
+    told
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ pub(crate) async fn arguments_are_oversized_deep_duplicate_or_no_text(siege: &mu
     demand_refused(siege, "oversized", "GetPatient", &[oversized], Code::ArgumentOutOfBounds).await;
     demand_refused(siege, "oversized", "GrantConsent", &[oversized], Code::ArgumentOutOfBounds).await;
 
+    let actor = siege.actor("south/ben");
+    let list = format!(r#"{{"actor":["{}","{}"]}}"#, actor.msp_id, actor.subject);
+    demand_refused(siege, "a list within", "GetStanding", &[list.as_bytes()], Code::ArgumentInvalid).await;
+
     // In the text that a patient signs as well.
     let statement = |text: String| {
         json!({ "signed": { "statement": text, "proof": { "kind": "es256", "signature": "" } } }).to_string()

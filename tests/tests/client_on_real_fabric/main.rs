@@ -18,6 +18,7 @@ mod chaincode;
 mod connecting;
 mod errors;
 mod events;
+mod examples;
 mod explaining;
 #[cfg(feature = "pkcs11")]
 mod hardware;
@@ -101,11 +102,16 @@ fn main() -> ExitCode {
                 outcomes::commits_are_followed_with_two_signatures_each,
                 outcomes::conflicts_are_tried_again_until_each_has_its_effect_once,
                 outcomes::a_kept_transaction_is_settled_once_however_often_it_is_sent,
+                examples::several_gateways_are_used_as_the_example_does,
+                examples::a_call_is_made_once_as_the_example_does,
+                examples::a_transaction_is_signed_elsewhere_as_the_example_does,
+                examples::events_are_counted_exactly_once_as_the_example_does,
                 cancelling::what_is_dropped_before_it_is_sent_is_in_no_block_and_after_that_it_can_be_asked_for,
                 restarts::items_of_each_kind_come_exactly_once_though_their_peer_is_killed,
                 connecting::each_stage_ends_by_its_deadline_at_a_peer_that_stands_still,
                 outcomes::nothing_that_bft_orderers_ordered_is_reported_failed,
                 reaching::a_stopped_and_a_killed_peer_are_gone_round,
+                reaching::an_endorser_that_was_away_is_waited_for,
                 connecting::a_peer_that_asks_for_a_client_certificate_is_shown_one,
                 errors::orderers_that_are_down_are_named_and_the_same_transaction_sent_again,
             ];

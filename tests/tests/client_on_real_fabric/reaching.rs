@@ -10,7 +10,10 @@ use futures_util::future::join_all;
 use hlf_gateway::protos::gateway::EvaluateRequest;
 use hlf_gateway::protos::gateway::gateway_client::GatewayClient;
 use hlf_gateway::protos::protos::TxValidationCode;
-use hlf_gateway::{After, Committed, Contract, Deadlines, Endpoint, Gateway, Metrics, Observation, Outcome};
+use hlf_gateway::{
+    After, Committed, Contract, Deadlines, EndorseError, Endpoint, FailureCause, Gateway, Metrics,
+    Observation, Operation, Outcome,
+};
 
 use crate::world::{NOTES, Notes, told};
 
@@ -170,4 +173,60 @@ pub(crate) async fn what_was_written_is_read_at_another_peer(world: &mut Notes) 
         let read = south.proposal("Get").arg("handed over").build().unwrap();
         assert_eq!(read.evaluate_after(&after).await.unwrap(), value.as_bytes());
     }
+}
+
+/// How often a gateway refused an endorsement.
+#[derive(Default)]
+struct Refusals(AtomicUsize);
+
+impl Metrics for Refusals {
+    fn observed(&self, observation: &Observation<'_>) {
+        if observation.operation == Operation::Endorse && matches!(observation.outcome, Outcome::Refused(_)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+pub(crate) async fn an_endorser_that_was_away_is_waited_for(world: &mut Notes) {
+    let patience = Duration::from_secs(120);
+    let gateway = world.gateway("north", "User1").await;
+    let at = |gateway: &Gateway, gossip| {
+        let deadlines = Deadlines { endorse: patience, gossip, ..Deadlines::default() };
+        gateway.with_deadlines(deadlines).contract(world.channel(), NOTES)
+    };
+    let call = |notes: &Contract| notes.proposal("Put").args(["away", "x"]).build().unwrap();
+    let south = world.profile("south").peers[0].address.clone();
+    processes::crash(pid(world, "peer0.south.example.com").await);
+
+    // Whoever does not wait is told that South's peer is away: first by the call that fails on it, and then, by its
+    // address or without, by a gateway that knows it.
+    let impatient = at(&gateway, Duration::ZERO);
+    until("the gateway to know", patience, async || {
+        let Err(EndorseError::Failed { source, .. }) = call(&impatient).endorse().await else {
+            panic!("endorsed by one")
+        };
+        assert!(source.is_retryable(), "{source}");
+        match source.cause() {
+            Some(FailureCause::NodeUnreachable) => {
+                assert!(source.peers().iter().any(|peer| peer.address == south), "{source}");
+                None
+            }
+            Some(FailureCause::TooFewEndorsers) => Some(()),
+            _ => panic!("{source}"),
+        }
+    })
+    .await;
+
+    let refusals = Arc::new(Refusals::default());
+    let notes = at(&gateway.with_metrics(refusals.clone()), patience);
+    let proposal = call(&notes);
+    let tx_id = proposal.tx_id().to_owned();
+    let waiting = tokio::spawn(async move { notes.submit(proposal).await });
+    until("the call to be refused", patience, async || {
+        (refusals.0.load(Ordering::Relaxed) > 0).then_some(())
+    })
+    .await;
+    world.up().await;
+    let committed = waiting.await.unwrap().unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(committed.tx_id, tx_id, "the very transaction");
 }

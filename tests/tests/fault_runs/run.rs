@@ -9,7 +9,7 @@ use caretrail_tests::fault::{Fault, Strike, in_turn};
 use caretrail_tests::load::{Caller, Journal, Load, Report, Table, Truth, Way, demand_honest, resolve};
 use caretrail_tests::until::until;
 use hlf_network::network::NodeKind;
-use hlf_network::spec::Consortium;
+use hlf_network::spec::{Consensus, Consortium};
 
 /// How many faults strike a network, unless `FAULTS` says otherwise: one of each kind.
 const FAULTS: usize = 3;
@@ -47,6 +47,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
         lasts(&load, fault, window).await;
         struck.heal(channel.network()).await;
         channel.await_node(&node).await;
+        level(&channel, &journal).await;
         channel.await_blocks(&node).await;
         let window = windows.len();
         windows.push(format!("{:9} {node}", "after it"));
@@ -60,6 +61,7 @@ pub(crate) async fn run(stage: &Path, name: &str, spec: Consortium) {
     }
 
     let reports = resolve(&callers, load.end().await).await;
+    level(&channel, &journal).await;
     journal.note(&format!(
         "faults, and what became of calls that began meanwhile\n{}",
         Table::new(&windows, &reports, |report| Some(report.window))
@@ -95,6 +97,25 @@ async fn served(load: &Load, callers: &[Arc<Caller>], window: usize) {
         callers.iter().all(|caller| valid(caller.name()) >= 2).then_some(())
     })
     .await;
+}
+
+/// Waits until every orderer has all blocks, so that the next fault is the only one: of BFT of four, one that is behind and
+/// one that is away are one too many.
+///
+/// A BFT orderer of Fabric 3.1 that fetches blocks from others just when it decides on one itself may stand still for good,
+/// which a busy machine makes likely. It is restarted, as whoever runs it would, and the journal says so.
+async fn level(channel: &Channel, journal: &Journal) {
+    for orderer in orderers(channel).await {
+        if channel.catches_up(&orderer).await {
+            continue;
+        }
+        let consensus = channel.network().spec().orderer.consensus;
+        assert_eq!(consensus, Consensus::Bft, "`{orderer}` does not have all blocks");
+        journal.note(&format!("{orderer} stands still, and is restarted"));
+        Fault::Restarted.strike(channel.network(), &orderer).await.heal(channel.network()).await;
+        channel.await_node(&orderer).await;
+        channel.await_blocks(&orderer).await;
+    }
 }
 
 /// The orderers, the one that leads first.

@@ -130,8 +130,8 @@ pub(crate) async fn everything_ends_when_it_is_told_to(story: &mut Story) {
     let caretrail: &Caretrail = &story.caretrail;
     assert_eq!(
         processes::marked(caretrail.state()).len(),
-        5,
-        "an orderer, two peers, two chaincode services"
+        6,
+        "an orderer, three peers, two chaincode services"
     );
     let ran = caretrail.run("network down").await;
     assert_eq!(ran.exit, Some(0), "{ran:?}");

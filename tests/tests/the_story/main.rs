@@ -17,6 +17,8 @@ mod consents;
 mod consortium;
 mod documents;
 mod elsewhere;
+mod protected;
+mod snapshot;
 mod wire;
 mod world;
 
@@ -53,12 +55,17 @@ fn main() -> ExitCode {
         elsewhere::a_passkey_registers_and_signs_what_was_prepared,
         elsewhere::a_label_that_the_patient_excepts_stays_closed,
         elsewhere::a_rotated_label_key_closes_until_labels_and_consents_are_renewed,
+        protected::a_guardians_permit_never_opens_what_the_term_protects,
+        protected::one_record_is_labelled_anew_and_another_in_its_new_custodians_words,
+        protected::what_is_passed_on_excepts_what_it_says,
+        protected::a_permit_on_paper_excepts_and_protects_as_well,
         elsewhere::a_label_is_readable_nowhere,
         wire::fabrics_own_client_is_understood,
         wire::every_message_of_real_nodes_encodes_to_the_same_bytes,
         wire::every_transaction_is_signed_by_its_creator_and_both_hospitals_peers,
         wire::blocks_are_chained_by_their_hashes,
         wire::configurations_keep_their_meaning,
+        snapshot::a_peer_that_joined_by_a_snapshot_replays_what_was_decided_before_it,
         consortium::everything_ends_when_it_is_told_to,
     ];
     tell::<Story>(env!("CARGO_TARGET_TMPDIR"), "the_story", Order::Story, acts)

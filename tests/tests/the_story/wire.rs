@@ -90,16 +90,23 @@ pub(crate) async fn every_message_of_real_nodes_encodes_to_the_same_bytes(story:
     let functions: BTreeSet<_> =
         transactions.iter().filter(|tx| tx.chaincode == "caretrail").map(Transaction::function).collect();
     let expected = [
+        "AcceptCustody",
+        "ActOnPaper",
+        "AddGuardian",
         "AmendRecord",
         "ApprovePolicy",
         "AuthorizePractitioner",
+        "ConfirmPaper",
+        "DelegateConsent",
         "EndConsent",
         "GrantConsent",
         "ProposePolicy",
         "RecordDisclosure",
+        "RegisterPaperPatient",
         "RegisterPatient",
         "RegisterRecord",
         "RequestAccess",
+        "TransferCustody",
     ];
     assert_eq!(functions.into_iter().collect::<Vec<_>>(), expected);
     assert!(transactions.iter().any(|tx| tx.chaincode == "_lifecycle"));

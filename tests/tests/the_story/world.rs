@@ -10,6 +10,7 @@ use caretrail_tests::telling::World;
 use serde_json::Value;
 
 use crate::elsewhere::Elsewhere;
+use crate::protected::Protected;
 
 /// The hospital's own number of the patient, which must stay there.
 pub(crate) const NUMBER: &str = "HN-20771-QVX";
@@ -35,6 +36,8 @@ pub(crate) struct Story {
     pub(crate) disclosure: String,
     /// The second patient.
     pub(crate) elsewhere: Elsewhere,
+    /// The third patient.
+    pub(crate) protected: Protected,
 }
 
 impl World for Story {
@@ -50,6 +53,7 @@ impl World for Story {
             permit: unknown(),
             disclosure: unknown(),
             elsewhere: Elsewhere::default(),
+            protected: Protected::default(),
         }
     }
 }

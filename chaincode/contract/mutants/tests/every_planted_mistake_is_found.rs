@@ -8,7 +8,6 @@
     reason = "a test fails where it stands"
 )]
 
-#[allow(dead_code, reason = "shared with the contract's own test")]
 #[path = "../../tests/oracle/mod.rs"]
 mod oracle;
 

@@ -8,7 +8,7 @@ use caretrail_model::code::Code;
 use caretrail_model::consent::{Action, Effect, LiveConsents};
 use caretrail_model::guardian::Guardians;
 use caretrail_model::ids::{Actor, MspId, PatientId, RecordId, Subject};
-use caretrail_model::limits::{BOOKMARK_BYTES_MAX, HOLDERS_PER_PAGE_MAX};
+use caretrail_model::limits::{BOOKMARK_BYTES_MAX, HOLDERS_PER_PAGE_MAX, HOLDERS_WHOLE_MAX};
 use caretrail_model::patient::{Patient, StopSwitch};
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::purpose::Purpose;
@@ -31,8 +31,12 @@ impl Handle for WhoCanSee {
         let question = Question::of(invocation, self.record, self.at).await?;
         let mut holders = Vec::new();
         let mut bookmark = String::new();
+        let mut practitioners = 0;
         loop {
-            let page = question.page(invocation, HOLDERS_PER_PAGE_MAX, bookmark).await?;
+            let (page, decided_for) = question.page(invocation, HOLDERS_PER_PAGE_MAX, bookmark).await?;
+            practitioners += decided_for;
+            // Never a part of them as if it were all.
+            require(practitioners <= HOLDERS_WHOLE_MAX, Code::HoldersTooMany)?;
             holders.extend(page.holders);
             bookmark = page.bookmark;
             if bookmark.is_empty() {
@@ -46,7 +50,7 @@ impl Handle for ListHolders {
     async fn handle(self, invocation: &Invocation<'_>) -> Result<HolderPage, Failure> {
         let question = Question::of(invocation, self.record, self.at).await?;
         let entries = pages::entries(self.page_entries).min(HOLDERS_PER_PAGE_MAX);
-        question.page(invocation, entries, self.bookmark).await
+        Ok(question.page(invocation, entries, self.bookmark).await?.0)
     }
 }
 
@@ -158,13 +162,14 @@ impl Question {
         Ok(hospitals.into_iter().collect())
     }
 
-    /// Decides for the next practitioners. A bookmark is a hospital, and a bookmark of its practitioners.
+    /// Decides for the next practitioners, and says for how many. A bookmark is a hospital, and a bookmark of its
+    /// practitioners.
     async fn page(
         &self,
         invocation: &Invocation<'_>,
         entries: u32,
         bookmark: String,
-    ) -> Result<HolderPage, Failure> {
+    ) -> Result<(HolderPage, usize), Failure> {
         require(bookmark.len() <= BOOKMARK_BYTES_MAX, Code::BookmarkInvalid)?;
         let (hospital, inner) = match bookmark.split_once('\n') {
             Some((hospital, inner)) => (Some(hospital), inner.to_owned()),
@@ -180,7 +185,7 @@ impl Question {
                 .ok_or_else(|| refuse(Code::BookmarkInvalid))?,
         };
         let Some(msp_id) = self.hospitals.get(index) else {
-            return Ok(HolderPage { at: self.at, holders: Vec::new(), bookmark: String::new() });
+            return Ok((HolderPage { at: self.at, holders: Vec::new(), bookmark: String::new() }, 0));
         };
         let page = pages::page(entries, inner)?;
         let found = invocation.tx.partial_composite_page(keys::STANDING, &[msp_id.as_str()], &page).await?;
@@ -191,13 +196,14 @@ impl Question {
             let subject = subject.ok_or_else(|| refuse(Code::StateUnreadable))?;
             practitioners.push((subject, decode::<Standing>(&entry.value)?));
         }
+        let decided_for = practitioners.len();
         let holders = self.holders(invocation, msp_id, practitioners).await?;
         let bookmark = match (found.bookmark, self.hospitals.get(index + 1)) {
             (Some(inner), _) => format!("{msp_id}\n{inner}"),
             (None, Some(next)) => format!("{next}\n"),
             (None, None) => String::new(),
         };
-        Ok(HolderPage { at: self.at, holders, bookmark })
+        Ok((HolderPage { at: self.at, holders, bookmark }, decided_for))
     }
 
     async fn holders(

@@ -96,17 +96,19 @@ fn rule(provisions: &[&Provision], subject: u8, purpose: Purpose, label: u8) -> 
 #[test]
 fn each_level_is_said_and_decided() {
     let examples = examples();
-    let [basic, by_role, by_person, but_labelled, deny_labelled] = examples.as_slice() else {
+    let [basic, by_role, by_person, by_time, but_labelled, deny_labelled] = examples.as_slice() else {
         panic!("{} examples", examples.len())
     };
     let (permits, nothing, denies) = (Rule::ConsentPermits, Rule::NothingPermits, Rule::ConsentDenies);
-    let cases: [(&[&Provision], u8, Purpose, u8, Rule); 12] = [
+    let cases: [(&[&Provision], u8, Purpose, u8, Rule); 14] = [
         (&[basic], 2, Purpose::Treat, 7, permits),
         (&[basic], 2, Purpose::Hresch, 7, nothing),
         (&[by_role], 3, Purpose::Hresch, 7, permits),
         (&[by_role], 3, Purpose::Clintrch, 7, nothing),
         (&[by_person], 2, Purpose::Treat, 7, permits),
         (&[by_person], 3, Purpose::Treat, 7, nothing),
+        (&[by_time], 2, Purpose::Treat, 7, permits),
+        (&[by_time], 2, Purpose::Treat, 8, nothing),
         (&[but_labelled], 2, Purpose::Treat, 8, permits),
         (&[but_labelled], 2, Purpose::Treat, 7, nothing),
         (&[basic, deny_labelled], 3, Purpose::Treat, 8, permits),

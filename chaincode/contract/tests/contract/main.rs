@@ -14,6 +14,7 @@ mod attacks;
 mod care_and_emergencies;
 mod consents_of_ihe_pcf;
 mod epochs;
+mod every_argument_has_one_shape;
 mod first_engine_oracle;
 mod hostile_json;
 mod nobody_learns_what_is_not_theirs;

@@ -224,3 +224,70 @@ async fn a_request_id_gets_its_first_decision_also_after_a_conflict() {
     assert!(again.outcome.rwset.writes.is_empty());
     assert_eq!(again.outcome.json::<AccessDecision>().unwrap(), decided);
 }
+
+/// Whoever may not read a decision learns nothing of whether there is one.
+#[tokio::test]
+async fn a_decision_of_others_answers_like_one_that_is_not_there() {
+    let ward = Ward::open().await;
+    let decision = ward.world.done(&ward.reader, &requesting(&ward.patient, &[ward.record])).await.decision;
+    let there = GetDecision { patient: ward.patient.id, decision };
+    let absent = GetDecision { decision: TxId::from_bytes([9; 32]), ..there.clone() };
+    // A clinician of another hospital than the one that asked, though it is the patient's home.
+    for call in [&there, &absent] {
+        assert_eq!(ward.world.refused(&ward.author, call).await, Code::DecisionUnknown);
+    }
+    for may in [&ward.reader, &ward.south, &ward.north] {
+        assert_eq!(ward.world.seen(may, &there).await.tx_id, decision);
+        assert_eq!(ward.world.refused(may, &absent).await, Code::DecisionUnknown);
+    }
+}
+
+/// A part of them is never given as if it were all.
+#[tokio::test]
+async fn more_practitioners_than_one_answer_decides_for_are_asked_for_in_pages() {
+    let ward = Ward::open().await;
+    ward.grant(|p| {
+        p.grantee = caretrail_model::consent::Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() }
+    })
+    .await;
+    let whole = WhoCanSee { record: ward.record, at: None };
+    // The reader is one of them.
+    for _ in 1..caretrail_model::limits::HOLDERS_WHOLE_MAX {
+        ward.world.clinician("SouthMSP").await;
+    }
+    assert_eq!(ward.world.seen(&ward.north, &whole).await.holders.len(), 1_000);
+    ward.world.clinician("SouthMSP").await;
+    assert_eq!(ward.world.refused(&ward.north, &whole).await, Code::HoldersTooMany);
+    let (mut found, mut bookmark) = (0, String::new());
+    loop {
+        let page = ListHolders { record: ward.record, at: None, page_entries: 100, bookmark };
+        let reply = ward.world.seen(&ward.north, &page).await;
+        found += reply.holders.len();
+        bookmark = reply.bookmark;
+        if bookmark.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, 1_001);
+}
+
+/// Pages that name the instant of the first one are of that instant, whatever happens between them.
+#[tokio::test]
+async fn holders_of_one_instant_are_whole_whatever_happens_between_pages() {
+    let ward = Ward::open().await;
+    let consent = ward
+        .grant(|p| {
+            p.grantee = caretrail_model::consent::Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() }
+        })
+        .await;
+    for _ in 0..3 {
+        ward.world.clinician("SouthMSP").await;
+    }
+    let page = |at, bookmark| ListHolders { record: ward.record, at, page_entries: 2, bookmark };
+    let first = ward.world.seen(&ward.north, &page(None, String::new())).await;
+    ward.world.pass(1_000);
+    ward.world.done(&ward.south, &ward.world.ending(&ward.patient, consent)).await;
+    let again = ward.world.seen(&ward.north, &page(Some(first.at), first.bookmark)).await;
+    assert_eq!((first.holders.len(), again.holders.len(), again.at), (2, 2, first.at));
+    assert_eq!(ward.world.seen(&ward.north, &page(None, String::new())).await.holders, []);
+}

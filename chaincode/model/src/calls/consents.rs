@@ -52,8 +52,8 @@ call!(submit 2 ANY
     }
 );
 call!(evaluate 1 HOME
-    /// Who could read a record at an instant, by deciding for each practitioner and purpose.
-    /// For: service, admin or auditor of the patient's home hospital.
+    /// Who could read a record at an instant, by deciding for each practitioner and purpose; of more than a
+    /// thousand practitioners [`ListHolders`] tells. For: service, admin or auditor of the patient's home hospital.
     WhoCanSee -> Holders {
         /// The record.
         record: RecordId,

@@ -39,6 +39,9 @@ mod upgrade;
 
 pub(crate) use up::{Up, stand_up};
 
+/// How an operator calls the network's commands.
+pub(crate) const COMMAND: &str = "caretrail network";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Writes a consortium's document, and one for each hospital that stands up its own part of it.

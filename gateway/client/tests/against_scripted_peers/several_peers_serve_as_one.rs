@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hlf_gateway::protos::common::Envelope;
-use hlf_gateway::protos::gateway::{CommitStatusResponse, EvaluateResponse, SubmitResponse};
+use hlf_gateway::protos::gateway::{CommitStatusResponse, EndorseRequest, EvaluateResponse, SubmitResponse};
 use hlf_gateway::protos::protos::deliver_response::Type;
 use hlf_gateway::protos::protos::{DeliverResponse, FilteredBlock, ProposalResponse, Response};
 use hlf_gateway::{
-    After, BlockRange, Code, Deadlines, EndorseError, Endpoint, Gateway, Stage, TransactionError,
+    After, BlockRange, Code, Deadlines, EndorseError, Endpoint, FailureCause, Gateway, Stage,
+    TransactionError,
 };
 use tonic::Status;
 
@@ -273,4 +274,74 @@ async fn a_stream_goes_to_a_peer_that_answers_and_stays_there() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
+}
+
+/// What gateways say that know too few endorsers.
+const TOO_FEW: [&str; 3] = [
+    "no combination of peers can be derived which satisfy the endorsement policy: no peer combination can satisfy \
+     the endorsement policy",
+    "failed to select a set of endorsers that satisfy the endorsement policy due to unavailability of peers: \
+     [peer0.south.example.com:7051]",
+    "failed to find any endorsing peers for org(s): SouthMSP",
+];
+
+/// A peer whose gateway knows too few endorsers, so many times; proposals that it was asked to endorse are kept.
+fn alone(times: usize, asked: &Arc<Mutex<Vec<Vec<u8>>>>) -> Script {
+    let asked = Arc::clone(asked);
+    let endorse = Box::new(move |request: EndorseRequest| {
+        let mut asked = asked.lock().unwrap();
+        let number = asked.len();
+        asked.push(request.proposed_transaction.clone().unwrap().proposal_bytes);
+        match number < times {
+            true => Answer::Refuse(Status::failed_precondition(TOO_FEW[number % TOO_FEW.len()])),
+            false => Answer::Reply(endorsed(&request, b"done")),
+        }
+    });
+    Script { endorse, ..named("alone", &counter()) }
+}
+
+#[tokio::test]
+async fn endorsers_that_a_gateway_has_not_heard_of_yet_are_waited_for() {
+    let asked = Arc::default();
+    let peer = ScriptedPeer::start(alone(TOO_FEW.len(), &asked)).await;
+    let contract = connect(&[&peer], Deadlines::default()).await.contract("main", "assets");
+
+    let committed = contract.submit(contract.proposal("Transfer").build().unwrap()).await.unwrap();
+
+    assert_eq!(committed.block_number, 7);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), TOO_FEW.len() + 1);
+    assert!(asked.iter().all(|proposal| *proposal == asked[0]), "one transaction, whatever it took");
+}
+
+#[tokio::test]
+async fn a_gateway_that_knows_too_few_endorsers_is_passed_over() {
+    let (first, second) = (Arc::default(), Arc::default());
+    let peers =
+        [ScriptedPeer::start(alone(usize::MAX, &first)).await, ScriptedPeer::start(alone(0, &second)).await];
+    let gateway = connect(&peers.each_ref(), Deadlines::default()).await;
+
+    gateway.contract("main", "assets").proposal("Transfer").build().unwrap().endorse().await.unwrap();
+
+    assert_eq!((first.lock().unwrap().len(), second.lock().unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn too_few_endorsers_are_told_once_their_time_is_up() {
+    for (gossip, asks) in [(Duration::ZERO, 1..=1), (Duration::from_secs(1), 2..=4)] {
+        let asked = Arc::default();
+        let peer = ScriptedPeer::start(alone(usize::MAX, &asked)).await;
+        let gateway = connect(&[&peer], Deadlines { gossip, ..Deadlines::default() }).await;
+
+        let error = gateway.contract("main", "assets").proposal("Transfer").build().unwrap().endorse().await;
+
+        let EndorseError::Failed { source, .. } = error.unwrap_err() else {
+            panic!("not what the peer said")
+        };
+        assert_eq!(source.cause(), Some(FailureCause::TooFewEndorsers));
+        assert_eq!((source.code(), source.is_retryable()), (Code::FailedPrecondition, true));
+        let asked = asked.lock().unwrap().len();
+        assert!(asks.contains(&asked), "{asked}");
+        assert_eq!(source.message(), TOO_FEW[(asked - 1) % TOO_FEW.len()]);
+    }
 }

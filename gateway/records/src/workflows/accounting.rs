@@ -36,16 +36,17 @@ pub struct Permitted<'a> {
 
 impl Records {
     /// Everybody who could read a record at an instant, now when none is named: decided for each practitioner and
-    /// purpose, page after page.
+    /// purpose, page after page, all of them for the instant of the first.
     ///
     /// # Errors
     /// When the contract refuses.
-    pub async fn holders(&self, record: RecordId, at: Option<UnixMs>) -> Result<WholeHolders, CallError> {
+    pub async fn holders(&self, record: RecordId, mut at: Option<UnixMs>) -> Result<WholeHolders, CallError> {
         let mut whole: Option<WholeHolders> = None;
         let mut bookmark = String::new();
         loop {
             let call = ListHolders { record, at, page_entries: HOLDERS_PER_PAGE_MAX, bookmark };
             let page = self.evaluate(&call).await?;
+            at = Some(page.at);
             let whole = whole.get_or_insert(WholeHolders { at: page.at, holders: Vec::new() });
             whole.holders.extend(page.holders);
             bookmark = page.bookmark;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::commands::typed;
 use crate::spec::{Consortium, Endorsement, NodeAddress, Organization, SpecError};
 
 /// What an apply would do, in its order.
@@ -94,7 +95,7 @@ pub enum PlanError {
         /// The field of the spec.
         field: String,
         /// The reason, and what to do instead.
-        why: &'static str,
+        why: String,
     },
     /// A network on the way would not be valid.
     #[error("one step at a time does not lead to the new spec: after `{change}` it would not be valid")]
@@ -106,7 +107,8 @@ pub enum PlanError {
     },
     /// Another apply was interrupted.
     #[error(
-        "an apply of another spec is half done; finish it first: apply again without a spec, and it goes on"
+        "an apply of another spec is half done; finish it first: {again} without a spec goes on",
+        again = typed("apply")
     )]
     Unfinished,
 }
@@ -268,13 +270,16 @@ fn limits(present: &Organization, wanted: &Organization) -> BTreeMap<String, u32
 }
 
 fn demand_changeable(made: &Consortium, target: &Consortium) -> Result<(), PlanError> {
-    let fixed = |field: &str, why| Err(PlanError::Fixed { field: field.to_owned(), why });
+    let fixed =
+        |field: &str, why: &str| Err(PlanError::Fixed { field: field.to_owned(), why: why.to_owned() });
     let named = "every certificate and the channel's configuration carry it; put it back";
     if made.fabric != target.fabric {
         return fixed(
             "fabric",
-            "nodes are brought to another release one by one, and the channel's capabilities last; put it back, \
-             and use `network upgrade --to`",
+            &format!(
+                "nodes are brought to another release one by one, and the channel's capabilities last; put it back, and use {}",
+                typed("upgrade --to VERSION")
+            ),
         );
     }
     if made.channel.name != target.channel.name {

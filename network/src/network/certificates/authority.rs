@@ -348,8 +348,7 @@ impl Seat {
     }
 
     fn keep(&self, note: &Note) -> Result<(), FileError> {
-        let text = serde_json::to_string_pretty(note).unwrap_or_default();
-        files::replace(&self.note_file(), files::PUBLIC, text.as_bytes())
+        files::replace_json(&self.note_file(), note)
     }
 
     /// Puts new authorities in the places of the old. Keys of a development CA's old ones are kept under `former`; a Fabric

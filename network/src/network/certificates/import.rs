@@ -7,12 +7,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::{Pem, parse_x509_pem};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 use super::CertificatesError;
 use super::inventory::CertificateKind;
 use crate::ca::{self, Held, Key, Order, public_key};
 use crate::change::common_name;
+use crate::commands::typed;
 use crate::files;
 use crate::lock::FolderLock;
 use crate::network::up::Options;
@@ -89,6 +90,11 @@ pub enum UnfitError {
     /// It cannot be used for it.
     #[error("the certificate's extended key usage lacks {0}")]
     Usage(&'static str),
+    /// It has no extensions.
+    #[error(
+        "the certificate is of an X.509 version before 3, which TLS and Fabric do not take; have the request's extensions copied"
+    )]
+    Version,
     /// It does not serve yet, or any more.
     #[error("the certificate serves from {from} to {until}, and not now; compare this machine's clock")]
     Time {
@@ -100,7 +106,8 @@ pub enum UnfitError {
     /// No authority of the organisation made it.
     #[error(
         "the certificate is of `{issuer}`, and the channel knows no such authority of `{msp_id}` with that key; let the \
-         channel know it first: `network change propose` with `--add-authority` or `--add-tls-authority`"
+         channel know it first: {propose} with `--add-authority` or `--add-tls-authority`",
+        propose = typed("change propose")
     )]
     Chain {
         /// Who made it.
@@ -164,7 +171,7 @@ impl Network {
             RequestKey::Same => held.drop_key_draft()?,
             RequestKey::New | RequestKey::Given(_) => held.draft_key(&order.key)?,
         }
-        Ok(ca::request(&order.key, &order.subject)?)
+        Ok(ca::whole_request(&order.key, &order.subject, order.purpose)?)
     }
 
     /// Takes a certificate that an authority elsewhere made of a request, gives it and its key their places, and starts the
@@ -189,18 +196,9 @@ impl Network {
         let msp = self.channel_config().await?.msp(&msp_id).map_err(ChangeError::from)?;
         let kept = files::read(&held.certificate)?;
         let key = held.newest_key()?;
-        let (first, rest) = pems(certificate_pem).map_err(UnfitError::Unreadable)?;
-        let der = &first.contents;
+        let der = demand_fit(who, of, certificate_pem, (&kept, &key), (&msp, &msp_id))?;
+        let der = &der;
         let (_, found) = X509Certificate::from_der(der).map_err(|e| UnfitError::Unreadable(e.to_string()))?;
-        if found.public_key().subject_public_key.data.as_ref() != key.as_slice() {
-            return Err(UnfitError::OtherKey(who.to_owned()).into());
-        }
-        check(&found, &kept, of)?;
-        let trust = Trust::of(&msp, of).map_err(UnfitError::Unreadable)?;
-        trust.demand_chain(&found, &rest, &msp_id)?;
-        if of == Use::Identity && is_revoked(&found, &msp) {
-            return Err(UnfitError::Revoked.into());
-        }
         let issuer = found.issuer().iter_common_name().next().and_then(|name| name.as_str().ok());
         let imported = ImportedCertificate {
             name: who.to_owned(),
@@ -245,6 +243,30 @@ impl Held {
     }
 }
 
+/// Demands that a certificate fits: the one and the purpose that an older one is for, its key, and an authority of the
+/// organisation; returns it in DER, without those that follow it.
+pub(in crate::network) fn demand_fit(
+    who: &str,
+    of: Use,
+    certificate_pem: &str,
+    (kept, key): (&str, &[u8]),
+    (msp, msp_id): (&FabricMspConfig, &str),
+) -> Result<Vec<u8>, CertificatesError> {
+    let (first, rest) = pems(certificate_pem).map_err(UnfitError::Unreadable)?;
+    let (_, found) =
+        X509Certificate::from_der(&first.contents).map_err(|e| UnfitError::Unreadable(e.to_string()))?;
+    if found.public_key().subject_public_key.data.as_ref() != key {
+        return Err(UnfitError::OtherKey(who.to_owned()).into());
+    }
+    check(&found, kept, of)?;
+    let trust = Trust::of(msp, of).map_err(UnfitError::Unreadable)?;
+    trust.demand_chain(&found, &rest, msp_id)?;
+    if of == Use::Identity && is_revoked(&found, msp) {
+        return Err(UnfitError::Revoked.into());
+    }
+    Ok(first.contents)
+}
+
 /// Demands that a certificate is for the one and the purpose that an older one is for, and serves now.
 fn check(found: &X509Certificate<'_>, kept: &str, of: Use) -> Result<(), CertificatesError> {
     let unreadable = |e: String| CertificatesError::from(UnfitError::Unreadable(e));
@@ -260,6 +282,9 @@ fn check(found: &X509Certificate<'_>, kept: &str, of: Use) -> Result<(), Certifi
             let wanted = wanted.join(", ");
             return Err(UnfitError::Role { found: units.join(", "), wanted }.into());
         }
+    }
+    if found.version() != X509Version::V3 {
+        return Err(UnfitError::Version.into());
     }
     if found.is_ca() {
         return Err(UnfitError::Authority("node or user").into());
@@ -418,7 +443,7 @@ fn signs_certificates(authority: &X509Certificate<'_>) -> bool {
 }
 
 /// The first certificate of a text, and those that follow.
-fn pems(text: &str) -> Result<(Pem, Vec<Pem>), String> {
+pub(in crate::network) fn pems(text: &str) -> Result<(Pem, Vec<Pem>), String> {
     let mut found = Vec::new();
     for pem in Pem::iter_from_buffer(text.as_bytes()) {
         let pem = pem.map_err(|error| error.to_string())?;
@@ -435,7 +460,7 @@ fn pems(text: &str) -> Result<(Pem, Vec<Pem>), String> {
 }
 
 /// A certificate as PEM, in lines of 64 characters.
-fn pem_of(der: &[u8]) -> String {
+pub(in crate::network) fn pem_of(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

@@ -124,10 +124,11 @@ fn check_answers<'a>(peers: impl Iterator<Item = &'a PeerVitals>, found: &mut Fi
 
 /// What peers have built and would not build again.
 pub(super) fn check_builds(network: &Network, found: &mut Findings) {
-    if network.spec.chaincode.is_none() {
-        return;
-    }
+    let Some(chaincode) = &network.spec.chaincode else { return };
     for organization in network.own_organizations() {
+        // What was built of earlier packages is asked by nobody.
+        let Ok(package) = Package::of_service(chaincode.label_of(&organization.name)) else { continue };
+        let build = package.id().replace(':', "-");
         let Some(values) = peer::read_builder_values(&network.layout, organization) else { continue };
         let wanted = [
             ("address", Some(values.address.clone())),
@@ -135,8 +136,9 @@ pub(super) fn check_builds(network: &Network, found: &mut Findings) {
             ("client_cert", files::read(&values.client_cert).ok()),
         ];
         for host in organization.peers.iter().map(|peer| organization.host(peer)) {
-            for folder in peer::built(&network.layout, &host) {
-                if let Some(field) = stale_field(&folder, &wanted) {
+            let built = peer::built(&network.layout, &host);
+            for folder in built.iter().filter(|folder| folder.ends_with(&build)) {
+                if let Some(field) = stale_field(folder, &wanted) {
                     let seen = format!("`{field}` in {} is another", folder.display());
                     found.add(Code::BuildStale, Some(&host), seen);
                 }

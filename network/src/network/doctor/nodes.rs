@@ -26,7 +26,7 @@ pub(super) fn check_folders(network: &Network, found: &mut Findings) {
         for host in organization.peers.iter().map(|peer| organization.host(peer)) {
             let Some(config) = config(network, &host, "core.yaml") else { continue };
             check_msp_id(&config, "peer.localMspId", &host, &organization.msp_id, found);
-            if let Err(error) = peer::demand_nothing_off(&config, spec.fabric, spec.peer.chaincode_batches) {
+            if let Err(error) = peer::demand_nothing_off(&config, spec.fabric, &spec.peer) {
                 found.add(Code::SettingOff, Some(&host), error);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::package_file;
 use super::super::up::{Stand, UpError};
 use super::{Awaited, PartError};
+use crate::commands::typed;
 use crate::files;
 use crate::lifecycle::{Definition, LifecycleError, Member, Terms};
 use crate::package::Package;
@@ -51,7 +52,7 @@ impl Stand<'_> {
             Err(LifecycleError::Wait(error)) => vec![Awaited::new(
                 "the others",
                 error.to_string(),
-                "see which of their nodes are down; then run `network up` again",
+                format!("see which of their nodes are down; then run {} again", typed("up")),
             )],
             Err(error) => return Err(UpError::from(error).into()),
         };
@@ -109,8 +110,10 @@ impl Stand<'_> {
                 step.done(&format!(
                     "sequence {sequence} is in force, and too few organisations' peers answer"
                 ));
-                let fix =
-                    "they run `network up`, and every own peer must reach theirs; then run it here again";
+                let fix = format!(
+                    "they run {}, and every own peer must reach theirs; then run it here again",
+                    typed("up")
+                );
                 Ok(vec![Awaited::new("the others", format!("enough endorsements: {error}"), fix)])
             }
             Err(error) => Err(error),
@@ -145,10 +148,7 @@ impl Stand<'_> {
         let chaincode = definition.chaincode;
         let what =
             format!("{name}'s approval of chaincode `{}`, sequence {}", chaincode.name, chaincode.sequence);
-        Awaited::new(
-            name,
-            what,
-            "they run `network up`, with the same `chaincode` in the consortium's document",
-        )
+        let fix = format!("they run {}, with the same `chaincode` in the consortium's document", typed("up"));
+        Awaited::new(name, what, fix)
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::up::{Options, UpError};
 use super::{Network, PartError};
+use crate::commands::typed;
 use crate::exchange::{
     Description, DescriptionError, DescriptionFileError, Digest, FirstBlock, FirstBlockError,
 };
@@ -61,7 +62,8 @@ pub enum ImportError {
     /// Another description of the organisation is part of a channel that exists.
     #[error(
         "`{organization}` is on the channel by its description with digest {known}, and this one is {found}; what the \
-         channel knows of it changes by proposals: `change propose`, `sign` and `submit`"
+         channel knows of it changes by proposals: {propose}, then `sign` and `submit`",
+        propose = typed("change propose")
     )]
     Running {
         /// The organisation.

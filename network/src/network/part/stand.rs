@@ -7,6 +7,7 @@ use super::super::{ChangeError, Network};
 use super::{Awaited, PartError, PartStanding};
 use crate::change::ChannelConfig;
 use crate::channel;
+use crate::commands::typed;
 use crate::files;
 use crate::genesis;
 use crate::lifecycle::Member;
@@ -81,8 +82,12 @@ impl Stand<'_> {
         }
         let channel = &network.spec.channel.name;
         if network.first_block_here()?.is_none() {
-            let fix = "when everybody has imported every description, one organisation makes it (`network genesis`) \
-                       and gives the file to the others; then `network import` it";
+            let fix = format!(
+                "when everybody has imported every description, one organisation makes it ({}) and gives the file to the \
+                 others; then {} it",
+                typed("genesis"),
+                typed("import")
+            );
             return Ok(vec![Awaited::new(
                 "one organisation",
                 format!("the first block of `{channel}`"),
@@ -120,8 +125,11 @@ impl Stand<'_> {
         let step = Step::begin(self.progress, format!("membership of channel `{channel}`"));
         let stranger = || {
             let what = format!("that they let `{own}` into channel `{channel}`");
-            let fix = "give them your description; one of them proposes it (`change propose --add-organization FILE`), \
-                       as many as the channel's policy asks for sign, and one submits";
+            let fix = format!(
+                "give them your description; one of them proposes it ({}), as many as the channel's policy asks for sign, \
+                 and one submits",
+                typed("change propose PROPOSAL --title TEXT --add-organization FILE")
+            );
             Some(Awaited::new("the members", what, fix))
         };
         match network.ordered().await {
@@ -166,12 +174,12 @@ impl Stand<'_> {
         let nodes = self.network.orderer_endpoints().unwrap_or_default();
         let at: Vec<&str> = nodes.iter().map(Endpoint::address).collect();
         let what = format!("the ordering service to answer at {} ({})", at.join(", "), wait::chain(error));
-        let fix = "they run `network up`; then run it here again";
+        let fix = format!("they run {}; then run it here again", typed("up"));
         Awaited::new(crate::spec::ORDERING, what, fix)
     }
 }
 
 fn awaited_description(name: &str) -> Awaited {
-    let fix = format!("ask them for `{name}.organization.json`, then `network import` it");
+    let fix = format!("ask them for `{name}.organization.json`, then {} it", typed("import"));
     Awaited::new(name, format!("{name}'s description"), fix)
 }

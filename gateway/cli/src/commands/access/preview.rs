@@ -49,7 +49,7 @@ impl Preview {
             at: self.at,
         };
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&call).await?)?;
+        app.printer.data(&session.records.preview_access(&call).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -1,4 +1,3 @@
-use caretrail_model::calls::ReplayDecision;
 use caretrail_model::ids::PatientId;
 use caretrail_model::ids::TxId;
 use clap::Args;
@@ -21,12 +20,7 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer.data(
-            &session
-                .records
-                .evaluate(&ReplayDecision { patient: self.patient, decision: self.decision })
-                .await?,
-        )?;
+        app.printer.data(&session.records.reasons(self.patient, self.decision).await?)?;
         Ok(Exit::Done)
     }
 }

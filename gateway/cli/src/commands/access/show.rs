@@ -29,11 +29,11 @@ impl Show {
         match self.disclosure_of {
             Some(record) => {
                 let call = GetDisclosure { patient, decision, record };
-                app.printer.data(&session.records.evaluate(&call).await?)?;
+                app.printer.data(&session.records.disclosure(&call).await?)?;
             }
             None => {
                 let call = GetDecision { patient, decision };
-                app.printer.data(&session.records.evaluate(&call).await?)?;
+                app.printer.data(&session.records.decision(&call).await?)?;
             }
         }
         Ok(Exit::Done)

@@ -41,7 +41,7 @@ impl WhoCanSee {
         let whole = match (session.records.holders(self.record, self.at).await, self.at) {
             // The consortium has a policy, but had none then: it let nobody see anything.
             (Err(error), Some(at)) if error.code() == Some(Code::NoPolicy) => {
-                session.records.evaluate(&GetPolicy {}).await?;
+                session.records.policy(&GetPolicy {}).await?;
                 WholeHolders { at, holders: Vec::new() }
             }
             (whole, _) => whole?,

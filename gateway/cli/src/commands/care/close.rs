@@ -28,6 +28,6 @@ impl Close {
             None => None,
         };
         let call = CloseRelationship { patient: self.patient, subject };
-        app.committed(&session.records.submit(&call).await?)
+        app.committed(&session.records.close_relationship(&call).await?)
     }
 }

@@ -34,6 +34,6 @@ impl Open {
         };
         let until = arguments::now()?.plus(self.lasting);
         let call = OpenRelationship { patient: self.patient, subject, until };
-        app.committed(&session.records.submit(&call).await?)
+        app.committed(&session.records.open_relationship(&call).await?)
     }
 }

@@ -29,7 +29,7 @@ impl Show {
         };
         let msp_id = session.records.actor().msp_id.clone();
         let call = GetRelationship { patient: self.patient, msp_id, subject };
-        app.printer.data(&session.records.evaluate(&call).await?)?;
+        app.printer.data(&session.records.relationship(&call).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -33,6 +33,6 @@ impl End {
         let session = app.session().await?;
         let submit_by = arguments::now()?.plus(self.submit_within);
         let signed = key.end(session.records.ledger(), self.patient, self.consent, submit_by)?;
-        app.committed(&session.records.submit(&EndConsent { signed }).await?)
+        app.committed(&session.records.end_consent(&EndConsent { signed }).await?)
     }
 }

@@ -22,7 +22,7 @@ impl EndDelegation {
         app.committed(
             &session
                 .records
-                .submit(&calls::EndDelegation { patient: self.patient, consent: self.consent })
+                .end_delegation(&calls::EndDelegation { patient: self.patient, consent: self.consent })
                 .await?,
         )
     }

@@ -46,6 +46,6 @@ impl Grant {
         let grant = statement::Grant { provision, supersedes: self.supersedes };
         let submit_by = arguments::now()?.plus(self.submit_within);
         let signed = key.grant(session.records.ledger(), self.patient, grant, submit_by)?;
-        app.committed(&session.records.submit(&GrantConsent { signed }).await?)
+        app.committed(&session.records.grant_consent(&GrantConsent { signed }).await?)
     }
 }

@@ -23,7 +23,7 @@ impl Holders {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         let call = WhoCanSee { record: self.record, at: self.at };
-        app.printer.data(&session.records.evaluate(&call).await?)?;
+        app.printer.data(&session.records.who_can_see(&call).await?)?;
         Ok(Exit::Done)
     }
 }

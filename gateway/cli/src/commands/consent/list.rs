@@ -16,7 +16,7 @@ pub(crate) struct List {
 impl List {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&ListConsents { patient: self.patient }).await?)?;
+        app.printer.data(&session.records.list_consents(&ListConsents { patient: self.patient }).await?)?;
         Ok(Exit::Done)
     }
 }

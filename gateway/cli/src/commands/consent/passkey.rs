@@ -31,7 +31,7 @@ impl PasskeyArgs {
             app.printer.text(&text)?;
             return Ok(Exit::Done);
         }
-        let terms = session.records.evaluate(&GetPolicy {}).await?.terms;
+        let terms = session.records.policy(&GetPolicy {}).await?.terms;
         let (accepted, verified) = match &terms {
             Some(terms) => (terms.relying_parties.as_slice(), terms.user_verification),
             None => (Default::default(), true),

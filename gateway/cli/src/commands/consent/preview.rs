@@ -61,7 +61,7 @@ impl Preview {
             (None, None) => return Err(Invalid("name a prepared statement or a patient".to_owned()).into()),
         };
         let call = PreviewConsent { patient, draft, actors, records: in_order(self.records_decided) };
-        app.printer.data(&session.records.evaluate(&call).await?)?;
+        app.printer.data(&session.records.preview_consent(&call).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -49,7 +49,7 @@ impl Show {
             (Some(file), ..) => (super::prepare::read_text(file)?, None, None),
             (None, Some(statement), Some(patient)) => {
                 let session = app.session().await?;
-                let carried = session.records.evaluate(&GetStatement { patient, statement }).await?;
+                let carried = session.records.statement(&GetStatement { patient, statement }).await?;
                 let carrier = carried.carrier.to_string();
                 (carried.signed.statement, Some(carrier), Some(carried.tx_id.to_string()))
             }

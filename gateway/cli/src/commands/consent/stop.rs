@@ -38,6 +38,6 @@ impl Stop {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::StopAll(statement::Stop { stopped: !self.lift });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&StopAll { signed }).await?)
+        app.committed(&session.records.stop_all(&StopAll { signed }).await?)
     }
 }

@@ -107,17 +107,17 @@ impl Story {
     pub(super) async fn constitute(&mut self) -> anyhow::Result<()> {
         self.teller
             .chapter("Both hospitals approve the consortium's policy and authorise their clinicians")?;
-        match self.north_admin.records.evaluate(&GetPolicy {}).await {
+        match self.north_admin.records.policy(&GetPolicy {}).await {
             Ok(policy) => {
                 self.teller.fact(&format!("policy {} is in force already", policy.sequence))?;
             }
             Err(error) if error.code() == Some(Code::NoPolicy) => {
                 let call = ProposePolicy { policy: self.policy.clone() };
-                let proposed = self.north_admin.records.submit(&call).await?;
+                let proposed = self.north_admin.records.propose_policy(&call).await?;
                 self.teller.committed("North's admin proposes the first policy", &proposed)?;
                 let approve = ApprovePolicy { digest: proposed.reply.digest };
                 for (hospital, admin) in [("North", &self.north_admin), ("South", &self.south_admin)] {
-                    let approved = admin.records.submit(&approve).await?;
+                    let approved = admin.records.approve_policy(&approve).await?;
                     self.teller.committed(&format!("{hospital}'s admin approves it"), &approved)?;
                     // Each hospital reads from its own peer, which may be a block behind the other's.
                     for admin in [&self.north_admin, &self.south_admin] {
@@ -127,7 +127,7 @@ impl Story {
             }
             Err(error) => return Err(error.into()),
         }
-        let policy = self.north_admin.records.evaluate(&GetPolicy {}).await?;
+        let policy = self.north_admin.records.policy(&GetPolicy {}).await?;
         let members: Vec<_> = policy.members.iter().map(|member| member.msp_id.to_string()).collect();
         self.teller.ledger(&format!("policy {} in force for {}", policy.sequence, members.join(" and ")))?;
 
@@ -142,7 +142,7 @@ impl Story {
                 purposes: vec![Purpose::Treat],
                 until,
             };
-            let committed = admin.records.submit(&call).await?;
+            let committed = admin.records.authorize_practitioner(&call).await?;
             self.teller.committed(&format!("{who} for treatment, for 30 days"), &committed)?;
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Story {
             "North finds the patient by its own number {}; the channel never sees it",
             self.number
         ))?;
-        let held = records.evaluate(&GetPatient { patient }).await?;
+        let held = records.patient(&GetPatient { patient }).await?;
         let key = held.key.context("the patient has no key")?;
         self.teller.ledger(&format!("patient at home in {}, key {key}", held.home))?;
         Ok(patient)
@@ -211,14 +211,14 @@ impl Story {
         let signed = self.sign_grant(patient)?;
         let forged =
             SignedStatement { statement: signed.statement.replacen("TREAT", "HRESCH", 1), ..signed.clone() };
-        match self.south_service.records.submit(&GrantConsent { signed: forged }).await {
+        match self.south_service.records.grant_consent(&GrantConsent { signed: forged }).await {
             Err(error) if error.code() == Some(Code::StatementSignature) => {
                 self.teller.refused("the consent with its purpose changed is refused", &error)?;
             }
             Err(error) => return Err(error.into()),
             Ok(_) => bail!("a changed consent was accepted"),
         }
-        let granted = self.south_service.records.submit(&GrantConsent { signed }).await?;
+        let granted = self.south_service.records.grant_consent(&GrantConsent { signed }).await?;
         let consent = granted.reply.consent;
         self.teller.committed(
             &format!("South's own service carries consent {consent}: Ben may read for treatment, for a day"),
@@ -254,7 +254,7 @@ impl Story {
         consent: StatementId,
     ) -> anyhow::Result<()> {
         self.teller.chapter("The patient sees who holds access, and ends it")?;
-        let holders = self.north_service.records.evaluate(&WhoCanSee { record, at: None }).await?;
+        let holders = self.north_service.records.who_can_see(&WhoCanSee { record, at: None }).await?;
         for holder in &holders.holders {
             let purposes: Vec<_> = holder.purposes.iter().map(|purpose| purpose.as_str()).collect();
             self.teller.ledger(&format!("{} can see it, for {}", holder.actor, purposes.join(", ")))?;
@@ -264,10 +264,10 @@ impl Story {
         let records = &self.north_service.records;
         let submit_by = arguments::now()?.plus(DurationMs::from_secs(3600));
         let signed = self.key.end(records.ledger(), patient, consent, submit_by)?;
-        let ended = records.submit(&EndConsent { signed }).await?;
+        let ended = records.end_consent(&EndConsent { signed }).await?;
         self.teller
             .committed("the patient's signed ending of the consent is carried by North's service", &ended)?;
-        let live = records.evaluate(&ListConsents { patient }).await?;
+        let live = records.list_consents(&ListConsents { patient }).await?;
         self.teller.ledger(&format!("{} live consents", live.consents.len()))?;
         self.request(patient, record, Effect::Deny).await?;
         let custodian = self.ben.records.custodian(patient).await?;

@@ -25,6 +25,8 @@ impl BreakGlassNow {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let reason_digest = arguments::digest_of_file(&self.reason)?;
         let session = app.session().await?;
-        app.committed(&session.records.submit(&BreakGlass { patient: self.patient, reason_digest }).await?)
+        app.committed(
+            &session.records.break_glass(&BreakGlass { patient: self.patient, reason_digest }).await?,
+        )
     }
 }

@@ -35,7 +35,7 @@ impl Review {
         app.committed(
             &session
                 .records
-                .submit(&ReviewBreakGlass {
+                .review_break_glass(&ReviewBreakGlass {
                     patient: self.patient,
                     clinician,
                     justified: !self.unjustified,

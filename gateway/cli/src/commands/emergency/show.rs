@@ -23,8 +23,9 @@ impl Show {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let clinician = arguments::actor(app, &self.clinician)?;
         let session = app.session().await?;
-        app.printer
-            .data(&session.records.evaluate(&GetBreakGlass { patient: self.patient, clinician }).await?)?;
+        app.printer.data(
+            &session.records.broken_glass(&GetBreakGlass { patient: self.patient, clinician }).await?,
+        )?;
         Ok(Exit::Done)
     }
 }

@@ -50,6 +50,6 @@ impl Add {
         let term = GuardianTerm { public_key: self.guardian, term: Period { from, until }, protected };
         let operation = Operation::AddGuardian(term);
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&AddGuardian { signed }).await?)
+        app.committed(&session.records.add_guardian(&AddGuardian { signed }).await?)
     }
 }

@@ -38,6 +38,6 @@ impl End {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::EndGuardian(GuardianEnd { guardian: self.guardian });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&EndGuardian { signed }).await?)
+        app.committed(&session.records.end_guardian(&EndGuardian { signed }).await?)
     }
 }

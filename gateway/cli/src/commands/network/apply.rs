@@ -9,7 +9,7 @@ use super::part;
 use super::plan::read;
 use super::up::{Programs, options};
 use crate::app::App;
-use crate::failure::Exit;
+use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
 #[command(
@@ -44,12 +44,18 @@ impl Apply {
         let options = options(&self.programs, network.spec())?;
         let progress = app.progress();
         if let (Some(snapshot), Some(target)) = (&self.snapshot, &target) {
+            let mut joining = 0_usize;
             for planned in network.plan(Some(target))?.changes {
                 if let Change::AddPeer { organization, peer } = planned.change
                     && let Some(organization) = target.organization(&organization)
                 {
                     network.join_by_snapshot(&organization.host(&peer), snapshot, &progress).await?;
+                    joining += 1;
                 }
+            }
+            if joining == 0 {
+                let problem = "no peer comes with this spec, so nothing joins by --snapshot; leave it out";
+                return Err(Invalid(problem.to_owned()).into());
             }
         }
         let applied = network.apply(target.as_ref(), &options, &progress).await;
@@ -60,6 +66,11 @@ impl Apply {
 
     async fn apply_part(self, own: Network, app: &App) -> anyhow::Result<Exit> {
         part::demand_no_spec(self.spec.as_deref())?;
+        if self.out.exists() && change::read(std::slice::from_ref(&self.out)).is_err() {
+            let problem =
+                format!("`{}` exists and is no proposal; name another file with --out", self.out.display());
+            return Err(Invalid(problem).into());
+        }
         let (proposal, exit) = match own.agree(&app.progress()).await? {
             Agreed::InForce(proposal) => {
                 app.printer.say(format!("in force: {}", proposal.title()));

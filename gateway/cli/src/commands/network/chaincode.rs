@@ -45,7 +45,7 @@ pub(crate) struct Make {
     /// The package's label.
     #[arg(long)]
     label: String,
-    /// The file.
+    /// The file, which must not be there yet.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }
@@ -150,6 +150,10 @@ fn package(make: &Make, app: &App) -> anyhow::Result<Exit> {
         return Err(Invalid(problem).into());
     }
     let package = Package::of_service(&make.label).context("the package cannot be made")?;
+    if make.to.exists() {
+        let problem = format!("`{}` exists; a package is never written over another file", make.to.display());
+        return Err(Invalid(problem).into());
+    }
     std::fs::write(&make.to, package.bytes())
         .with_context(|| format!("`{}` cannot be written", make.to.display()))?;
     app.printer.data(&Packaged { package_id: package.id() })?;

@@ -93,7 +93,7 @@ impl Shown {
 }
 
 /// Reads a proposal; of several copies the signatures are put together.
-fn read(files: &[PathBuf]) -> anyhow::Result<Proposal> {
+pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Proposal> {
     let mut found: Option<Proposal> = None;
     for file in files {
         let text =

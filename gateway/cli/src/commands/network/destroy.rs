@@ -8,7 +8,7 @@ use crate::failure::{Exit, Invalid};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "On a terminal the channel's name is asked for. A folder that `network up` or `network restore` did not make is \
+    after_help = "On a terminal the channel's name is asked for. A folder that `caretrail network up` or `caretrail network restore` did not make is \
                         refused. Vaults, stores and indexes of the hospitals are not the network's and stay: they cannot be used \
                         with another network of the same name.\n\nExample:\n  caretrail network destroy --yes-destroy records"
 )]

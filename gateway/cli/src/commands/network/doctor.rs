@@ -10,13 +10,11 @@ use hlf_network::network::{
 use hlf_network::spec::Consortium;
 use serde::Serialize;
 
+use super::COMMAND;
 use super::up::CONSORTIUM;
 use crate::app::App;
 use crate::failure::Exit;
 use crate::printer::Format;
-
-/// How an operator calls the network's commands.
-const COMMAND: &str = "caretrail network";
 
 #[derive(Debug, Args)]
 #[command(after_help = "It looks and changes nothing. What it knows is listed in docs/doctor.md.\n\
@@ -62,7 +60,6 @@ impl Doctor {
             network => network?,
         };
         let mut checkup = Checkup::default();
-        checkup.command = COMMAND.to_owned();
         checkup.spec = self.spec;
         checkup.disk_free_bytes_min = self.disk_free_min.saturating_mul(1 << 20);
         checkup.certificate_days_min = i64::from(self.certificate_days_min);
@@ -112,7 +109,6 @@ fn may_be_known(error: &anyhow::Error) -> bool {
 async fn explain_failure(app: &App) {
     let Ok(network) = Network::existing(&app.network_folder()) else { return };
     let mut checkup = Checkup::default();
-    checkup.command = COMMAND.to_owned();
     checkup.patience = Duration::ZERO;
     let Ok(findings) = network.doctor(&checkup).await else { return };
     let errors: Vec<Finding> =

@@ -20,7 +20,7 @@ use crate::failure::Exit;
 pub(crate) struct Export {
     /// For whom.
     #[arg(value_enum)]
-    format: Supervisor,
+    supervisor: Supervisor,
     /// The folder to make.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
@@ -57,7 +57,7 @@ impl Export {
     pub(crate) fn run(self, app: &App) -> anyhow::Result<Exit> {
         let network = Network::existing(&app.network_folder())?;
         let run = options(&self.run, network.spec())?;
-        let format = match self.format {
+        let format = match self.supervisor {
             Supervisor::Systemd => Format::Systemd,
             Supervisor::Kubernetes => Format::Kubernetes,
             Supervisor::Compose => Format::Compose,

@@ -27,7 +27,7 @@ impl Genesis {
         let options = part::options(&self.programs, &own)?;
         let (block, digest) = own.first_block(&options, &app.progress()).await?;
         let file = self.out.unwrap_or_else(|| PathBuf::from(format!("{}.block", own.spec().channel.name)));
-        write(&file, &block)?;
+        write(&file, &block, |_| false)?;
         app.printer.data(&HandedOver { file, digest: digest.to_string() })?;
         Ok(Exit::Done)
     }

@@ -21,7 +21,7 @@ pub(crate) enum Verb {
 #[command(after_help = "As JSON it is the list of endpoints.\n\nExample:\n  \
                         caretrail network metrics targets --exporter 127.0.0.1:9464 > prometheus.yml")]
 pub(crate) struct Targets {
-    /// Where `network exporter` listens.
+    /// Where `caretrail network exporter` listens.
     #[arg(long, value_name = "HOST:PORT")]
     exporter: Option<String>,
 }

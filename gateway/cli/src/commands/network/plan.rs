@@ -14,7 +14,7 @@ use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing is done. Without --spec it shows what an interrupted `network apply` has left; where each \
+    after_help = "Nothing is done. Without --spec it shows what an interrupted `caretrail network apply` has left; where each \
                         hospital has its own part, what of the channel is not as consortium.toml says.\n\n\
                         Example:\n  caretrail network plan --spec consortium.toml"
 )]

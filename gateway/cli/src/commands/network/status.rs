@@ -45,5 +45,5 @@ async fn epoch(network: &Network) -> Option<u32> {
     let deadlines = Deadlines { connect: EPOCH_LIMIT, evaluate: EPOCH_LIMIT, ..Deadlines::default() };
     let gateway = Gateway::connect(&profile.gateway().ok()?, credentials, deadlines).await.ok()?;
     let records = Records::new(&gateway, ledger(&profile).ok()?).ok()?;
-    Some(records.evaluate(&GetPolicy {}).await.ok()?.epoch)
+    Some(records.policy(&GetPolicy {}).await.ok()?.epoch)
 }

@@ -64,9 +64,8 @@ impl Up {
     async fn up_part(self, own: Network, app: &App) -> anyhow::Result<Exit> {
         part::demand_no_spec(self.spec.as_deref())?;
         let options = part::options(&self.programs, &own)?;
-        let mut standing = own.up_part(&options, &app.progress()).await?;
-        for awaited in &mut standing.waiting_for {
-            awaited.fix = awaited.fix.replace("`network ", "`caretrail network ");
+        let standing = own.up_part(&options, &app.progress()).await?;
+        for awaited in &standing.waiting_for {
             app.printer.say(format!("waiting for {}: {}; {}", awaited.from, awaited.what, awaited.fix));
         }
         app.printer.data(&standing)?;

@@ -21,6 +21,8 @@ pub(crate) struct Confirm {
 impl Confirm {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.committed(&session.records.submit(&ConfirmPaper { patient: self.patient, id: self.id }).await?)
+        app.committed(
+            &session.records.confirm_paper(&ConfirmPaper { patient: self.patient, id: self.id }).await?,
+        )
     }
 }

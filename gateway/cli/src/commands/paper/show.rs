@@ -19,8 +19,7 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer
-            .data(&session.records.evaluate(&GetPaper { patient: self.patient, id: self.id }).await?)?;
+        app.printer.data(&session.records.paper(&GetPaper { patient: self.patient, id: self.id }).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -35,6 +35,6 @@ impl BindKey {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::BindKey(NewKey { public_key: key.public_key().clone() });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&calls::BindKey { signed }).await?)
+        app.committed(&session.records.bind_key(&calls::BindKey { signed }).await?)
     }
 }

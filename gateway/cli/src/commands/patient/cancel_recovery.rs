@@ -38,6 +38,6 @@ impl CancelRecovery {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::CancelRecovery(Cancellation { recovery: self.recovery });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&calls::CancelRecovery { signed }).await?)
+        app.committed(&session.records.cancel_recovery(&calls::CancelRecovery { signed }).await?)
     }
 }

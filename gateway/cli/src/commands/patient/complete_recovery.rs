@@ -21,7 +21,10 @@ impl CompleteRecovery {
         app.committed(
             &session
                 .records
-                .submit(&calls::CompleteRecovery { patient: self.patient, recovery: self.recovery })
+                .complete_recovery(&calls::CompleteRecovery {
+                    patient: self.patient,
+                    recovery: self.recovery,
+                })
                 .await?,
         )
     }

@@ -23,7 +23,7 @@ impl ConfirmRecovery {
         app.committed(
             &session
                 .records
-                .submit(&calls::ConfirmRecovery { patient: self.patient, recovery: self.recovery })
+                .confirm_recovery(&calls::ConfirmRecovery { patient: self.patient, recovery: self.recovery })
                 .await?,
         )
     }

@@ -35,6 +35,6 @@ impl RecoverKey {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::RecoverKey(NewKey { public_key: key.public_key().clone() });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&calls::RecoverKey { signed }).await?)
+        app.committed(&session.records.recover_key(&calls::RecoverKey { signed }).await?)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Recovery {
 impl Recovery {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&GetRecovery { patient: self.patient }).await?)?;
+        app.printer.data(&session.records.recovery(&GetRecovery { patient: self.patient }).await?)?;
         Ok(Exit::Done)
     }
 }

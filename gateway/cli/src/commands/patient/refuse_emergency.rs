@@ -38,6 +38,6 @@ impl RefuseEmergency {
         let submit_by = arguments::now()?.plus(self.submit_within);
         let operation = Operation::RefuseEmergency(EmergencyChoice { refused: !self.allow });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&calls::RefuseEmergency { signed }).await?)
+        app.committed(&session.records.refuse_emergency(&calls::RefuseEmergency { signed }).await?)
     }
 }

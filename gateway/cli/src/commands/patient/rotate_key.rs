@@ -39,6 +39,6 @@ impl RotateKey {
         let new = PatientKey::load(&self.new_key)?;
         let operation = Operation::RotateKey(NewKey { public_key: new.public_key().clone() });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
-        app.committed(&session.records.submit(&calls::RotateKey { signed }).await?)
+        app.committed(&session.records.rotate_key(&calls::RotateKey { signed }).await?)
     }
 }

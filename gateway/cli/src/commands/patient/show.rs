@@ -15,7 +15,7 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&GetPatient { patient: self.patient }).await?)?;
+        app.printer.data(&session.records.patient(&GetPatient { patient: self.patient }).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -21,7 +21,7 @@ impl Signer {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         app.printer
-            .data(&session.records.evaluate(&GetSigner { patient: self.patient, key: self.key }).await?)?;
+            .data(&session.records.signer(&GetSigner { patient: self.patient, key: self.key }).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Approve {
 impl Approve {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let committed = session.records.submit(&ApprovePolicy { digest: self.digest }).await?;
+        let committed = session.records.approve_policy(&ApprovePolicy { digest: self.digest }).await?;
         app.committed(&committed)
     }
 }

@@ -24,7 +24,7 @@ impl Propose {
             .map_err(|error| Invalid(format!("the policy is no policy: {error}")))?;
         policy.validate().map_err(|error| Invalid(error.to_string()))?;
         let session = app.session().await?;
-        let committed = session.records.submit(&ProposePolicy { policy: text }).await?;
+        let committed = session.records.propose_policy(&ProposePolicy { policy: text }).await?;
         app.printer.say(format!("proposed; now: caretrail policy approve {}", committed.reply.digest));
         app.committed(&committed)
     }

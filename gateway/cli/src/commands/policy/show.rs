@@ -11,7 +11,7 @@ pub(crate) struct Show {}
 impl Show {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&GetPolicy {}).await?)?;
+        app.printer.data(&session.records.policy(&GetPolicy {}).await?)?;
         Ok(Exit::Done)
     }
 }

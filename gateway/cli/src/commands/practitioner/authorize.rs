@@ -34,6 +34,6 @@ impl Authorize {
         let session = app.session().await?;
         let subject = super::subject(app, &self.practitioner, &session.records.actor().msp_id)?;
         let call = AuthorizePractitioner { subject, role: self.role, purposes, until };
-        app.committed(&session.records.submit(&call).await?)
+        app.committed(&session.records.authorize_practitioner(&call).await?)
     }
 }

@@ -19,7 +19,7 @@ impl Show {
             Err(_) => app.actor_of(&self.practitioner)?,
         };
         let session = app.session().await?;
-        app.printer.data(&session.records.evaluate(&GetStanding { actor }).await?)?;
+        app.printer.data(&session.records.standing(&GetStanding { actor }).await?)?;
         Ok(Exit::Done)
     }
 }

@@ -15,6 +15,6 @@ impl Suspend {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         let subject = super::subject(app, &self.practitioner, &session.records.actor().msp_id)?;
-        app.committed(&session.records.submit(&SuspendPractitioner { subject }).await?)
+        app.committed(&session.records.suspend_practitioner(&SuspendPractitioner { subject }).await?)
     }
 }

@@ -37,7 +37,7 @@ impl AnswerCorrection {
         app.committed(
             &session
                 .records
-                .submit(&calls::AnswerCorrection {
+                .answer_correction(&calls::AnswerCorrection {
                     patient: self.patient,
                     record: self.record,
                     number: self.number,

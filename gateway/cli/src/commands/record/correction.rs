@@ -19,7 +19,7 @@ impl Correction {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         app.printer.data(
-            &session.records.evaluate(&GetCorrection { record: self.record, number: self.number }).await?,
+            &session.records.correction(&GetCorrection { record: self.record, number: self.number }).await?,
         )?;
         Ok(Exit::Done)
     }

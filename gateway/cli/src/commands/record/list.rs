@@ -26,7 +26,7 @@ impl List {
         let (mut listed, mut bookmark) = (Vec::new(), String::new());
         loop {
             let call = ListRecords { patient: self.patient, page_entries: PAGE_ENTRIES_MAX, bookmark };
-            let page = session.records.evaluate(&call).await?;
+            let page = session.records.list_records(&call).await?;
             listed.extend(page.records.iter().map(|record| Listed { record: record.to_string() }));
             bookmark = page.bookmark;
             if bookmark.is_empty() {

@@ -53,6 +53,6 @@ impl RequestCorrection {
         });
         let signed = key.sign(session.records.ledger(), self.patient, submit_by, operation)?;
         let call = calls::RequestCorrection { signed, number: self.number };
-        app.committed(&session.records.submit(&call).await?)
+        app.committed(&session.records.request_correction(&call).await?)
     }
 }

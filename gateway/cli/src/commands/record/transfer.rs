@@ -28,7 +28,11 @@ impl Transfer {
         app.committed(
             &session
                 .records
-                .submit(&TransferCustody { patient: self.patient, record: self.record, to: self.to })
+                .transfer_custody(&TransferCustody {
+                    patient: self.patient,
+                    record: self.record,
+                    to: self.to,
+                })
                 .await?,
         )
     }

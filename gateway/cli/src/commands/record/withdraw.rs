@@ -22,7 +22,10 @@ impl Withdraw {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
         app.committed(
-            &session.records.submit(&WithdrawRecord { patient: self.patient, record: self.record }).await?,
+            &session
+                .records
+                .withdraw_record(&WithdrawRecord { patient: self.patient, record: self.record })
+                .await?,
         )
     }
 }

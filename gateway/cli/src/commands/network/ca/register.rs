@@ -1,3 +1,8 @@
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use hlf_network::fabric_ca::{Registration, Secret};
 use hlf_network::network::Network;
@@ -10,7 +15,7 @@ use crate::failure::{Exit, Invalid};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Whoever has the secret can have a certificate made: hand it over by a safe way. It serves once.\n\n\
-                        Example:\n  caretrail network ca register ada --org north --attribute caretrail.role=auditor"
+                        Example:\n  caretrail network ca register ada --org north --attribute caretrail.role=auditor --secret-file ada.secret"
 )]
 pub(crate) struct Register {
     /// The identity's name, which its certificates have as their common name.
@@ -24,6 +29,9 @@ pub(crate) struct Register {
     /// How often the secret serves; -1 for ever.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     max_enrollments: i32,
+    /// A new file for the secret, which its owner alone reads; the secret is not printed then.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     #[command(flatten)]
     of: Of,
 }
@@ -39,11 +47,16 @@ enum Kind {
 #[derive(Serialize)]
 struct Registered {
     id: String,
-    secret: Secret,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_file: Option<PathBuf>,
 }
 
 impl Register {
     pub(super) async fn run(self, network: &Network, app: &App) -> anyhow::Result<Exit> {
+        // Made before the identity is: a secret that cannot be kept would be lost.
+        let kept = self.secret_file.as_deref().map(new_secret_file).transpose()?;
         let registrar = network.registrar(self.of.find(network)?).await?;
         let kind = match self.kind {
             Kind::Client => "client",
@@ -56,10 +69,39 @@ impl Register {
         for (name, value) in &self.attributes {
             wanted = wanted.with(name, value);
         }
-        let secret = registrar.identities().register(&wanted).await?;
-        app.printer.data(&Registered { id: self.id, secret })?;
-        Ok(Exit::Done)
+        let registered = registrar.identities().register(&wanted).await;
+        let Some(mut kept) = kept else {
+            app.printer.data(&Registered { id: self.id, secret: Some(registered?), secret_file: None })?;
+            return Ok(Exit::Done);
+        };
+        let file = self.secret_file.unwrap_or_default();
+        match registered {
+            Ok(secret) => {
+                writeln!(kept, "{}", secret.as_str())
+                    .with_context(|| format!("the secret cannot be written to `{}`", file.display()))?;
+                app.printer.data(&Registered { id: self.id, secret: None, secret_file: Some(file) })?;
+                Ok(Exit::Done)
+            }
+            Err(error) => {
+                std::fs::remove_file(&file)
+                    .with_context(|| format!("`{}` cannot be removed", file.display()))?;
+                Err(error.into())
+            }
+        }
     }
+}
+
+/// A file that was not there before, for its owner alone.
+fn new_secret_file(file: &Path) -> anyhow::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    made.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let problem = format!("`{}` exists; a secret is never written over another file", file.display());
+            Invalid(problem).into()
+        }
+        _ => anyhow::Error::from(error).context(format!("`{}` cannot be written", file.display())),
+    })
 }
 
 fn attribute(text: &str) -> Result<(String, String), Invalid> {

@@ -8,7 +8,7 @@ use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a user in the state folder, `network certificates revoke` also waits until every peer refuses the certificate.\n\n\
+    after_help = "Of a user in the state folder, `caretrail network certificates revoke` also waits until every peer refuses the certificate.\n\n\
                         Example:\n  caretrail network ca revoke ada --org north --reason keycompromise"
 )]
 pub(crate) struct Revoke {

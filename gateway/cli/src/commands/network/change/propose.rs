@@ -42,8 +42,8 @@ pub(crate) struct Propose {
     /// How many child groups must satisfy their policy of a name: `ANY`, `MAJORITY` or `ALL`.
     #[arg(long, value_name = "PATH=RULE NAME")]
     policy: Vec<String>,
-    /// An organisation that joins: the description that its `network describe` wrote, or the definition that
-    /// `network organization` did.
+    /// An organisation that joins: the description that its `caretrail network describe` wrote, or the definition that
+    /// `caretrail network organization` did.
     #[arg(long, value_name = "FILE")]
     add_organization: Vec<PathBuf>,
     /// MSP id of an organisation that leaves.
