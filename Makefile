@@ -3,7 +3,7 @@ CARGO ?= cargo
 CARETRAIL = target/debug/caretrail
 FUZZ_SECONDS ?= 60
 
-.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node test-systemd lint deny fuzz bench-decide bench-testpeer bench-shim bench-client bench-contract
+.PHONY: build demo down status test test-long test-lts test-pkcs11 test-pkcs11-fabric test-node test-systemd test-hosts lint deny fuzz bench-decide bench-testpeer bench-shim bench-client bench-contract bench-network
 
 build: ; @echo "Building Caretrail: some minutes the first time, for its dependencies are compiled; seconds later."; $(CARGO) build --locked -p caretrail-cli -p caretrail-contract
 demo: build ; $(CARETRAIL) demo $(if $(FILE),--file "$(FILE)")
@@ -15,6 +15,7 @@ test-lts: ; HLF_NETWORK_FABRIC=2.5.9 HLF_NETWORK_ORDERERS=raft:3 $(CARGO) test -
 test-pkcs11: ; $(CARGO) test --locked -p hlf-gateway --features pkcs11 --test keys_in_softhsm
 test-node: ; $(CARGO) test --locked -p caretrail-tests --features node --test stock_clients
 test-systemd: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel systemd_takes
+test-hosts: ; $(CARGO) test --locked -p hlf-network --test a_chaincode_on_the_channel hosts_lose
 test-pkcs11-fabric: ; $(CARGO) test --locked -p caretrail-tests --features pkcs11 --test client_on_real_fabric keys_in_a_token
 bench-decide: ; $(CARGO) bench --locked -p caretrail-contract --bench decide
 lint: ; $(CARGO) fmt --check && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings && $(CARGO) clippy --locked -p hlf-gateway --features pkcs11 --all-targets -- -D warnings
@@ -24,3 +25,4 @@ bench-testpeer: ; $(CARGO) run --release --locked -p hlf-chaincode --example tra
 bench-shim: ; $(CARGO) bench --locked -p caretrail-tests --bench shim -- $(if $(QUICK),--quick)
 bench-client: ; $(CARGO) bench --locked -p caretrail-tests --bench client -- $(if $(QUICK),--quick)
 bench-contract: ; $(CARGO) bench --locked -p caretrail-tests --bench contract -- $(if $(QUICK),--quick)
+bench-network: ; $(CARGO) bench --locked -p caretrail-tests --bench network --profile dev -- $(if $(QUICK),--quick)

@@ -9,10 +9,11 @@ use hlf_protos::common::{
 };
 use hlf_protos::orderer::atomic_broadcast_client::AtomicBroadcastClient;
 use hlf_protos::orderer::deliver_response::Type as Delivered;
-use hlf_protos::orderer::seek_info::{SeekBehavior, SeekErrorResponse};
+use hlf_protos::orderer::seek_info::{SeekBehavior, SeekContentType, SeekErrorResponse};
 use hlf_protos::orderer::seek_position::Type as Seek;
 use hlf_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified};
 use hlf_protos::prost::Message as _;
+use tonic::transport::Channel;
 
 /// How long one orderer may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,16 +51,25 @@ impl OrderedError {
     }
 }
 
-/// The channel's newest configuration block, of the first orderer that gives it.
-pub(crate) async fn newest_config(
+/// A channel as an orderer has it.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    /// Number of blocks.
+    pub(crate) height: u64,
+    /// The newest configuration block.
+    pub(crate) config: Block,
+}
+
+/// The channel, of the first orderer that gives it.
+pub(crate) async fn newest(
     orderers: &[Endpoint],
     credentials: &Credentials,
     channel: &str,
-) -> Result<Block, OrderedError> {
+) -> Result<Newest, OrderedError> {
     let mut last = OrderedError::Nobody;
     for orderer in orderers {
-        match newest_config_of(orderer, credentials, channel).await {
-            Ok(block) => return Ok(block),
+        match newest_of(orderer, credentials, channel).await {
+            Ok(newest) => return Ok(newest),
             Err(error) if error.is_stranger() => return Err(error),
             Err(error) => last = error,
         }
@@ -67,29 +77,55 @@ pub(crate) async fn newest_config(
     Err(last)
 }
 
-async fn newest_config_of(
+/// The number of blocks that one orderer has of a channel.
+pub(crate) async fn height_of(
     orderer: &Endpoint,
     credentials: &Credentials,
     channel: &str,
-) -> Result<Block, OrderedError> {
-    let mut client =
-        AtomicBroadcastClient::new(orderer.connect(LIMIT).await?).max_decoding_message_size(BYTES_MAX);
+) -> Result<u64, OrderedError> {
+    // Over a slow link a whole block would take its time; Fabric 2.5 knows no other answer.
+    let seek = Seek::Newest(SeekNewest {});
+    let request = request(credentials, channel, seek, SeekContentType::HeaderWithSig).await?;
+    Ok(height_with(&answer(&mut client(orderer).await?, request).await?))
+}
+
+async fn newest_of(
+    orderer: &Endpoint,
+    credentials: &Credentials,
+    channel: &str,
+) -> Result<Newest, OrderedError> {
+    let mut client = client(orderer).await?;
     let newest = fetch(&mut client, credentials, channel, Seek::Newest(SeekNewest {})).await?;
-    let number = newest.header.as_ref().map_or(0, |header| header.number);
-    let config = last_config(&newest)?;
-    if config == number {
-        return Ok(newest);
+    let height = height_with(&newest);
+    let number = last_config(&newest)?;
+    if number.saturating_add(1) == height {
+        return Ok(Newest { height, config: newest });
     }
-    fetch(&mut client, credentials, channel, Seek::Specified(SeekSpecified { number: config })).await
+    let at = Seek::Specified(SeekSpecified { number });
+    Ok(Newest { height, config: fetch(&mut client, credentials, channel, at).await? })
+}
+
+async fn client(orderer: &Endpoint) -> Result<AtomicBroadcastClient<Channel>, OrderedError> {
+    Ok(AtomicBroadcastClient::new(orderer.connect(LIMIT).await?).max_decoding_message_size(BYTES_MAX))
+}
+
+fn height_with(newest: &Block) -> u64 {
+    newest.header.as_ref().map_or(0, |header| header.number.saturating_add(1))
 }
 
 async fn fetch(
-    client: &mut AtomicBroadcastClient<tonic::transport::Channel>,
+    client: &mut AtomicBroadcastClient<Channel>,
     credentials: &Credentials,
     channel: &str,
     at: Seek,
 ) -> Result<Block, OrderedError> {
-    let request = request(credentials, channel, at).await?;
+    answer(client, request(credentials, channel, at, SeekContentType::Block).await?).await
+}
+
+async fn answer(
+    client: &mut AtomicBroadcastClient<Channel>,
+    request: Envelope,
+) -> Result<Block, OrderedError> {
     let failed = |status: tonic::Status| OrderedError::Stream(Box::new(status));
     let asked = async {
         let mut answers = client.deliver(tokio_stream::once(request)).await.map_err(failed)?.into_inner();
@@ -107,7 +143,12 @@ async fn fetch(
     }
 }
 
-async fn request(credentials: &Credentials, channel: &str, at: Seek) -> Result<Envelope, OrderedError> {
+async fn request(
+    credentials: &Credentials,
+    channel: &str,
+    at: Seek,
+    content: SeekContentType,
+) -> Result<Envelope, OrderedError> {
     let now = std::time::SystemTime::now();
     let position = Some(SeekPosition { r#type: Some(at) });
     let seek = SeekInfo {
@@ -115,7 +156,7 @@ async fn request(credentials: &Credentials, channel: &str, at: Seek) -> Result<E
         stop: position,
         behavior: SeekBehavior::FailIfNotReady.into(),
         error_response: SeekErrorResponse::BestEffort.into(),
-        ..SeekInfo::default()
+        content_type: content.into(),
     };
     let header = ChannelHeader {
         r#type: HeaderType::DeliverSeekInfo.into(),

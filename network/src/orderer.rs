@@ -76,6 +76,8 @@ pub(crate) fn configure(
         .set("General.TLS.RootCAs", roots.clone())?
         .set("General.Cluster.ClientCertificate", certificate.clone())?
         .set("General.Cluster.ClientPrivateKey", key.clone())?
+        // Peers ask every ten seconds whether the link stands.
+        .set("General.Keepalive.ServerMinInterval", "5s")?
         .set("ChannelParticipation.Enabled", true)?
         .set("Admin.ListenAddress", listen(ports, host, ADMIN)?.to_string())?
         .set("Admin.TLS.Enabled", true)?

@@ -26,6 +26,20 @@ const GOSSIP_PACE: [(&str, &str); 6] = [
     ("peer.gossip.membershipTrackerInterval", "2s"),
 ];
 
+/// How soon a peer notices that a link is cut: one that waits for blocks sends nothing, and would go on waiting, behind the
+/// others, for eighty seconds; and how long it may let pass, once the link is mended, before it tries again.
+const LINKS: [(&str, &str); 7] = [
+    ("peer.keepalive.deliveryClient.interval", "10s"),
+    ("peer.keepalive.deliveryClient.timeout", "5s"),
+    ("peer.keepalive.client.interval", "10s"),
+    ("peer.keepalive.client.timeout", "5s"),
+    // Who asks more often is taken for an attacker: gateways of other peers do, every ten seconds.
+    ("peer.keepalive.minInterval", "5s"),
+    ("peer.deliveryclient.reConnectBackoffThreshold", "10s"),
+    // Of one orderer; the next one is tried within the client's own deadline.
+    ("peer.gateway.broadcastTimeout", "10s"),
+];
+
 /// The release that brought write batches and multi-gets to chaincode, and what turns them on.
 const BATCHES_SINCE: Version = Version::new(3, 1, 0);
 const BATCH_SWITCHES: [&str; 2] =
@@ -265,7 +279,7 @@ pub(crate) fn configure(
         .set("operations.tls.key.file", json!(tls.join("server.key")))?
         .set("operations.tls.clientRootCAs.files", json!([tls.join("ca.crt")]))?
         .set("metrics.provider", "prometheus")?;
-    for (key, interval) in GOSSIP_PACE {
+    for (key, interval) in GOSSIP_PACE.into_iter().chain(LINKS) {
         config.set(key, interval)?;
     }
     Ok(())

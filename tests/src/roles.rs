@@ -53,12 +53,12 @@ pub fn play_with(serve: impl FnOnce()) -> Option<ExitCode> {
 }
 
 /// This program as the peers' builder.
-pub(crate) fn builder() -> BuilderProgram {
+pub fn builder() -> BuilderProgram {
     BuilderProgram { program: itself(), args: vec![BUILDER.to_owned()] }
 }
 
 /// This program as a chaincode, with further variables of its environment.
-pub(crate) fn chaincode(env: BTreeMap<String, OsString>) -> ChaincodeProgram {
+pub fn chaincode(env: BTreeMap<String, OsString>) -> ChaincodeProgram {
     ChaincodeProgram { program: itself(), args: vec![CHAINCODE.into()], env }
 }
 

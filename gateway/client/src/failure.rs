@@ -77,6 +77,8 @@ pub enum FailureCause {
     ResultsDiffer,
     /// The peer can't reach the chaincode's service.
     ChaincodeUnreachable,
+    /// The chaincode's definition changed while the peer was about to run it: the next attempt meets the new one.
+    DefinitionChanged,
     /// The transaction is in a block already.
     DuplicateTransaction,
     /// The peer demands a client certificate of its connections, and was shown none, or none that it trusts. With TLS 1.3
@@ -239,7 +241,7 @@ struct Known {
 }
 
 /// Phrases of Fabric 2.5 and 3.1, and of the transport.
-const KNOWN: [Known; 19] = [
+const KNOWN: [Known; 20] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -313,6 +315,12 @@ const KNOWN: [Known; 19] = [
         cause: FailureCause::ChaincodeUnreachable,
         retryable: true,
         advice: "the peer can't reach the chaincode: check that its service runs and where it listens",
+    },
+    Known {
+        phrase: "changed during invoke",
+        cause: FailureCause::DefinitionChanged,
+        retryable: true,
+        advice: "the chaincode was upgraded at this very moment: try again",
     },
     Known {
         phrase: "duplicate transaction found",
@@ -499,6 +507,15 @@ mod tests {
             failure(Code::Aborted, "refused", &["chaincode response 500, exceeding concurrency limit"]);
         assert_eq!(failure.advice(), None);
         assert!(!failure.is_retryable());
+    }
+
+    #[test]
+    fn a_call_that_meets_an_upgrade_may_be_made_again() {
+        let words = "make sure the chaincode bench has been successfully defined on channel consortium and try again: chaincode \
+                     cache at sequence 2 but current sequence is 1, chaincode definition for 'bench' changed during invoke";
+        let failure = failure(Code::Aborted, "failed to endorse transaction", &[words]);
+        assert_eq!(failure.cause(), Some(FailureCause::DefinitionChanged));
+        assert!(failure.is_retryable());
     }
 
     #[test]

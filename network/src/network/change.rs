@@ -78,7 +78,7 @@ impl Network {
     /// [`ChangeError::NoPeer`] when none answers.
     pub async fn channel_config(&self) -> Result<ChannelConfig, ChangeError> {
         if self.own_organizations().next().is_none() {
-            return Ok(ChannelConfig::of_block(&self.ordered_config().await?)?);
+            return Ok(ChannelConfig::of_block(&self.ordered().await?.config)?);
         }
         let mut last = None;
         for organization in self.own_organizations() {

@@ -7,7 +7,7 @@ use super::Network;
 use super::issue::CHAINCODE_SERVICE;
 use crate::ca::TlsFiles;
 use crate::exchange::Description;
-use crate::node::{self, LISTEN, OPERATIONS};
+use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
 use crate::ports::{Place, PortError};
 use crate::spec::{NodeAddress, ORDERING, Organization, Part};
 
@@ -78,10 +78,12 @@ impl Network {
             let listen = settings.and_then(|settings| settings.listen);
             let listen = listen.or_else(|| public.filter(|_| own).map(NodeAddress::default_listen));
             let operations = settings.and_then(|settings| settings.operations);
-            let listens: BTreeMap<&'static str, SocketAddr> = [(LISTEN, listen), (OPERATIONS, operations)]
-                .into_iter()
-                .filter_map(|(p, at)| Some((p, at?)))
-                .collect();
+            let admin = settings.and_then(|settings| settings.admin);
+            let listens: BTreeMap<&'static str, SocketAddr> =
+                [(LISTEN, listen), (OPERATIONS, operations), (ADMIN, admin)]
+                    .into_iter()
+                    .filter_map(|(p, at)| Some((p, at?)))
+                    .collect();
             if public.is_some() || !listens.is_empty() {
                 places.insert(host, Place { public: public.cloned(), listens });
             }

@@ -80,6 +80,10 @@ impl Network {
                 _ => {}
             }
         }
+        if let Some(first) = vitals.unordered() {
+            let cause = first.height.as_ref().err().map_or("", String::as_str);
+            add(&self.spec.orderer.domain, "answers", format!("no ordering node is reached: {cause}"));
+        }
         // Who holds no orderer hears of a leader by the others' answers alone.
         if !vitals.orderers.is_empty() && vitals.orderers.iter().all(|orderer| orderer.leads != Some(true)) {
             add(&self.spec.orderer.domain, "leader", "no orderer says that it leads".to_owned());

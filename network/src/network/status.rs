@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::vitals::{OrdererVitals, PeerVitals, Vitals};
+use super::vitals::{ElsewhereVitals, OrdererVitals, PeerVitals, Vitals};
 use super::{CertificateKind, CertificateStatus, Network, package_file};
 use crate::fabric::Version;
 use crate::fabric_ca::Server;
@@ -28,10 +28,14 @@ pub struct Status {
     /// The organisation whose own part this is; absent when all of the consortium is here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
-    /// Whether every process runs, every node answers with the channel, and the chaincode is in force.
+    /// Whether every process runs, every node answers with the channel, an ordering node is reached, and the chaincode is in
+    /// force.
     pub ready: bool,
     /// Every orderer, peer and chaincode service.
     pub nodes: Vec<NodeStatus>,
+    /// Ordering nodes of somebody else's, as this member reaches them; empty where the ordering organisation's own are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ordering: Vec<OrderingNodeStatus>,
     /// The chaincode, when the spec has one.
     pub chaincode: Option<ChaincodeStatus>,
     /// What is installed, approved and served for each peer, when the spec has a chaincode.
@@ -84,7 +88,8 @@ pub struct NodeStatus {
     pub address: Option<String>,
     /// Number of blocks of the channel, of peers and orderers that have joined.
     pub height: Option<u64>,
-    /// How many blocks it is behind the node that has most.
+    /// How many blocks it is behind the node that has most, ordering nodes of somebody else's included; absent when
+    /// a member reaches none of those.
     pub lag: Option<u64>,
     /// Of a peer: how many others of the channel it knows.
     pub known_peers: Option<u64>,
@@ -96,6 +101,20 @@ pub struct NodeStatus {
     pub problem: Option<String>,
     /// Its log.
     pub log: PathBuf,
+}
+
+/// A look at an ordering node that another organisation runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OrderingNodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is found, `HOST:PORT`.
+    pub address: String,
+    /// Number of blocks of the channel.
+    pub height: Option<u64>,
+    /// Why it is not reached, in words; absent when it answers.
+    pub problem: Option<String>,
 }
 
 /// A look at the chaincode.
@@ -145,7 +164,9 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
     let spec = &network.spec;
     // Of nothing else is told here when one cannot be read: `certificates` and `doctor` name it.
     let certificates = network.local_certificates().unwrap_or_default();
-    let look = Look { network, ports: &ports, certificates: &certificates, highest: vitals.height() };
+    // Who reaches no ordering node does not know how far behind its own nodes are.
+    let highest = vitals.height().filter(|_| vitals.unordered().is_none());
+    let look = Look { network, ports: &ports, certificates: &certificates, highest };
     let mut nodes: Vec<NodeStatus> = vitals.orderers.iter().map(|orderer| look.orderer(orderer)).collect();
     nodes.extend(vitals.peers.iter().map(|peer| look.peer(peer)));
     for service in &vitals.services {
@@ -172,8 +193,9 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
         fabric: spec.fabric,
         channel: spec.channel.name.clone(),
         part: network.part.as_ref().map(|part| part.organization.clone()),
-        ready: defined && nodes.iter().all(|node| node.problem.is_none()),
+        ready: defined && vitals.unordered().is_none() && nodes.iter().all(|node| node.problem.is_none()),
         nodes,
+        ordering: vitals.elsewhere.iter().map(OrderingNodeStatus::of).collect(),
         registrations: look.registrations(&vitals),
         chaincode,
         first_to_end: first.map(|first| FirstToEnd {
@@ -182,6 +204,17 @@ pub(super) async fn of(network: &Network) -> Result<Status, StatusError> {
             kind: first.kind,
         }),
     })
+}
+
+impl OrderingNodeStatus {
+    fn of(seen: &ElsewhereVitals) -> Self {
+        Self {
+            name: seen.host.clone(),
+            address: seen.address.clone(),
+            height: seen.height.as_ref().ok().copied(),
+            problem: seen.height.as_ref().err().cloned(),
+        }
+    }
 }
 
 /// What was seen, and what it is told of by.

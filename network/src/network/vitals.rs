@@ -12,6 +12,7 @@ use crate::channel;
 use crate::lifecycle::{self, METADATA};
 use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
 use crate::operations::{Heard, Operations, Participation};
+use crate::ordered;
 use crate::ports::Ports;
 use crate::spec::{Chaincode, Organization};
 use crate::wait;
@@ -27,6 +28,8 @@ pub(super) const NOT_RUN: [&str; 2] = ["error in simulation", "make sure the cha
 #[derive(Debug)]
 pub(super) struct Vitals {
     pub(super) orderers: Vec<OrdererVitals>,
+    /// Ordering nodes that another organisation runs, when this is a member's part.
+    pub(super) elsewhere: Vec<ElsewhereVitals>,
     pub(super) peers: Vec<PeerVitals>,
     /// The channel's configuration, from the first peer that gave it.
     pub(super) config: Option<ChannelConfig>,
@@ -45,6 +48,15 @@ pub(super) struct OrdererVitals {
     pub(super) operations: Option<Result<Heard, String>>,
     /// Whether it leads, when it told.
     pub(super) leads: Option<bool>,
+}
+
+/// A look, as a member has it, at an ordering node of somebody else's.
+#[derive(Debug)]
+pub(super) struct ElsewhereVitals {
+    pub(super) host: String,
+    pub(super) address: String,
+    /// Number of blocks of the channel.
+    pub(super) height: Result<u64, String>,
 }
 
 /// A look at one peer.
@@ -109,6 +121,7 @@ impl Vitals {
         for consenter in network.own_consenters() {
             orderers.push(orderer(network, spec.orderer.host(consenter), ports).await);
         }
+        let elsewhere = elsewhere(network).await;
         let mut services = Vec::new();
         if spec.chaincode.is_some() {
             for organization in network.own_organizations() {
@@ -129,13 +142,19 @@ impl Vitals {
                 peers.push(asked.peer(organization.host(peer)).await);
             }
         }
-        Self { orderers, peers, config, definition, services }
+        Self { orderers, elsewhere, peers, config, definition, services }
     }
 
     /// The most blocks that a node has.
     pub(super) fn height(&self) -> Option<u64> {
         let orderers = self.orderers.iter().filter_map(OrdererVitals::height);
-        orderers.chain(self.peers.iter().filter_map(PeerVitals::height)).max()
+        let elsewhere = self.elsewhere.iter().filter_map(|node| node.height.as_ref().ok().copied());
+        orderers.chain(elsewhere).chain(self.peers.iter().filter_map(PeerVitals::height)).max()
+    }
+
+    /// Why a member reaches no ordering node at all, by the first of them.
+    pub(super) fn unordered(&self) -> Option<&ElsewhereVitals> {
+        self.elsewhere.first().filter(|_| self.elsewhere.iter().all(|node| node.height.is_err()))
     }
 }
 
@@ -199,6 +218,31 @@ async fn orderer(network: &Network, host: String, ports: &Ports) -> OrdererVital
     }
     vitals.operations = Some(heard);
     vitals
+}
+
+/// All at once: of those behind a cut link each takes its time.
+async fn elsewhere(network: &Network) -> Vec<ElsewhereVitals> {
+    let (service, channel) = (&network.spec.orderer, network.spec.channel.name.as_str());
+    // Without a first block, or the others' descriptions, there is nothing to ask yet.
+    if network.holds_ordering() || !network.layout.genesis_block(channel).exists() {
+        return Vec::new();
+    }
+    let (Ok(endpoints), Ok(credentials)) = (network.orderer_endpoints(), network.reader_credentials()) else {
+        return Vec::new();
+    };
+    let mut asked = Vec::new();
+    for (name, endpoint) in service.consenters.iter().zip(endpoints) {
+        let (host, channel, credentials) = (service.host(name), channel.to_owned(), credentials.clone());
+        asked.push(tokio::spawn(async move {
+            let height = limited(ordered::height_of(&endpoint, &credentials, &channel)).await;
+            ElsewhereVitals { host, address: endpoint.address().to_owned(), height }
+        }));
+    }
+    let mut nodes = Vec::new();
+    for node in asked {
+        nodes.extend(node.await);
+    }
+    nodes
 }
 
 async fn service(network: &Network, organization: &Organization, ports: &Ports) -> ServiceVitals {

@@ -99,6 +99,9 @@ impl Consortium {
                 text,
                 "# [nodes.{node}]\n# listen = \"0.0.0.0:{port}\"\n# operations = \"127.0.0.1:9443\""
             );
+            if member.is_none() {
+                let _ = writeln!(text, "# admin = \"127.0.0.1:9444\"");
+            }
         }
         text
     }

@@ -77,6 +77,10 @@ pub struct NodeSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub operations: Option<SocketAddr>,
+    /// Of an orderer, for channel participation; absent for a port on 127.0.0.1 that is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub admin: Option<SocketAddr>,
 }
 
 /// The JSON Schema of a part's document, for editors.
@@ -147,7 +151,12 @@ impl Part {
             if !known.contains(node) {
                 return Err(SpecError::field(format!("nodes.{node}"), "settings", wanted));
             }
-            let addresses = [("listen", settings.listen), ("operations", settings.operations)];
+            if let Some(admin) = settings.admin.filter(|_| !self.is_ordering()) {
+                let fix = "leave it out: only ordering nodes listen for channel participation";
+                return Err(SpecError::field(format!("nodes.{node}.admin"), admin, fix));
+            }
+            let addresses =
+                [("listen", settings.listen), ("operations", settings.operations), ("admin", settings.admin)];
             for (name, address) in addresses.into_iter().filter_map(|(name, at)| Some((name, at?))) {
                 let field = format!("nodes.{node}.{name}");
                 if address.port() == 0 {
@@ -201,6 +210,7 @@ mod tests {
             ("organization = \"west\"".to_owned(), "organization"),
             (format!("{north}[nodes.orderer0]\nlisten = \"0.0.0.0:7050\""), "nodes.orderer0"),
             (format!("{north}[nodes.peer0]\nlisten = \"0.0.0.0:0\""), "nodes.peer0.listen"),
+            (format!("{north}[nodes.peer0]\nadmin = \"10.0.0.5:9443\""), "nodes.peer0.admin"),
             (
                 format!("{north}[nodes.peer0]\nlisten = \"0.0.0.0:1\"\noperations = \"0.0.0.0:1\""),
                 "nodes.peer0.operations",

@@ -24,6 +24,7 @@ mod doctor;
 mod elsewhere;
 mod exports;
 mod growth;
+mod hosts;
 mod life;
 mod parts;
 mod shelf;
@@ -78,6 +79,7 @@ const LONG_TESTS: &[(&str, Test)] = tests![
     upgrades::a_network_is_upgraded_under_load,
     bad_days::full_disks_lose_nothing,
     exports::systemd_takes_exported_units,
+    hosts::hosts_lose_links_and_no_transaction,
     parts::parts_of_bft_are_killed_at_every_event_and_go_on,
 ];
 
@@ -98,6 +100,9 @@ fn main() {
         ["full-disks"] => runtime().block_on(bad_days::fill_disks()),
         ["part", folder, organization] => {
             runtime().block_on(parts::stand_up_aloud(folder.as_ref(), organization));
+        }
+        ["host", folder, action, arguments @ ..] => {
+            runtime().block_on(hosts::act(folder.as_ref(), action, arguments));
         }
         ["up", folder] => runtime().block_on(life::stand_up_aloud(folder.as_ref())),
         words if words.contains(&"--list") => {

@@ -76,7 +76,8 @@ impl Stand<'_> {
         let step = Step::begin(self.progress, format!("chaincode `{name}` on the channel"));
         definition.approve(&step, member, package_id).await?;
         let wanted = i64::from(sequence);
-        if committed != wanted {
+        // Another organisation may have committed it since.
+        if committed != wanted && definition.committed_sequence(member).await? != wanted {
             let approvals = definition.approvals(member).await?;
             let (ready, missing): (Vec<_>, Vec<_>) = approvals.iter().partition(|(_, approved)| **approved);
             let ready: Vec<String> = ready.into_iter().map(|(msp_id, _)| msp_id.clone()).collect();

@@ -1,16 +1,18 @@
 //! Standing up one's own part, as far as the others have done theirs.
 
-use hlf_gateway::Endpoint;
+use hlf_gateway::{Credentials, Endpoint};
 
 use super::super::up::{Options, Stand, UpError};
 use super::super::{ChangeError, Network};
 use super::{Awaited, PartError, PartStanding};
 use crate::change::ChannelConfig;
+use crate::channel;
 use crate::commands::typed;
 use crate::files;
 use crate::genesis;
+use crate::lifecycle::Member;
 use crate::node;
-use crate::ordered::{self, OrderedError};
+use crate::ordered::{self, Newest, OrderedError};
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
 use crate::wait;
@@ -55,14 +57,18 @@ impl Network {
         all.collect()
     }
 
-    /// The channel's newest configuration block, as an orderer has it.
-    pub(in crate::network) async fn ordered_config(&self) -> Result<hlf_protos::common::Block, ChangeError> {
-        let credentials = match self.own_organizations().next() {
+    /// The channel as an orderer has it.
+    pub(in crate::network) async fn ordered(&self) -> Result<Newest, ChangeError> {
+        let credentials = self.reader_credentials()?;
+        Ok(ordered::newest(&self.orderer_endpoints()?, &credentials, &self.spec.channel.name).await?)
+    }
+
+    /// The identity that reads the channel from orderers.
+    pub(in crate::network) fn reader_credentials(&self) -> Result<Credentials, ChangeError> {
+        Ok(match self.own_organizations().next() {
             Some(own) => self.admin_credentials(own)?,
             None => self.orderer_credentials()?,
-        };
-        let channel = &self.spec.channel.name;
-        Ok(ordered::newest_config(&self.orderer_endpoints()?, &credentials, channel).await?)
+        })
     }
 }
 
@@ -101,7 +107,7 @@ impl Stand<'_> {
             // The ordering organisation has no peers: nothing else is its own.
             return Ok(Vec::new());
         };
-        if let Some(awaited) = self.look_for_orderers().await? {
+        if let Some(awaited) = self.look_for_orderers(member).await? {
             self.write_profiles(None)?;
             return Ok(vec![awaited]);
         }
@@ -126,9 +132,9 @@ impl Stand<'_> {
             );
             Some(Awaited::new("the members", what, fix))
         };
-        match network.ordered_config().await {
-            Ok(block) => {
-                let config = ChannelConfig::of_block(&block).map_err(ChangeError::from)?;
+        match network.ordered().await {
+            Ok(newest) => {
+                let config = ChannelConfig::of_block(&newest.config).map_err(ChangeError::from)?;
                 let member =
                     config.organizations().map_err(ChangeError::from)?.iter().any(|known| known == own);
                 step.done(if member { "it is a member" } else { "it is no member yet" });
@@ -146,13 +152,22 @@ impl Stand<'_> {
         }
     }
 
-    /// Chaincode is agreed on by transactions: somebody has to order them.
-    async fn look_for_orderers(&self) -> Result<Option<Awaited>, PartError> {
-        match self.network.ordered_config().await {
-            Ok(_) => Ok(None),
-            Err(ChangeError::Ordered(error)) => Ok(Some(self.awaited_orderers(&error))),
-            Err(error) => Err(error.into()),
+    /// Chaincode is agreed on by transactions: somebody has to order them, and own peers have to know what was ordered
+    /// before, or they take what others agreed on for still to be done.
+    async fn look_for_orderers(&self, member: &Member) -> Result<Option<Awaited>, PartError> {
+        let newest = match self.network.ordered().await {
+            Ok(newest) => newest,
+            Err(ChangeError::Ordered(error)) => return Ok(Some(self.awaited_orderers(&error))),
+            Err(error) => return Err(error.into()),
+        };
+        let channel = self.network.spec.channel.name.as_str();
+        let step = Step::begin(self.progress, format!("blocks of channel `{channel}`"));
+        for (host, endorser) in &member.peers {
+            let level = channel::await_height(&step, endorser, host, (channel, newest.height)).await;
+            level.map_err(UpError::from)?;
         }
+        step.done(&format!("own peers have all {}", newest.height));
+        Ok(None)
     }
 
     fn awaited_orderers(&self, error: &OrderedError) -> Awaited {
