@@ -280,6 +280,13 @@ impl Supervisor {
             .collect()
     }
 
+    /// The names of processes that were started and were not stopped.
+    pub(crate) fn started(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.record_names().collect();
+        names.sort();
+        names
+    }
+
     /// The names of processes that were started, have ended by themselves, and were not stopped.
     pub(crate) fn ended(&self) -> Vec<String> {
         let mut names: Vec<String> =

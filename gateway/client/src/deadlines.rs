@@ -15,8 +15,8 @@ pub struct Deadlines {
     pub evaluate: Duration,
     /// Gathering endorsements; a peer gives each endorser 30 s. 30 s by default.
     pub endorse: Duration,
-    /// How much of an endorsement's time is spent on asking gateways again that know too few endorsers: peers learn
-    /// of each other some 10 to 20 s after their start. Zero fails at once. 15 s by default.
+    /// How much of an endorsement's time is spent on asking gateways again that know too few endorsers, or can't reach
+    /// one: peers learn of each other some 10 to 20 s after their start. Zero fails at once. 15 s by default.
     pub gossip: Duration,
     /// Handing a transaction to the orderers. 30 s by default.
     pub submit: Duration,

@@ -3,7 +3,7 @@
 //! | stage | goes elsewhere when a peer | why that is safe |
 //! |---|---|---|
 //! | evaluate, endorse | can't be reached, does not answer, or says that others may serve | nothing is written |
-//! | endorse | of all that answer, knows too few endorsers: all are asked again after a while | nothing is submitted |
+//! | endorse | of all that answer, knows too few endorsers or can't reach one: all are asked again after a while | nothing is submitted |
 //! | submit | can't be reached, does not answer, or has no orderer | the envelope is the same to the byte, so its copies have one id, and one at most is VALID |
 //! | commit status | can't be reached, or has no verdict for a while | asking changes nothing |
 //! | one endorser, streams | never | they are about one peer, or go on where they began |
@@ -110,8 +110,11 @@ impl Route {
                     result => break result,
                 };
                 let wait = jittered(pause);
-                let is_early = failure.cause() == Some(FailureCause::TooFewEndorsers);
-                if !is_early || Instant::now() + wait >= gossip {
+                let is_away = matches!(
+                    failure.cause(),
+                    Some(FailureCause::TooFewEndorsers | FailureCause::NodeUnreachable)
+                );
+                if !is_away || Instant::now() + wait >= gossip {
                     break Err(failure);
                 }
                 tracing::debug!(error = %failure, "endorsers are waited for");

@@ -12,6 +12,7 @@ use super::config::{
     ENDPOINTS, ORDERER, ORDERERS,
 };
 use super::edit::{EditError, signatures, signed_by};
+use crate::exchange::Description;
 
 /// What happens to a node of the ordering service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,22 @@ pub struct NewConsenter {
 }
 
 impl NewConsenter {
-    fn address(&self) -> String {
+    /// A node of an ordering organisation, by its description; `None` when that has no ordering node of the name.
+    pub fn of_description(description: &Description, host: &str) -> Option<Self> {
+        let node = description.nodes.iter().find(|node| node.host == host)?;
+        let identity = node.identity_certificate.as_ref()?;
+        let certificate = node.tls_certificate.clone().into_bytes();
+        Some(Self {
+            host: node.endpoint.host.clone(),
+            port: node.endpoint.port,
+            msp_id: description.msp_id.clone(),
+            certificates: ConsenterCertificates { server: certificate.clone(), client: certificate },
+            identity_pem: Some(identity.clone().into_bytes()),
+        })
+    }
+
+    /// Its `host:port`.
+    pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }

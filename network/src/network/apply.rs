@@ -365,7 +365,7 @@ fn may_pass(error: &SubmitError) -> bool {
 }
 
 /// Moves an orderer's configuration and ledger out of the way, so that a later one of that name starts empty.
-fn set_aside(layout: &Layout, host: &str) -> Result<(), StepError> {
+pub(in crate::network) fn set_aside(layout: &Layout, host: &str) -> Result<(), FileError> {
     let from = layout.node(host);
     if !from.exists() {
         return Ok(());

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::claim::{self, StateError};
 use super::up::{Options, Stand, UpError};
 use super::{ChangeError, Network};
+use crate::commands::typed;
 use crate::exchange::{Description, DescriptionFileError, Digest, FirstBlockError};
 use crate::files::{self, FileError};
 use crate::layout::Layout;
@@ -185,6 +186,25 @@ impl Network {
             .filter(|name| !known.iter().any(|description| description.organization == *name))
             .map(str::to_owned)
             .collect())
+    }
+
+    /// What is awaited when the ordering organisation described itself before it got a node that the document names.
+    fn undescribed_orderer(&self) -> Result<Option<Awaited>, DescriptionFileError> {
+        let service = &self.spec.orderer;
+        let known = Description::read_all(&self.layout.imports())?;
+        let Some(ordering) = known.iter().find(|description| description.organization == ORDERING) else {
+            return Ok(None);
+        };
+        let mut hosts = service.consenters.iter().map(|consenter| service.host(consenter));
+        let missing = hosts.find(|host| ordering.nodes.iter().all(|node| node.host != *host));
+        Ok(missing.map(|host| {
+            let what = format!("a description with `{host}`, which the consortium's document names");
+            let fix = format!(
+                "ask them for `{ORDERING}.organization.json` as it is now, then {} it",
+                typed("import --replace")
+            );
+            Awaited::new(ORDERING, what, fix)
+        }))
     }
 }
 

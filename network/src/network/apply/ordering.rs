@@ -90,7 +90,7 @@ impl Work<'_> {
         self.stand().await_leader(&ports, self.after).await?;
         self.at.supervisor.stop(&host).await.map_err(UpError::from)?;
         // A node of the same name would otherwise take up its old number among the consenters.
-        set_aside(&self.at.layout, &host)
+        Ok(set_aside(&self.at.layout, &host)?)
     }
 
     /// Waits until every node of a network's ordering service has the blocks that one of them has: one that is behind

@@ -59,7 +59,7 @@ pub enum ImportError {
         /// The one of the file.
         found: Digest,
     },
-    /// Another description of the organisation is part of a channel that exists.
+    /// A description with other authorities of the organisation is part of a channel that exists.
     #[error(
         "`{organization}` is on the channel by its description with digest {known}, and this one is {found}; what the \
          channel knows of it changes by proposals: {propose}, then `sign` and `submit`",
@@ -183,7 +183,9 @@ impl Network {
             let known = before.digest();
             new = known != found;
             let organization = name.to_owned();
-            if new && self.layout.genesis_block(&self.spec.channel.name).exists() {
+            // Nodes come and go, and the channel has a say in who may order; authorities it knows already.
+            let is_known = before.msp == description.msp;
+            if new && !is_known && self.layout.genesis_block(&self.spec.channel.name).exists() {
                 return Err(ImportError::Running { organization, known, found });
             }
             if new && !replace {

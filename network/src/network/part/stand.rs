@@ -2,10 +2,11 @@
 
 use hlf_gateway::{Credentials, Endpoint};
 
+use super::super::apply::set_aside;
 use super::super::up::{Options, Stand, UpError};
 use super::super::{ChangeError, Network};
 use super::{Awaited, PartError, PartStanding};
-use crate::change::ChannelConfig;
+use crate::change::{ChannelConfig, Consenter};
 use crate::channel;
 use crate::commands::typed;
 use crate::files;
@@ -105,8 +106,12 @@ impl Stand<'_> {
         self.join(ports, &members).await?;
         let Some(member) = members.first() else {
             // The ordering organisation has no peers: nothing else is its own.
-            return Ok(Vec::new());
+            return Ok(self.retire_orderers(ports).await?.into_iter().collect());
         };
+        if let Some(awaited) = network.undescribed_orderer()? {
+            self.write_profiles(None)?;
+            return Ok(vec![awaited]);
+        }
         if let Some(awaited) = self.look_for_orderers(member).await? {
             self.write_profiles(None)?;
             return Ok(vec![awaited]);
@@ -167,6 +172,47 @@ impl Stand<'_> {
             level.map_err(UpError::from)?;
         }
         step.done(&format!("own peers have all {}", newest.height));
+        Ok(None)
+    }
+
+    /// Ends ordering nodes that the consortium's document names no longer, once the channel has let them go.
+    async fn retire_orderers(&self, ports: &Ports) -> Result<Option<Awaited>, PartError> {
+        let network = self.network;
+        let service = &network.spec.orderer;
+        let kept: Vec<String> = service.consenters.iter().map(|consenter| service.host(consenter)).collect();
+        let mut gone = network.supervisor.started();
+        gone.retain(|name| !kept.contains(name));
+        if gone.is_empty() {
+            return Ok(None);
+        }
+        let newest = match network.ordered().await {
+            Ok(newest) => newest,
+            Err(ChangeError::Ordered(error)) => return Ok(Some(self.awaited_orderers(&error))),
+            Err(error) => return Err(error.into()),
+        };
+        let mut addresses = Vec::new();
+        for host in &kept {
+            addresses.push(node::public(ports, host).map_err(UpError::from)?.to_string());
+        }
+        let config = ChannelConfig::of_block(&newest.config).map_err(ChangeError::from)?;
+        let consenters = config.consenters().map_err(ChangeError::from)?;
+        let stays = consenters.iter().map(Consenter::address).find(|address| !addresses.contains(address));
+        if let Some(address) = stays {
+            let what = format!("that the channel lets {address} go, which the document names no longer");
+            let fix = format!(
+                "propose it ({}), sign and submit it; then run {} again",
+                typed(&format!("change propose PROPOSAL --title TEXT --remove-orderer {address}")),
+                typed("up")
+            );
+            return Ok(Some(Awaited::new(crate::spec::ORDERING, what, fix)));
+        }
+        for host in &gone {
+            let step = Step::begin(self.progress, format!("`{host}` leaves"));
+            network.supervisor.stop(host).await.map_err(UpError::from)?;
+            // A node of the same name would otherwise take up its old number among the consenters.
+            set_aside(&network.layout, host)?;
+            step.done("stopped, and what it had is in `left`");
+        }
         Ok(None)
     }
 

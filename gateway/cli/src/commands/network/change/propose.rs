@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use hlf_network::change::{Edit, MetaRule, OrganizationDefinition, PolicyRule, Proposal};
+use hlf_network::change::{
+    ConsenterEdit, Edit, MetaRule, NewConsenter, OrganizationDefinition, PolicyRule, Proposal,
+};
 use hlf_network::exchange::Description;
 use hlf_network::network::Network;
 
@@ -49,6 +51,12 @@ pub(crate) struct Propose {
     /// MSP id of an organisation that leaves.
     #[arg(long, value_name = "MSPID")]
     remove_organization: Vec<String>,
+    /// An ordering node that comes: its host, and the description that its organisation's `caretrail network describe` wrote.
+    #[arg(long, value_name = "HOST=FILE")]
+    add_orderer: Vec<String>,
+    /// An ordering node that goes: where the channel finds it, or as of `--add-orderer`.
+    #[arg(long, value_name = "HOST:PORT|HOST=FILE")]
+    remove_orderer: Vec<String>,
     /// Peers by which others find an organisation's peers; none takes them away.
     #[arg(long, value_name = "MSPID=HOST:PORT,…")]
     anchor_peers: Vec<String>,
@@ -122,6 +130,7 @@ impl Propose {
         for msp_id in &self.remove_organization {
             edits.push(Edit::RemoveOrganization { msp_id: msp_id.clone() });
         }
+        edits.extend(self.orderers()?.into_iter().map(Edit::Consenter));
         for text in &self.anchor_peers {
             let (msp_id, peers) = pair(text, "--anchor-peers")?;
             let peers = peers.split(',').filter(|peer| !peer.is_empty()).map(address);
@@ -149,10 +158,36 @@ impl Propose {
         }
         Ok(edits)
     }
+
+    fn orderers(&self) -> anyhow::Result<Vec<ConsenterEdit>> {
+        let mut edits = Vec::new();
+        for text in &self.add_orderer {
+            edits.push(ConsenterEdit::Add(orderer(text, "--add-orderer")?));
+        }
+        for text in &self.remove_orderer {
+            let address = match text.contains('=') {
+                true => orderer(text, "--remove-orderer")?.address(),
+                false => text.clone(),
+            };
+            edits.push(ConsenterEdit::Remove { address });
+        }
+        Ok(edits)
+    }
 }
 
 fn contents(file: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("`{}` cannot be read", file.display()))
+}
+
+/// A node of an ordering organisation, `HOST=FILE`.
+fn orderer(text: &str, option: &str) -> anyhow::Result<NewConsenter> {
+    let (host, file) = pair(text, option)?;
+    let description = Description::parse(&contents(file.as_ref())?)
+        .map_err(|error| Invalid(format!("`{file}`: {error}")))?;
+    NewConsenter::of_description(&description, host).ok_or_else(|| {
+        let known: Vec<_> = description.nodes.iter().map(|node| node.host.as_str()).collect();
+        Invalid(format!("`{file}` describes no ordering node `{host}`; it has {}", known.join(", "))).into()
+    })
 }
 
 fn pair<'a>(text: &'a str, option: &str) -> Result<(&'a str, &'a str), Invalid> {
