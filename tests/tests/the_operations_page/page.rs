@@ -75,7 +75,7 @@ pub(crate) async fn every_block_of_commands_is_run_or_named(_: &mut Page) {
         counted,
         [
             ("trial", 17),
-            ("operators", 6),
+            ("operators", 7),
             ("fabric-ca", 1),
             ("containers", 1),
             ("requests", 3),
