@@ -333,13 +333,14 @@ mod tests {
         for odd in ["", "[]", "{}", "<html>", r#"{"result":1}"#] {
             assert!(read::<CaName>(odd, StatusCode::OK, "x").is_err(), "{odd}");
         }
+        let name = r#"{"result":{"caname":"ca.north"},"errors":[],"success":true}"#;
+        assert!(read::<CaName>(name, StatusCode::OK, "x").is_ok_and(|name| name.caname == "ca.north"));
         let other = r#"{"result":{"caname":1},"errors":[],"success":true}"#;
         assert!(matches!(read::<CaName>(other, StatusCode::OK, "x"), Err(Failure::Unreadable(_))));
     }
 
     #[derive(Debug, serde::Deserialize)]
     struct CaName {
-        #[allow(dead_code)]
         caname: String,
     }
 
