@@ -14,6 +14,9 @@ use crate::ports::Ports;
 use crate::process::Service;
 use crate::spec::{Consensus, OrderingService};
 
+/// An ordering node's configuration, in its folder.
+pub(crate) const CONFIG: &str = "orderer.yaml";
+
 /// Writes an orderer's folder and describes its process.
 pub(crate) fn prepare(
     orderer: &OrderingService,
@@ -27,12 +30,12 @@ pub(crate) fn prepare(
     files::make_folder(&node)?;
     note_release(&node, &host, binaries.version())?;
     crate::node::own_data(layout, &host, &orderer.msp_id)?;
-    let sample = files::read(&binaries.sample_config().join("orderer.yaml"))?;
+    let sample = files::read(&binaries.sample_config().join(CONFIG))?;
     let mut config = Overlay::parse(&sample)?;
     configure(&mut config, orderer, &host, layout, ports)?;
     config.demand_on("ChannelParticipation.Enabled")?;
     config.demand_on("Admin.TLS.ClientAuthRequired")?;
-    let path = node.join("orderer.yaml");
+    let path = node.join(CONFIG);
     files::replace(&path, files::PUBLIC, config.to_yaml()?.as_bytes())?;
 
     let home = folder(layout, orderer, &host);

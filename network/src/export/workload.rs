@@ -203,7 +203,7 @@ impl Maker<'_> {
         let spec = &self.network.spec().orderer;
         let layout = self.network.layout();
         let node = layout.node(&host);
-        let mut config = Overlay::parse(&configuration(&node.join("orderer.yaml"))?)?;
+        let mut config = Overlay::parse(&configuration(&node.join(orderer::CONFIG))?)?;
         orderer::configure(&mut config, spec, &host, &self.there, ports)?;
         let (keys, data) = (self.site.keys(&host), self.site.data(&host));
         let tls_key = json!(keys.join(TLS_KEY));
@@ -214,7 +214,7 @@ impl Maker<'_> {
         orderer::keep_data(&mut config, spec, &data)?;
         let home = orderer::folder(layout, spec, &host);
         let mut files = self.certificates(&home)?;
-        files.insert(self.inside(&node.join("orderer.yaml"))?, public(config.to_yaml()?.into_bytes()));
+        files.insert(self.inside(&node.join(orderer::CONFIG))?, public(config.to_yaml()?.into_bytes()));
         Ok(Workload {
             kind: Kind::Orderer,
             organization: ORDERING.to_owned(),

@@ -7,8 +7,8 @@ use crate::network::vitals::Vitals;
 use crate::node;
 use crate::operations::Heard;
 use crate::overlay::Overlay;
-use crate::peer;
 use crate::process::last_words;
+use crate::{orderer, peer};
 
 /// How far a clock may be off.
 const SKEW_MAX: time::Duration = time::Duration::seconds(2);
@@ -18,7 +18,7 @@ pub(super) fn check_folders(network: &Network, found: &mut Findings) {
     check_owners(network, found);
     let spec = &network.spec;
     for host in network.own_consenters().iter().map(|consenter| spec.orderer.host(consenter)) {
-        if let Some(config) = config(network, &host, "orderer.yaml") {
+        if let Some(config) = config(network, &host, orderer::CONFIG) {
             check_msp_id(&config, "General.LocalMSPID", &host, &spec.orderer.msp_id, found);
         }
     }

@@ -11,9 +11,11 @@ use crate::channel;
 use crate::commands::typed;
 use crate::files;
 use crate::genesis;
+use crate::layout::Layout;
 use crate::lifecycle::Member;
 use crate::node;
 use crate::ordered::{self, Newest, OrderedError};
+use crate::orderer;
 use crate::ports::Ports;
 use crate::progress::{Progress, Step};
 use crate::wait;
@@ -180,8 +182,7 @@ impl Stand<'_> {
         let network = self.network;
         let service = &network.spec.orderer;
         let kept: Vec<String> = service.consenters.iter().map(|consenter| service.host(consenter)).collect();
-        let mut gone = network.supervisor.started();
-        gone.retain(|name| !kept.contains(name));
+        let gone = ordering_nodes_beside(&kept, network.supervisor.started(), &network.layout);
         if gone.is_empty() {
             return Ok(None);
         }
@@ -225,7 +226,31 @@ impl Stand<'_> {
     }
 }
 
+/// Of what was started here, the ordering nodes that are not among those to keep; further services are none.
+fn ordering_nodes_beside(kept: &[String], mut started: Vec<String>, layout: &Layout) -> Vec<String> {
+    started.retain(|name| !kept.contains(name) && layout.node(name).join(orderer::CONFIG).is_file());
+    started
+}
+
 fn awaited_description(name: &str) -> Awaited {
     let fix = format!("ask them for `{name}.organization.json`, then {} it", typed("import"));
     Awaited::new(name, format!("{name}'s description"), fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ordering_nodes_are_let_go() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path().to_owned());
+        for (name, file) in [("stays", orderer::CONFIG), ("goes", orderer::CONFIG), ("daemon", "daemon.toml")]
+        {
+            std::fs::create_dir_all(layout.node(name)).unwrap();
+            std::fs::write(layout.node(name).join(file), "").unwrap();
+        }
+        let started = ["stays", "goes", "daemon", "nowhere"].map(str::to_owned).to_vec();
+        assert_eq!(ordering_nodes_beside(&["stays".to_owned()], started, &layout), ["goes"]);
+    }
 }
