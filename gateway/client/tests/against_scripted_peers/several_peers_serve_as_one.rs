@@ -285,15 +285,24 @@ const TOO_FEW: [&str; 3] = [
     "failed to find any endorsing peers for org(s): SouthMSP",
 ];
 
+/// What a gateway says that knows an endorser which is not there.
+const UNREACHED: [&str; 1] =
+    ["rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: \
+                              dial tcp 127.0.0.1:7051: connect: connection refused\""];
+
 /// A peer whose gateway knows too few endorsers, so many times; proposals that it was asked to endorse are kept.
 fn alone(times: usize, asked: &Arc<Mutex<Vec<Vec<u8>>>>) -> Script {
+    refusing(&TOO_FEW, times, asked)
+}
+
+fn refusing(says: &'static [&'static str], times: usize, asked: &Arc<Mutex<Vec<Vec<u8>>>>) -> Script {
     let asked = Arc::clone(asked);
     let endorse = Box::new(move |request: EndorseRequest| {
         let mut asked = asked.lock().unwrap();
         let number = asked.len();
         asked.push(request.proposed_transaction.clone().unwrap().proposal_bytes);
         match number < times {
-            true => Answer::Refuse(Status::failed_precondition(TOO_FEW[number % TOO_FEW.len()])),
+            true => Answer::Refuse(Status::failed_precondition(says[number % says.len()])),
             false => Answer::Reply(endorsed(&request, b"done")),
         }
     });
@@ -301,17 +310,19 @@ fn alone(times: usize, asked: &Arc<Mutex<Vec<Vec<u8>>>>) -> Script {
 }
 
 #[tokio::test]
-async fn endorsers_that_a_gateway_has_not_heard_of_yet_are_waited_for() {
-    let asked = Arc::default();
-    let peer = ScriptedPeer::start(alone(TOO_FEW.len(), &asked)).await;
-    let contract = connect(&[&peer], Deadlines::default()).await.contract("main", "assets");
+async fn endorsers_that_a_gateway_has_not_heard_of_yet_or_cannot_reach_are_waited_for() {
+    for says in [&TOO_FEW[..], &UNREACHED[..]] {
+        let asked = Arc::default();
+        let peer = ScriptedPeer::start(refusing(says, says.len(), &asked)).await;
+        let contract = connect(&[&peer], Deadlines::default()).await.contract("main", "assets");
 
-    let committed = contract.submit(contract.proposal("Transfer").build().unwrap()).await.unwrap();
+        let committed = contract.submit(contract.proposal("Transfer").build().unwrap()).await.unwrap();
 
-    assert_eq!(committed.block_number, 7);
-    let asked = asked.lock().unwrap();
-    assert_eq!(asked.len(), TOO_FEW.len() + 1);
-    assert!(asked.iter().all(|proposal| *proposal == asked[0]), "one transaction, whatever it took");
+        assert_eq!(committed.block_number, 7);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), says.len() + 1);
+        assert!(asked.iter().all(|proposal| *proposal == asked[0]), "one transaction, whatever it took");
+    }
 }
 
 #[tokio::test]
