@@ -13,7 +13,7 @@ pub(crate) struct Reachable {
 
 impl World for Reachable {
     async fn stand_up(stage: &Stage) -> Self {
-        let operator = Operator::on(stage).await;
+        let operator = Operator::of_all(stage).await;
         let held = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [orderer, peer] = held.map(|listener| listener.local_addr().unwrap());
         let script = format!(

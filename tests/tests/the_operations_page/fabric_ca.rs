@@ -13,7 +13,7 @@ pub(crate) struct OwnAuthority {
 
 impl World for OwnAuthority {
     async fn stand_up(stage: &Stage) -> Self {
-        let operator = Operator::on(stage).await;
+        let operator = Operator::of_all(stage).await;
         let script = "caretrail network spec --orgs north --orderers raft:1 \
                       | sed 's/^domain = \"north.*/&\\nca = \"fabric-ca\"/' > consortium.toml
                       caretrail network up --spec consortium.toml";

@@ -11,7 +11,7 @@ pub(crate) struct Authorities {
 
 impl World for Authorities {
     async fn stand_up(stage: &Stage) -> Self {
-        let operator = Operator::on(stage).await;
+        let operator = Operator::of_all(stage).await;
         up(&operator, "caretrail network spec --orgs north,south --orderers raft:3 --peers 2").await;
         Self { operator }
     }
@@ -34,7 +34,7 @@ pub(crate) struct Release {
 
 impl World for Release {
     async fn stand_up(stage: &Stage) -> Self {
-        let operator = Operator::on(stage).await;
+        let operator = Operator::of_all(stage).await;
         let older = "caretrail network spec --orgs north,south --orderers raft:3 --peers 2 \
                      | sed 's/^fabric = .*/fabric = \"2.5.9\"/'";
         up(&operator, older).await;

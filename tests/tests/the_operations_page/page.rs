@@ -94,6 +94,8 @@ pub(crate) async fn every_block_of_commands_is_run_or_named(_: &mut Page) {
 /// A folder in which an operator works.
 pub(crate) struct Operator {
     folder: PathBuf,
+    /// The state folder, where no organisation's own document says it.
+    state: Option<PathBuf>,
     /// Blocks of the page that were run.
     pub(crate) run: usize,
 }
@@ -104,7 +106,14 @@ impl Operator {
         fabric::spec_option(&Caretrail::new(stage.folder())).await;
         let folder = stage.folder().join("operator");
         fs::create_dir_all(&folder).unwrap();
-        Self { folder, run: 0 }
+        Self { folder, state: None, run: 0 }
+    }
+
+    /// An operator who has all of a network in one state folder: the own one, even while it is moved away, and not the
+    /// nearest upwards, which is the checkout's when somebody ran a demo there.
+    pub(crate) async fn of_all(stage: &Stage) -> Self {
+        let operator = Self::on(stage).await;
+        Self { state: Some(operator.folder.join(".caretrail")), ..operator }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -190,6 +199,9 @@ impl Operator {
             .env_remove("CARETRAIL_FORMAT")
             .stdin(Stdio::null())
             .kill_on_drop(true);
+        if let Some(state) = &self.state {
+            command.env("CARETRAIL_STATE", state);
+        }
         command
     }
 }

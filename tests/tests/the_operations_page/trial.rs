@@ -18,7 +18,7 @@ pub(crate) struct Trial {
 
 impl World for Trial {
     async fn stand_up(stage: &Stage) -> Self {
-        Self { operator: Operator::on(stage).await }
+        Self { operator: Operator::of_all(stage).await }
     }
 }
 
