@@ -36,8 +36,8 @@
 //! }
 //! ```
 //!
-//! One thread serves more than a peer asks for, at the least cost. A contract that computes for long, such as one that
-//! verifies signatures, takes tokio's default runtime instead, so that it keeps no other transaction waiting.
+//! One thread serves more than a peer asks for, at the least cost. A contract that computes for
+//! milliseconds at a time takes tokio's default runtime instead, so that it keeps no other transaction waiting.
 //!
 //! | module or type | what it is for |
 //! |---|---|

@@ -48,8 +48,8 @@ pub(crate) const OUTBOUND_MESSAGES: usize = 256;
 /// with status 500, provided that the program is built to unwind.
 ///
 /// A contract that reads and writes costs least on tokio's runtime with a single thread, which serves far more than a
-/// peer asks for. One that computes for long, such as verifying signatures, needs the default runtime: on a single
-/// thread it would keep every other transaction waiting.
+/// peer asks for. One that computes for milliseconds at a time needs the default runtime: on a single thread it would
+/// keep every other transaction waiting. (Verifying a signature takes a tenth of one.)
 pub trait Contract: Send + Sync + 'static {
     /// Runs one transaction. Its writes are sent only if the response is a success.
     fn invoke(&self, tx: &Transaction) -> impl Future<Output = Response> + Send;

@@ -240,8 +240,11 @@ struct Known {
     advice: &'static str,
 }
 
+const UNREACHED: &str =
+    "the gateway can't reach a peer or an orderer that it needs: check that it runs and listens there";
+
 /// Phrases of Fabric 2.5 and 3.1, and of the transport.
-const KNOWN: [Known; 20] = [
+const KNOWN: [Known; 21] = [
     Known {
         phrase: "exceeding concurrency limit",
         cause: FailureCause::Busy,
@@ -364,7 +367,14 @@ const KNOWN: [Known; 20] = [
         phrase: "rpc error: code = Unavailable",
         cause: FailureCause::NodeUnreachable,
         retryable: true,
-        advice: "the gateway can't reach a peer or an orderer that it needs: check that it runs and listens there",
+        advice: UNREACHED,
+    },
+    // A gateway drops its connection to an endorser that one call found dead, under every other call to it.
+    Known {
+        phrase: "the client connection is closing",
+        cause: FailureCause::NodeUnreachable,
+        retryable: true,
+        advice: UNREACHED,
     },
 ];
 

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use caretrail_tests::measure::contract::runtime;
 use caretrail_tests::measure::load::{closed_loop, open_loop};
 use caretrail_tests::measure::words::{not_evaluated, not_valid};
 use hlf_gateway::{
     Contract, Deadlines, Following, Gateway, Metrics, MspFolder, Observation, Operation, Retry, RetryError,
 };
 use hlf_network::profile::Profile;
+use tokio::runtime::Runtime;
 
 use crate::order::{Came, Order, counter, key};
 
@@ -50,7 +50,7 @@ impl Metrics for Stages {
 
 /// Takes orders on stdin and answers them on stdout, until there are no more.
 pub(crate) fn serve(profile: &str, user: &str) {
-    runtime().block_on(async {
+    Runtime::new().expect("a runtime").block_on(async {
         let contract = connect(Path::new(profile), user).await;
         while let Some(order) = tokio::task::spawn_blocking(next).await.expect("an order") {
             let came = fulfil(&contract, order).await;

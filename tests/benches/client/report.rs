@@ -156,7 +156,7 @@ impl Report {
     /// Ours as a part or a multiple of Go's.
     fn ratios(&self) -> Table {
         type Figure = fn(&Line) -> &Rounds;
-        let mut table = Table::new(["figure", "ours ÷ Go", "ours, one thread ÷ Go"]);
+        let mut table = Table::new(["figure", "ours ÷ Go", "ours, threads ÷ Go"]);
         let rows: [(&str, Phase, Figure, Option<Bar>); 8] = [
             ("VALID transactions a second", Phase::Submit, |line| &line.per_second, Some(Bar::Least(1.15))),
             (
@@ -191,7 +191,7 @@ impl Report {
                     None => format!("{:.2} ({least:.2}–{most:.2})", ratio.median()),
                 }
             };
-            table.row([name.to_owned(), told(Side::Ours), told(Side::OursOnOne)]);
+            table.row([name.to_owned(), told(Side::Ours), told(Side::OursOnMany)]);
         }
         table
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use caretrail_tests::measure::contract::ONE_THREAD;
+use caretrail_tests::measure::contract::MANY_THREADS;
 use hlf_network::network::ChaincodeProgram;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -15,17 +15,16 @@ use crate::order::{Came, Order};
 /// A client library and a chaincode shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
-    /// This workspace's, the chaincode on tokio's default runtime.
+    /// This workspace's, the chaincode on a single thread, as the shim's documentation has it.
     Ours,
-    /// This workspace's, the chaincode on a single thread, as the shim's documentation shows first: it costs least,
-    /// and waits longest where others want the processors.
-    OursOnOne,
+    /// This workspace's, the chaincode on tokio's default runtime, with a thread for each processor.
+    OursOnMany,
     /// The official ones for Go.
     Go,
 }
 
 /// Where throughput and delay are compared.
-pub(crate) const ALL: [Side; 3] = [Side::Ours, Side::Go, Side::OursOnOne];
+pub(crate) const ALL: [Side; 3] = [Side::Ours, Side::Go, Side::OursOnMany];
 /// Where outcomes are counted.
 pub(crate) const BOTH: [Side; 2] = [Side::Ours, Side::Go];
 
@@ -40,7 +39,7 @@ impl Side {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
-            Self::OursOnOne => "ours, one thread",
+            Self::OursOnMany => "ours, threads",
             Self::Go => "Go",
         }
     }
@@ -54,8 +53,12 @@ impl Side {
             true => (itself(), vec!["chaincode".into()]),
             false => (go.chaincode.clone(), Vec::new()),
         };
-        let one_thread = (self == Self::OursOnOne).to_string();
-        ChaincodeProgram { program, args, env: BTreeMap::from([(ONE_THREAD.to_owned(), one_thread.into())]) }
+        let many_threads = (self == Self::OursOnMany).to_string();
+        ChaincodeProgram {
+            program,
+            args,
+            env: BTreeMap::from([(MANY_THREADS.to_owned(), many_threads.into())]),
+        }
     }
 
     /// Starts a load generator in a fresh process.
@@ -67,7 +70,6 @@ impl Side {
             false => command.arg(&paths.connection_profile).arg(&paths.msp).arg(CHAINCODE),
         };
         let mut process = command
-            .env_remove(ONE_THREAD)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

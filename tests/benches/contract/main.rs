@@ -53,6 +53,8 @@ struct Settings {
     block: u32,
     /// When a block is cut that is not full.
     timer_ms: u32,
+    /// How many of the contract's keys the call touches that touches them alone.
+    keys: usize,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             callers: settings::number("BENCH_CALLERS", 200.0) as usize,
             block: settings::number("BENCH_BLOCK", 100.0) as u32,
             timer_ms: settings::number("BENCH_TIMER_MS", 200.0) as u32,
+            keys: settings::number("BENCH_KEYS", f64::INFINITY) as usize,
         }
     }
 
@@ -119,7 +122,7 @@ impl Bench {
             Phase::Open => self.report.open_loop_rate().expect("what is submitted of both calls"),
             _ => 0.0,
         };
-        self.world.tell_shape(phase == Phase::Evaluate).await;
+        self.world.tell_shape(phase == Phase::Evaluate, self.settings.keys).await;
         for round in 0..self.settings.rounds {
             eprintln!("{phase}, round {} of {}", round + 1, self.settings.rounds);
             let arrivals = |part| Chance::new(round as u64).arrivals(rate, self.settings.lasting(part));

@@ -165,12 +165,17 @@ impl Report {
 
     /// The report as it is printed.
     pub(crate) fn found(mut self) -> Found {
-        let Settings { rounds, seconds, callers, block, timer_ms, .. } = self.settings;
+        let Settings { rounds, seconds, callers, block, timer_ms, keys } = self.settings;
+        let keys = match keys {
+            usize::MAX => "all".to_owned(),
+            keys => format!("{keys} of its reads and {keys} of its writes"),
+        };
         let rate = self.rate.map_or_else(|| "none".to_owned(), |rate| format!("{rate:.0}"));
         let mut text = format!(
             "Fabric 3.1.1, two hospitals with one peer each, both endorse; one Raft orderer. Blocks of at most {block} \
              transactions, cut after {timer_ms} ms. {} processors for everything together. {callers} callers over one \
              connection; the open loop is {rate} transactions a second by chance (Poisson), the same moments for all calls. \
+             Its keys alone: {keys}. \
              {rounds} rounds in turn, {seconds} s after a warm-up of a third of it. ± is half of the range between rounds.\n\n{}\n{}",
             processors(),
             self.measurements(),

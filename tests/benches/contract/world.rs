@@ -170,7 +170,7 @@ impl World {
     }
 
     /// Tells both chaincodes what the contract's call reads and writes: what a peer endorses of it.
-    pub(crate) async fn tell_shape(&self, evaluated: bool) {
+    pub(crate) async fn tell_shape(&self, evaluated: bool, keys: usize) {
         let (function, arg) = if evaluated { self.access_check() } else { self.register(0xffff_ffff) };
         let [answer, _] = self.endorsed(function, arg).await;
         let action = action(&answer);
@@ -179,8 +179,8 @@ impl World {
         let set = KvrwSet::decode(set.rwset.as_slice()).expect("a read and write set");
         let event = ChaincodeEvent::decode(action.events.as_slice()).expect("an event");
         let shape = Shape {
-            reads: set.reads.into_iter().map(|read| read.key).collect(),
-            writes: set.writes.iter().map(|write| (write.key.len(), write.value.len())).collect(),
+            reads: set.reads.into_iter().take(keys).map(|read| read.key).collect(),
+            writes: set.writes.iter().take(keys).map(|write| (write.key.len(), write.value.len())).collect(),
             event: (!event.event_name.is_empty()).then_some(event.payload.len()),
             reply: action.response.expect("a reply").payload.len(),
         };

@@ -159,7 +159,7 @@ impl Report {
             "Fabric 3.1.1: one organisation, one peer, one Raft orderer; batches and multi-gets of up to 1,000; mutual TLS \
              between peer and chaincode. Calls go to the peer's endorser and are endorsed, not ordered: no block is cut. \
              \"In memory\" is the test peer in place of Fabric's, over the same TLS. Go: fabric-chaincode-go v2.3.0, \
-             its own defaults. Ours: tokio's default runtime, and the one that has a single thread. No side prints. {processors} processors for load, peer and \
+             its own defaults. Ours: one thread; with \"threads\", tokio's default runtime. No side prints. {processors} processors for load, peer and \
              chaincode together. {rounds} rounds in turn, each in a fresh process, {:.2} s after {:.2} s of warm-up. \
              ± is half of the range between rounds.\n\n{}\n{}\n{}\n{}",
             measured.as_secs_f64(),

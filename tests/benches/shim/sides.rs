@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use caretrail_tests::measure::contract::{BATCH, ONE_THREAD};
+use caretrail_tests::measure::contract::{BATCH, MANY_THREADS};
 use hlf_network::network::ChaincodeProgram;
 
 /// A chaincode program and its settings.
@@ -15,15 +15,15 @@ pub(crate) struct Side {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Program {
-    Ours { one_thread: bool },
+    Ours { many_threads: bool },
     Go { batch: bool },
 }
 
-/// This workspace's shim on tokio's default runtime.
-pub(crate) const OURS: Side = Side { name: "ours", program: Program::Ours { one_thread: false } };
 /// This workspace's shim on a single thread.
-pub(crate) const OURS_ON_ONE: Side =
-    Side { name: "ours, one thread", program: Program::Ours { one_thread: true } };
+pub(crate) const OURS: Side = Side { name: "ours", program: Program::Ours { many_threads: false } };
+/// This workspace's shim on tokio's default runtime.
+pub(crate) const OURS_ON_MANY: Side =
+    Side { name: "ours, threads", program: Program::Ours { many_threads: true } };
 /// The official Go shim as contracts use it unless they ask for batches.
 pub(crate) const GO: Side = Side { name: "Go", program: Program::Go { batch: false } };
 /// The official Go shim, whose contract starts a write batch.
@@ -43,7 +43,7 @@ impl Side {
         let set = |variable: &str, value: bool| (variable.to_owned(), value.to_string().into());
         let env = BTreeMap::from([
             set(BATCH, self.program == Program::Go { batch: true }),
-            set(ONE_THREAD, self.program == Program::Ours { one_thread: true }),
+            set(MANY_THREADS, self.program == Program::Ours { many_threads: true }),
         ]);
         ChaincodeProgram { program, args, env }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sides::{GO, GO_BATCHED, OURS, OURS_ON_ONE, Side};
+use crate::sides::{GO, GO_BATCHED, OURS, OURS_ON_MANY, Side};
 
 /// Values are of 128 bytes.
 const VALUE: [u8; 128] = [b'v'; 128];
@@ -47,8 +47,8 @@ impl Call {
     }
 }
 
-const UNBATCHED: &[Side] = &[OURS, GO, OURS_ON_ONE];
-const BATCHED: &[Side] = &[OURS, GO_BATCHED, GO, OURS_ON_ONE];
+const UNBATCHED: &[Side] = &[OURS, GO, OURS_ON_MANY];
+const BATCHED: &[Side] = &[OURS, GO_BATCHED, GO, OURS_ON_MANY];
 
 pub(crate) const WORKLOADS: [Workload; 11] = {
     use Through::{Fabric, Memory};

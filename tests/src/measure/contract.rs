@@ -3,8 +3,8 @@
 use hlf_chaincode::{Config, Contract, Failure, Response, Service, Transaction, stop_signal};
 use tokio::runtime::{Builder, Runtime};
 
-/// `true` for a process with a single thread.
-pub const ONE_THREAD: &str = "BENCH_ONE_THREAD";
+/// `true` for a process on tokio's runtime with a thread for each processor.
+pub const MANY_THREADS: &str = "BENCH_MANY_THREADS";
 /// `true` for the Go chaincode that batches its writes.
 pub const BATCH: &str = "BENCH_BATCH";
 
@@ -80,8 +80,8 @@ pub fn serve() {
     serve_contract(Bench);
 }
 
-/// The process of any contract, on tokio's default runtime or, where `BENCH_ONE_THREAD` says `true`, on the one that
-/// has a single thread.
+/// The process of any contract, on a single thread or, where `BENCH_MANY_THREADS` says `true`, on tokio's default
+/// runtime.
 ///
 /// # Panics
 /// As [`serve`].
@@ -93,15 +93,11 @@ pub fn serve_contract(contract: impl Contract) {
     });
 }
 
-/// The runtime that `BENCH_ONE_THREAD` asks for.
-///
-/// # Panics
-/// When there is none to be had.
-pub fn runtime() -> Runtime {
-    let one_thread = std::env::var(ONE_THREAD).is_ok_and(|value| value == "true");
-    let mut runtime = match one_thread {
-        true => Builder::new_current_thread(),
-        false => Builder::new_multi_thread(),
+fn runtime() -> Runtime {
+    let many_threads = std::env::var(MANY_THREADS).is_ok_and(|value| value == "true");
+    let mut runtime = match many_threads {
+        true => Builder::new_multi_thread(),
+        false => Builder::new_current_thread(),
     };
     runtime.enable_all().build().expect("a runtime")
 }

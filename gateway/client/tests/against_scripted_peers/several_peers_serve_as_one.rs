@@ -285,10 +285,12 @@ const TOO_FEW: [&str; 3] = [
     "failed to find any endorsing peers for org(s): SouthMSP",
 ];
 
-/// What a gateway says that knows an endorser which is not there.
-const UNREACHED: [&str; 1] =
-    ["rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: \
-                              dial tcp 127.0.0.1:7051: connect: connection refused\""];
+/// What a gateway says that knows an endorser which is not there, or which another call has just found dead.
+const UNREACHED: [&str; 2] = [
+    "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: \
+     dial tcp 127.0.0.1:7051: connect: connection refused\"",
+    "rpc error: code = Canceled desc = grpc: the client connection is closing",
+];
 
 /// A peer whose gateway knows too few endorsers, so many times; proposals that it was asked to endorse are kept.
 fn alone(times: usize, asked: &Arc<Mutex<Vec<Vec<u8>>>>) -> Script {

@@ -130,8 +130,8 @@ codes! {
         "{command} certificates renew {node}";
     AuthorityEndsSoon Warning "authority-ends-soon":
         "an organisation's authority is about to expire, or has",
-        "authorities are not renewed: whatever they issued ends with them",
-        "bring another one beside it: {command} change propose FILE --title TEXT --add-authority MSPID=FILE, then issue from that";
+        "nobody has brought another one beside it yet; whatever it issued ends with it",
+        "{command} certificates renew-authority {node}; one made elsewhere: {command} change propose FILE --title TEXT --add-authority MSPID=FILE, then issue from that";
     SanMismatch Error "san-mismatch":
         "a TLS certificate does not name the host at which its node is called",
         "it was issued for another host name or address",

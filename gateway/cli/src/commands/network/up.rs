@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -47,6 +48,10 @@ pub(crate) struct Programs {
     /// Milliseconds that a proposal's timestamp may be off the endorsers' clocks.
     #[arg(long, value_name = "MS", default_value_t = 120_000)]
     pub(crate) admission_window_ms: u64,
+    /// Threads that serve transactions in each organisation's contract: more than one where its process takes a whole
+    /// processor.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) chaincode_threads: NonZeroUsize,
 }
 
 impl Up {
@@ -103,6 +108,7 @@ pub(super) fn options(programs: &Programs, spec: &Consortium) -> anyhow::Result<
         args: Vec::new(),
         env: BTreeMap::from([
             ("CARETRAIL_ADMISSION_WINDOW_MS".to_owned(), programs.admission_window_ms.to_string().into()),
+            ("CARETRAIL_CHAINCODE_THREADS".to_owned(), programs.chaincode_threads.to_string().into()),
             // It is not away while certificates are renewed.
             ("CHAINCODE_TLS_RELOAD".to_owned(), "true".into()),
         ]),
