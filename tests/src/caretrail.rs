@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::processes::STATE;
 
 /// How long any line may take: longer than each of the program's own deadlines.
-const DEADLINE: Duration = Duration::from_secs(150);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// The program, with a state folder and a folder of files that it is run in.
 #[derive(Clone, Debug)]

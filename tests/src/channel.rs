@@ -25,7 +25,7 @@ pub const CHAINCODE: &str = "tally";
 /// How long peers and orderers may take until all have the same blocks.
 const LEVEL: Duration = Duration::from_secs(90);
 /// How long a node may take from its start until it answers with the channel.
-const BACK: Duration = Duration::from_secs(60);
+const BACK: Duration = Duration::from_secs(180);
 
 /// A network whose channel has the chaincode, one service for each organisation.
 #[derive(Debug)]

@@ -87,6 +87,17 @@ pub async fn define(network: &Network, channel: &str, name: &str, packages: &Pac
         let own = ["--package-id", &packages[&organization.name]];
         peer(network, organization, "approveformyorg", &[&terms[..], &own].concat()).await;
     }
+    // Each waited for its own peer, and the definition is endorsed by all.
+    for organization in organizations {
+        until("every approval at every peer", DEADLINE, async || {
+            let asked = [&terms[..], &["--output", "json"]].concat();
+            let said = peer(network, organization, "checkcommitreadiness", &asked).await;
+            let said: Value = serde_json::from_slice(&said).expect("JSON");
+            let approvals = said["approvals"].as_object().expect("approvals");
+            approvals.values().all(|given| given == true).then_some(())
+        })
+        .await;
+    }
     let profiles: Vec<_> =
         organizations.iter().map(|organization| network.profile(organization).expect("a profile")).collect();
     let endorsers = profiles.iter().flat_map(|profile| {
@@ -97,8 +108,8 @@ pub async fn define(network: &Network, channel: &str, name: &str, packages: &Pac
     peer(network, &organizations[0], "commit", &terms).await;
 }
 
-/// Fabric's `peer lifecycle chaincode`, as an organisation's admin.
-async fn peer(network: &Network, organization: &Organization, command: &str, rest: &[&str]) {
+/// What Fabric's `peer lifecycle chaincode` prints, as an organisation's admin.
+async fn peer(network: &Network, organization: &Organization, command: &str, rest: &[&str]) -> Vec<u8> {
     let environment = network.peer_environment(organization).expect("an environment");
     let programs = environment.programs.as_ref().expect("Fabric's programs");
     let mut peer = Command::new(programs.join("peer"));
@@ -113,6 +124,7 @@ async fn peer(network: &Network, organization: &Organization, command: &str, res
     let ended =
         tokio::time::timeout(DEADLINE, peer.output()).await.expect("an end").expect("Fabric's `peer`");
     assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
+    ended.stdout
 }
 
 /// An organisation's package, which names the address of its service.

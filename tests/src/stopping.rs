@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How long it may take to end, once it was told to or by itself.
-const END: Duration = Duration::from_secs(150);
+const END: Duration = Duration::from_secs(600);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug)]

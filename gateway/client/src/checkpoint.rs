@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{self, BoxFuture};
 use sha2::{Digest as _, Sha256};
@@ -66,8 +66,9 @@ pub struct CheckpointInMemory {
 #[derive(Debug)]
 pub struct CheckpointFile {
     path: PathBuf,
-    /// Held, so that no other process keeps the same checkpoint.
-    _lock: File,
+    /// Held, so that no other process keeps the same checkpoint: by each save as well, which goes on when its future is
+    /// dropped.
+    lock: Arc<File>,
 }
 
 impl fmt::Display for Checkpoint {
@@ -140,7 +141,7 @@ impl CheckpointFile {
         let lock =
             File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => {
                 let taken = format!("another process keeps `{}`: one listener, one file", path.display());
                 Err(CheckpointError::new(taken))
@@ -167,10 +168,11 @@ impl Checkpointer for CheckpointFile {
     }
 
     fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<(), CheckpointError>> {
-        let (path, text) = (self.path.clone(), checkpoint.to_string());
+        let (path, text, lock) = (self.path.clone(), checkpoint.to_string(), Arc::clone(&self.lock));
         Box::pin(durable::blocking(move || {
-            durable::replace_keeping(&path, &previous(&path), text.as_bytes())
-                .map_err(|source| unusable(&path, source))
+            let saved = durable::replace_keeping(&path, &previous(&path), text.as_bytes());
+            drop(lock);
+            saved.map_err(|source| unusable(&path, source))
         }))
     }
 }

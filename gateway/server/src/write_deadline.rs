@@ -89,7 +89,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    // All of it is in memory: the clock stands until nothing else is left to do.
+    #[tokio::test(start_paused = true)]
     async fn only_a_reader_that_takes_nothing_is_given_up() {
         let limit = Duration::from_millis(200);
         let (ours, mut theirs) = tokio::io::duplex(4);

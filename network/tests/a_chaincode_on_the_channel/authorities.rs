@@ -18,7 +18,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
 use crate::elsewhere::certificates_come_from_elsewhere;
-use crate::shelf::{edition, has, put, shelf, up};
+use crate::shelf::{edition, has, put, ready, shelf, up};
 
 fn user(name: &str, key: UserKey) -> User {
     User {
@@ -86,8 +86,7 @@ pub(crate) async fn an_organization_takes_part_with_certificates_of_fabric_ca() 
     has(&network, "south", "from north").await;
     put(&network, "south", "from south").await;
     has(&network, "north", "from south").await;
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    let status = ready(&network).await;
     assert_eq!(status.nodes.iter().filter(|node| node.kind == NodeKind::FabricCa).count(), 2);
     // Nothing to do a second time, and nobody is enrolled again.
     let of_clerk = |organization: usize, name: &str| {
@@ -352,8 +351,7 @@ async fn authorities_change(folder: &Path, network: &Network, who: &str, options
     }
     put(network, "south", &format!("{who} after")).await;
     has(network, "north", &format!("{who} after")).await;
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    ready(&network).await;
     // Nothing of it is left, and the network is as before.
     up(network, options).await;
     assert!(!home.join("renewal.json").exists() && !home.join("next").exists());

@@ -19,8 +19,8 @@ use hlf_protos::protos::{ChaincodeActionPayload, Transaction};
 
 use crate::bad_days::{everything_is_killed_at_once, level};
 use crate::bench::{Bench, marked, say, told};
-use crate::growth::{WRITERS, assert_nothing_lost, ledger, write};
-use crate::shelf::{edition, has, put, shelf, try_put, up};
+use crate::growth::{WRITERS, assert_nothing_lost, ledger, write_by};
+use crate::shelf::{edition, gateway, has, put, shelf, try_put, up};
 
 /// How long a restored peer may take to fetch what it has missed.
 const LEVEL_WITHIN: Duration = Duration::from_secs(90);
@@ -39,7 +39,11 @@ pub(crate) async fn a_backup_is_restored_onto_an_empty_machine() {
 
     // While transactions run: none of them fails.
     let stop = Arc::new(AtomicBool::new(false));
-    let writers = WRITERS.map(|writer| tokio::spawn(write(Arc::clone(&network), writer, Arc::clone(&stop))));
+    let mut writers = Vec::new();
+    for writer in WRITERS {
+        let gateway = gateway(&network, writer).await;
+        writers.push(tokio::spawn(write_by(gateway, writer.to_owned(), Arc::clone(&stop))));
+    }
     let whole = bench.folder.with_extension("whole.backup");
     let manifest = back_up(&network, &Whose::All, Keys::Included, &whole).await;
     stop.store(true, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, marked, say, told};
 use crate::growth::{Sent, WRITERS, assert_nothing_lost, write, write_by};
-use crate::shelf::{edition, gateway, has, put, shelf, try_put, up};
+use crate::shelf::{edition, gateway, has, put, ready, shelf, try_put, up};
 use crate::upgrades::gateways;
 
 /// How long a node may take to meet a full disk, or to have what others have.
@@ -110,8 +110,7 @@ pub(crate) async fn fill_disks() {
             assert_nothing_lost(&network, organization, &sent).await;
         }
         level(&network).await;
-        let status = network.status().await.unwrap();
-        assert!(status.ready, "{status:#?}");
+        ready(&network).await;
     }
     // Any peer of an organisation serves again.
     let contract = gateways(&network, "north").await.contract("consortium", "shelf");

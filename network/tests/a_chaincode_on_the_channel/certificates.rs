@@ -15,7 +15,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::bench::{Bench, say, told};
 use crate::growth::{PATIENCE, Sent, WRITERS, assert_nothing_lost, write};
-use crate::shelf::{edition, gateway, has, put, shelf, up};
+use crate::shelf::{edition, gateway, has, put, ready, shelf, up};
 
 /// Public keys of the certificates in a folder, by file.
 async fn keys(network: &Network) -> BTreeMap<PathBuf, (Vec<u8>, Vec<u8>)> {
@@ -71,8 +71,7 @@ async fn all_is_renewed_under_load(bench: &Bench, spec: Consortium) -> Network {
     }
     let found = network.certificates().await.unwrap();
     assert!(found.certificates.iter().all(|found| found.kind != CertificateKind::Consenter), "{found:#?}");
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    ready(&network).await;
     put(&network, "south", "after").await;
     has(&network, "north", "after").await;
     network

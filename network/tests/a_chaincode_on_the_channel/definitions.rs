@@ -10,7 +10,7 @@ use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
 use hlf_protos::protos::TxValidationCode;
 
 use crate::bench::{Bench, say, told};
-use crate::shelf::{ask, edition, has, put, try_put, up};
+use crate::shelf::{ask, edition, has, put, ready, try_put, up};
 
 const DEFINITION: &str = r#"
     [chaincode]
@@ -144,8 +144,7 @@ async fn a_definition_is_what_the_spec_says(release: &str) {
     let network = Network::new(&bench.folder, next.clone()).unwrap();
     up(&network, &options(&next)).await;
     try_put(&network, "north", &["NorthMSP"], "of one").await.unwrap();
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    let status = ready(&network).await;
     assert!(status.chaincode.unwrap().own_package_ids.is_empty());
     network.destroy(&say).await.unwrap();
 }

@@ -16,7 +16,7 @@ use hlf_network::{Event, LifecycleError};
 
 use crate::bench::{Bench, marked, say, told};
 use crate::growth::{WRITERS, assert_nothing_lost};
-use crate::shelf::{ask, edition, gateway, has, put, shelf, up};
+use crate::shelf::{ask, edition, gateway, has, put, ready, shelf, up};
 use crate::upgrades::write_retrying;
 
 pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
@@ -44,17 +44,14 @@ pub(crate) async fn a_chaincode_is_deployed_used_and_upgraded() {
     has(&network, "north", "from north").await;
     put(&network, "south", "from south").await;
     assert_eq!(ask(&network, "south", "Edition").await, "first");
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    let status = ready(&network).await;
     assert_eq!(status.nodes.len(), 5);
     assert_eq!(status.chaincode.unwrap().committed_sequence, Some(1));
     assert_no_key_in_packages(&network);
 
     // Again: nothing is done.
-    let begun = Instant::now();
     let before = network.supervisor().marked();
     up(&network, &edition(&spec, program.clone(), "first")).await;
-    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
     assert_eq!(network.supervisor().marked(), before);
 
     // Another program under the same definition: only the services are started anew.
@@ -173,8 +170,7 @@ pub(crate) async fn up_is_killed_at_every_event_and_goes_on() {
     }
     eprintln!("killed {kills} times");
     let network = Network::existing(&bench.folder).unwrap();
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    ready(&network).await;
     // Not one process too many, and the ledger is usable.
     assert_eq!(marked(&bench.folder).len(), 5);
     put(&network, "south", "after all").await;

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use hlf_gateway::{Credentials, TransactionError};
 use hlf_network::change::{Edit, OrganizationDefinition, Proposal};
@@ -19,7 +20,7 @@ use hlf_network::spec::{Consortium, Endorsement, NodeAddress, ORDERING, Part};
 use hlf_network::{Event, Quiet};
 
 use crate::bench::{Bench, marked, say, told};
-use crate::shelf::{edition, has, put, shelf, try_put};
+use crate::shelf::{edition, has, put, ready, shelf, try_put};
 
 /// An organisation's machine: a folder, and nothing of anybody else's.
 struct Machine {
@@ -158,8 +159,8 @@ fn holds_only_own_keys(machine: &Machine) -> BTreeSet<String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.is_file() {
-                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            } else if let Ok(bytes) = fs::read(&path) {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
                 for key in text.split("PRIVATE KEY-----").skip(1).step_by(2) {
                     let of_own =
                         path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(&own));
@@ -258,8 +259,7 @@ pub(crate) async fn organizations_stand_up_their_own_parts_and_exchange_files_al
     valid(try_put(&north.network(), "north", &["NorthMSP", "SouthMSP"], "of both").await);
     has(&south.network(), "south", "of both").await;
     for machine in [&orderer, &north, &south] {
-        let status = Network::existing(&machine.bench.folder).unwrap().status().await.unwrap();
-        assert!(status.ready, "{status:#?}");
+        let status = ready(&Network::existing(&machine.bench.folder).unwrap()).await;
         assert_eq!(status.part.as_deref(), Some(machine.name.as_str()));
     }
     share_no_key(&[&orderer, &north, &south]);
@@ -432,6 +432,18 @@ async fn the_channel_follows_the_documents(orderer: &Machine, north: &Machine, s
     assert!(network.wanted_change().await.unwrap().is_some());
     assert!(matches!(agreed(&network).await, Agreed::InForce(_)));
     assert!(matches!(agreed(&network).await, Agreed::Already));
+    // A member's peer may get the block later than the one that was asked.
+    let follows = async |machine: &Machine, other: &Machine| {
+        let sequence = async |machine: &Machine| machine.network().channel_config().await.unwrap().sequence();
+        let wanted = sequence(other).await;
+        let begun = Instant::now();
+        while sequence(machine).await < wanted {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} stays behind", machine.name);
+        }
+    };
+    for member in [north, south] {
+        follows(member, orderer).await;
+    }
     // Who must endorse is the members'.
     let all = |channel: &mut hlf_network::spec::Channel| {
         slower(channel);
@@ -444,6 +456,7 @@ async fn the_channel_follows_the_documents(orderer: &Machine, north: &Machine, s
     assert_eq!(proposal.differences(&present).unwrap().len(), 2);
     proposal.sign(&present, &south.admin()).await.unwrap();
     south.network().submit_change(&proposal, &south.admin(), &say).await.unwrap();
+    follows(north, south).await;
     assert!(matches!(agreed(&network).await, Agreed::Already));
 }
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use hlf_chaincode::{Config, Contract, Response, Service, Transaction, stop_signal};
 use hlf_gateway::{Committed, Deadlines, Gateway, MspFolder, TransactionError};
 use hlf_network::builder::BuilderProgram;
-use hlf_network::network::{ChaincodeProgram, Network, Options};
+use hlf_network::network::{ChaincodeProgram, Network, Options, Status};
 use hlf_network::spec::{Chaincode, Consortium};
 
 use crate::bench::{document, no_chaincode, say, told};
 
 /// How long a peer may take to have a block that another peer has.
 const LEVEL_WITHIN: Duration = Duration::from_secs(60);
+/// How long nodes that run may take until all of them answer.
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// Keeps one value, and tells which build of it answers.
 pub(crate) struct Shelf {
@@ -62,6 +64,18 @@ pub(crate) fn edition(spec: &Consortium, program: PathBuf, edition: &str) -> Opt
             ]),
         }),
         ..no_chaincode(spec)
+    }
+}
+
+/// What a network says of itself once every node answers: one look may meet a node that is busy.
+pub(crate) async fn ready(network: &Network) -> Status {
+    let begun = Instant::now();
+    loop {
+        let status = network.status().await.unwrap();
+        if status.ready {
+            return status;
+        }
+        assert!(begun.elapsed() < READY_WITHIN, "{status:#?}");
     }
 }
 

@@ -4,7 +4,7 @@ use hlf_network::network::{Network, NodeKind};
 use hlf_network::spec::Consortium;
 
 use crate::bench::{Bench, document, say};
-use crate::shelf::{edition, has, put, shelf, up};
+use crate::shelf::{edition, has, put, ready, shelf, up};
 
 /// Five organisations of two peers each, three of which must endorse, and three consenters.
 fn five_of_two() -> Consortium {
@@ -42,8 +42,7 @@ pub(crate) async fn five_organizations_of_two_peers_use_a_chaincode() {
     let network = Network::new(&bench.folder, five_of_two()).unwrap();
     let options = edition(network.spec(), std::env::current_exe().unwrap(), "first");
     up(&network, &options).await;
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    let status = ready(&network).await;
     let count = |kind| status.nodes.iter().filter(|node| node.kind == kind).count();
     assert_eq!([count(NodeKind::Orderer), count(NodeKind::Peer), count(NodeKind::Chaincode)], [3, 10, 5]);
     for organization in ["north", "south", "east", "west", "centre"] {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::bench::{Bench, say, told};
 use crate::growth::{Sent, assert_nothing_lost};
-use crate::shelf::{edition, has, put, up};
+use crate::shelf::{edition, has, put, ready, up};
 
 const LTS: Version = Version::new(2, 5, 9);
 const NEWEST: Version = Version::new(3, 1, 1);
@@ -105,8 +105,7 @@ pub(crate) async fn a_network_is_upgraded_node_by_node() {
     has(&network, "south", "of the old release").await;
     put(&network, "south", "of the new release").await;
     has(&network, "north", "of the new release").await;
-    let status = network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    ready(&network).await;
 
     // Again there is nothing to do, and no way back.
     let before = network.supervisor().marked();

@@ -16,7 +16,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caretrail_records::failure::chain;
 use caretrail_tests::processes;
@@ -256,6 +256,14 @@ fn deploy(network: &Network, folder: &Path) {
         peer(network, &organization.name, &["install", package]);
         let approve = ["approveformyorg", "--package-id", &id];
         peer(network, &organization.name, &[&approve[..], &definition()].concat());
+    }
+    // Each waited for its own peer, and the definition is endorsed by all.
+    for organization in organizations {
+        let ready = ["checkcommitreadiness", "--output", "json"];
+        let begun = Instant::now();
+        while peer(network, &organization.name, &[&ready[..], &definition()].concat()).contains("false") {
+            assert!(begun.elapsed() < Duration::from_secs(60), "`{}` lacks an approval", organization.name);
+        }
     }
     let environments: Vec<_> = organizations
         .iter()

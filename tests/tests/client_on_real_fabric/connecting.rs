@@ -50,7 +50,7 @@ pub(crate) async fn a_peer_that_asks_for_a_client_certificate_is_shown_one(world
     let shown = endpoint.clone().client_tls(certificate.clone(), key);
     let credentials = || world.credentials("north", "User1");
 
-    let gateway = until("the peer to serve", Duration::from_secs(60), async || {
+    let gateway = until("the peer to serve", Duration::from_secs(180), async || {
         let gateway = Gateway::connect(&shown, credentials(), Deadlines::default()).await.ok()?;
         let proposal = gateway.contract(world.channel(), NOTES).proposal("Caller").build().unwrap();
         let answered = proposal.endorse().await;
@@ -88,14 +88,14 @@ pub(crate) async fn a_peer_that_asks_for_a_client_certificate_is_shown_one(world
         assert_eq!(error.failure().unwrap().code(), Code::Unavailable, "{}", told(&error));
         error.failure().unwrap().cause().is_some().then_some(error)
     };
-    let error = until("the cause to be told", Duration::from_secs(60), failed).await;
+    let error = until("the cause to be told", Duration::from_secs(180), failed).await;
     let failure = error.failure().unwrap();
     let causes = [FailureCause::ClientCertificateMissing, FailureCause::ConnectionClosed];
     assert!(failure.cause().is_some_and(|cause| causes.contains(&cause)), "{}", told(&error));
     assert!(failure.advice().unwrap().contains("client_tls"), "{failure}");
 
     world.up().await;
-    until("the peer to serve everybody again", Duration::from_secs(60), async || {
+    until("the peer to serve everybody again", Duration::from_secs(180), async || {
         put(&lazy.contract(world.channel(), NOTES), "without one").await.ok()
     })
     .await;
@@ -145,5 +145,5 @@ pub(crate) async fn each_stage_ends_by_its_deadline_at_a_peer_that_stands_still(
     let south = world.gateway("south", "User1").await;
     let committed = south.settle(&transaction, &Retry::default()).await;
     assert_eq!(committed.unwrap_or_else(|error| panic!("{}", told(&error))).tx_id, proposal.tx_id());
-    until("the peer to answer again", Duration::from_secs(60), async || call().evaluate().await.ok()).await;
+    until("the peer to answer again", Duration::from_secs(180), async || call().evaluate().await.ok()).await;
 }

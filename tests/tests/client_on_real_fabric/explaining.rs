@@ -28,11 +28,16 @@ fn call(notes: &Contract, function: &str, args: &[&str]) -> Proposal {
     notes.proposal(function).args(args.iter().copied()).build().unwrap()
 }
 
-async fn commit(notes: &Contract, function: &str, args: &[&str]) -> hlf_gateway::Committed {
-    match notes.submit(call(notes, function, args)).await {
+/// Commits a call, at South's peer as well: what it wrote is the same for both that endorse what follows.
+async fn commit(world: &Notes, function: &str, args: &[&str]) -> hlf_gateway::Committed {
+    let notes = world.notes().await;
+    let done = match notes.submit(call(&notes, function, args)).await {
         Ok(done) => done,
         Err(error) => panic!("{function}: {}", told(&error)),
-    }
+    };
+    let south = world.gateway("south", "User1").await;
+    assert!(south.commit_status(world.channel(), &done.tx_id).await.unwrap().is_valid());
+    done
 }
 
 async fn endorse(proposal: &Proposal) -> Endorsed {
@@ -49,8 +54,7 @@ async fn lose(endorsed: &Endorsed, code: TxValidationCode) {
 }
 
 pub(crate) async fn a_valid_transaction_is_described(world: &mut Notes) {
-    let notes = world.notes().await;
-    let done = commit(&notes, "Put", &["explained", "secret value"]).await;
+    let done = commit(world, "Put", &["explained", "secret value"]).await;
     let explanation = explain(world, &done.tx_id).await;
     assert_eq!(explanation.cause, Cause::Valid);
     let transaction = explanation.transaction.as_ref().unwrap();
@@ -72,7 +76,7 @@ pub(crate) async fn a_valid_transaction_is_described(world: &mut Notes) {
 
 pub(crate) async fn a_conflict_names_the_key_and_the_winner(world: &mut Notes) {
     let notes = world.notes().await;
-    let before = commit(&notes, "Put", &["contended", "a"]).await;
+    let before = commit(world, "Put", &["contended", "a"]).await;
     let (one, other) =
         (call(&notes, "Append", &["contended", "b"]), call(&notes, "Append", &["contended", "c"]));
     let (winner, loser) = (endorse(&one).await, endorse(&other).await);
@@ -112,10 +116,10 @@ pub(crate) async fn a_private_conflict_shows_neither_key_nor_value(world: &mut N
 
 pub(crate) async fn a_phantom_names_the_range_and_what_appeared(world: &mut Notes) {
     let notes = world.notes().await;
-    commit(&notes, "Put", &["range1", "x"]).await;
+    commit(world, "Put", &["range1", "x"]).await;
     let count = call(&notes, "Count", &["range", "rangf", "count"]);
     let loser = endorse(&count).await;
-    let winner = commit(&notes, "Put", &["range2", "x"]).await;
+    let winner = commit(world, "Put", &["range2", "x"]).await;
     lose(&loser, TxValidationCode::PhantomReadConflict).await;
 
     let explanation = explain(world, loser.tx_id()).await;
@@ -142,7 +146,7 @@ pub(crate) async fn a_policy_failure_names_who_is_missing(world: &mut Notes) {
 
 pub(crate) async fn a_keys_own_policy_is_told_by_its_key(world: &mut Notes) {
     let notes = world.notes().await;
-    commit(&notes, "Entrust", &["souths", "x", "SouthMSP"]).await;
+    commit(world, "Entrust", &["souths", "x", "SouthMSP"]).await;
     let alone = notes.proposal("Put").args(["souths", "x"]).endorsing_organizations(["NorthMSP"]);
     let loser = endorse(&alone.build().unwrap()).await;
     lose(&loser, TxValidationCode::EndorsementPolicyFailure).await;
@@ -183,7 +187,7 @@ pub(crate) async fn an_unknown_id_is_in_no_block(world: &mut Notes) {
 }
 
 pub(crate) async fn who_may_not_read_blocks_is_told(world: &mut Notes) {
-    let done = commit(&world.notes().await, "Put", &["seen", "x"]).await;
+    let done = commit(world, "Put", &["seen", "x"]).await;
     let user = world.gateway("north", "User1").await;
     let error = user.explain(world.channel(), &done.tx_id).await.unwrap_err();
     assert!(matches!(error, ExplainError::Denied { .. }), "{}", told(&error));

@@ -155,8 +155,13 @@ pub(crate) async fn nothing_that_bft_orderers_ordered_is_reported_failed(world: 
     spec.set_chaincode(hlf_network::spec::Chaincode::new(NOTES, "notes_1")).unwrap();
     let bft = Notes::standing(&world.folder.join("bft"), spec, &world.folder).await;
     let gateway = bft.gateway_as("north", bft.credentials("north", "User1")).await;
-    let gateway =
-        gateway.with_deadlines(Deadlines { commit_status: Duration::from_secs(120), ..Deadlines::default() });
+    let patient = Duration::from_secs(120);
+    let gateway = gateway.with_deadlines(Deadlines {
+        submit: patient,
+        commit_status: patient,
+        lost_submit: patient,
+        ..Deadlines::default()
+    });
     let notes = gateway.following_commits(Following::default()).contract(bft.channel(), NOTES);
     put(&notes, "first").await.unwrap();
 

@@ -100,7 +100,7 @@ pub(crate) async fn a_narrow_peer_serves_many_callers(world: &mut Notes) {
 }
 
 pub(crate) async fn a_stopped_and_a_killed_peer_are_gone_round(world: &mut Notes) {
-    let soon = Duration::from_secs(6);
+    let soon = Duration::from_secs(30);
     let deadlines = Deadlines { evaluate: soon, endorse: soon, submit: soon, ..Deadlines::default() };
     let gateway = both(world, deadlines).await;
     let notes = gateway.contract(world.channel(), NOTES);

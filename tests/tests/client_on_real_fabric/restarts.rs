@@ -119,7 +119,7 @@ pub(crate) async fn items_of_each_kind_come_exactly_once_though_their_peer_is_ki
         let settings = Listening { last_pause: SOON, ..Listening::default() };
         for life in 0_u64.. {
             let mut listener = events_of.listen(Start::Number(begin)).with(settings);
-            let limit = Duration::from_millis(200 + 300 * (life % 7));
+            let limit = Duration::from_millis(200 + 300 * life.min(40));
             let ended = tokio::time::timeout(limit, listener.run(&mut effects.clone())).await;
             counted.fetch_add(listener.interruptions(), Ordering::Relaxed);
             if let Ok(Err(error)) = ended {

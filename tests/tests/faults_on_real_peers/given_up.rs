@@ -5,12 +5,12 @@ use std::path::Path;
 use caretrail_tests::channel::CHAINCODE;
 use caretrail_tests::fault::Process;
 use caretrail_tests::load::{Load, Report, deadlines};
-use caretrail_tests::tally::{Gate, HOLD};
+use caretrail_tests::tally::{Gate, HOLD, TRANSACTION_LIMIT_MS};
 use caretrail_tests::until::until;
 use hlf_gateway::{Endorser, EndorserError};
 use tokio::task::JoinHandle;
 
-use crate::world::{PATIENCE, STRUCK, Served};
+use crate::world::{LIMIT_MS, PATIENCE, SERVICE, STRUCK, Served};
 
 /// The peer's own setting, in the place of 30 s.
 const EXECUTE_TIMEOUT: (&str, &str) = ("CORE_CHAINCODE_EXECUTETIMEOUT", "2s");
@@ -23,6 +23,7 @@ struct Held {
 }
 
 pub(crate) async fn what_a_peer_gave_up_is_released_when_its_contract_asks_again(world: &mut Served) {
+    limit(world, "600000").await;
     start_anew(world, Some(EXECUTE_TIMEOUT)).await;
     let held = hold(world, "asks").await;
     given_up(world, held.answer).await;
@@ -36,9 +37,11 @@ pub(crate) async fn what_a_peer_gave_up_is_released_when_its_contract_asks_again
     assert!(read.starts_with("refused: the peer refused a GET_STATE"), "{read}");
     world.await_idle().await;
     world.settle(reports).await;
+    limit(world, LIMIT_MS).await;
 }
 
 pub(crate) async fn what_a_peer_gave_up_is_released_by_the_services_own_limit(world: &mut Served) {
+    limit(world, "20000").await;
     start_anew(world, Some(EXECUTE_TIMEOUT)).await;
     let ended =
         |world: &Served| world.channel.figure(STRUCK, "chaincode_transactions_total", "\"timed_out\"");
@@ -51,8 +54,17 @@ pub(crate) async fn what_a_peer_gave_up_is_released_by_the_services_own_limit(wo
     assert_eq!(held.gate.read(), None, "the contract never asked");
 
     let reports = others_proceed(world, "after-held").await;
+    limit(world, LIMIT_MS).await;
     start_anew(world, None).await;
     world.settle(reports).await;
+}
+
+/// Has North's service end transactions of its own accord after so many milliseconds.
+async fn limit(world: &Served, milliseconds: &str) {
+    let network = world.channel.network();
+    let service = Process::of(network, SERVICE);
+    service.end(network).await;
+    service.with(TRANSACTION_LIMIT_MS, milliseconds).start(network).await;
 }
 
 /// Starts the peer again, with a setting or as it was first started.

@@ -20,6 +20,9 @@ const SOUTH: &str = "peer0.south.example.com";
 /// The service of both peers of North.
 pub(crate) const SERVICE: &str = "chaincode.north.example.com";
 
+/// After how many milliseconds the services end a transaction of their own accord.
+pub(crate) const LIMIT_MS: &str = "8000";
+
 /// How long anything may take to come about.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -35,7 +38,7 @@ pub(crate) struct Served {
 impl World for Served {
     async fn stand_up(stage: &Stage) -> Self {
         let journal = Arc::new(Journal::new(&stage.folder().join("journal.log")));
-        let limit = [(TRANSACTION_LIMIT_MS, "8000")];
+        let limit = [(TRANSACTION_LIMIT_MS, LIMIT_MS)];
         let channel = Channel::stand_up(stage.folder(), "network", consortium("raft", 1, 2, 1), &limit).await;
         let mut callers = Vec::new();
         for peer in [STRUCK, BESIDE, SOUTH] {

@@ -247,11 +247,11 @@ fn sentence(row: &Value, names: &BTreeMap<String, &str>) -> String {
 pub(crate) fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let kind = fs::symlink_metadata(&path).unwrap().file_type();
-        if kind.is_dir() {
+        // A ledger's own temporary file may be gone by now.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.is_dir() {
             each_file(&path, look);
-        } else if kind.is_file() {
-            // A ledger's own temporary file may be gone by now.
+        } else if metadata.is_file() {
             if let Ok(bytes) = fs::read(&path) {
                 look(&path, &bytes);
             }

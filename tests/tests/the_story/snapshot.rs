@@ -17,7 +17,7 @@ use hlf_protos::protos::ProposalResponse;
 use crate::world::Story;
 
 /// How long the new peer may take to have the newest block.
-const LEVEL_WITHIN: Duration = Duration::from_secs(60);
+const LEVEL_WITHIN: Duration = Duration::from_secs(180);
 const FIRST: &str = "peer0.south.example.com";
 const SECOND: &str = "peer1.south.example.com";
 

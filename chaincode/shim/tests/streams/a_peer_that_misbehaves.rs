@@ -265,7 +265,7 @@ async fn a_ready_message_that_does_not_decode_offers_nothing() {
 
 #[tokio::test]
 async fn short_refused_and_missing_answers_are_errors_with_codes() {
-    let service = Running::with(config(|limits| limits.reply = Duration::from_millis(50)), shop()).await;
+    let service = Running::with(config(|limits| limits.reply = Duration::from_secs(2)), shop()).await;
     let peer = TestPeer::builder().connect(service.address).await.unwrap();
     let get = Proposal::new(clerk(), "GetAll").arg(r#"["a","b"]"#);
     let put = Proposal::new(clerk(), "PutAll").arg(r#"[{"key":"k","value":"v"}]"#);

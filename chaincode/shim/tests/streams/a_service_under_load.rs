@@ -41,7 +41,8 @@ async fn a_slow_transaction_blocks_no_other() {
 #[tokio::test]
 async fn many_transactions_of_many_peers_run_side_by_side() {
     let service = Running::start(shop()).await;
-    let peers = join_all((0..4).map(|_| TestPeer::builder().connect(service.address))).await;
+    let patient = || TestPeer::builder().execute_timeout(Duration::from_secs(300));
+    let peers = join_all((0..4).map(|_| patient().connect(service.address))).await;
     let outcomes = join_all(peers.iter().enumerate().map(|(at, peer)| async move {
         let peer = peer.as_ref().unwrap();
         let calls: Vec<_> = (0..300)

@@ -34,9 +34,10 @@ impl Files {
     /// Replaces one file after the other, as those who renew certificates do.
     fn write(&self, ca: &Ca) {
         let (certificate, key) = ca.issue("localhost");
+        // The certificate and its key last: until both are there, the files don't fit together.
+        self.put("ca", &ca.pem());
         self.put("cert", &certificate);
         self.put("key", &key);
-        self.put("ca", &ca.pem());
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -83,6 +84,8 @@ async fn new_files_are_used_without_dropping_streams_and_broken_ones_are_logged_
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
     let _logged = tracing::subscriber::set_default(subscriber);
+    // While there are two, what the threads of other tests log first is not taken for what nobody wants.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let (old, new) = (Ca::new(), Ca::new());
     let files = Files::new(&old, Duration::from_millis(5));
     let service = files.serve().await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hlf_gateway::protos::common::{Block, BlockData, BlockHeader};
@@ -15,7 +16,8 @@ use tokio::sync::watch;
 use crate::scripted::{Answer, Script, ScriptedPeer, credentials};
 
 async fn connected(address: String) -> Gateway {
-    Gateway::connect(&Endpoint::plaintext(address), credentials(), Deadlines::default()).await.unwrap()
+    let deadlines = Deadlines { evaluate: Duration::from_secs(300), ..Deadlines::default() };
+    Gateway::connect(&Endpoint::plaintext(address), credentials(), deadlines).await.unwrap()
 }
 
 async fn evaluate(gateway: &Gateway) -> Vec<u8> {

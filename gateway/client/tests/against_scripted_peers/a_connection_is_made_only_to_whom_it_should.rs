@@ -10,7 +10,7 @@ use hlf_gateway::protos::protos::deliver_response::Type as Delivered;
 use hlf_gateway::{BlockRange, Code, ConnectError, Deadlines, Endpoint, Gateway};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::scripted::{Answer, Script, ScriptedPeer, chain, credentials};
@@ -80,9 +80,10 @@ async fn tls_is_not_given_up_for_a_peer_without_it() {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_named() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // It keeps its port, and listens to nobody.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
     let error = connect(&Endpoint::plaintext(address.clone())).await.unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{}", chain(&error));
     assert!(error.to_string().contains(&address), "{error}");

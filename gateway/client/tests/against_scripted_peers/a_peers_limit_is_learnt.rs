@@ -102,7 +102,7 @@ async fn what_waits_in_vain_fails_clearly_within_its_deadline() {
 async fn a_peer_that_stays_full_is_said_to_be_by_the_deadline() {
     let script = Script { evaluate: Box::new(|_| Answer::Refuse(full(1))), ..Script::default() };
     let peer = ScriptedPeer::start(script).await;
-    let deadlines = Deadlines { evaluate: Duration::from_millis(200), ..Deadlines::default() };
+    let deadlines = Deadlines { evaluate: Duration::from_secs(2), ..Deadlines::default() };
     let gateway = connect(&peer, deadlines).await;
 
     let proposal = gateway.contract("main", "assets").proposal("Read").build().unwrap();

@@ -27,14 +27,16 @@ use sha2::{Digest as _, Sha256};
 use tonic::Status;
 use x509_parser::prelude::FromDer as _;
 
-fn deadlines() -> Deadlines {
-    let soon = Duration::from_millis(300);
-    Deadlines { evaluate: soon, commit_status: soon, lost_submit: soon, ..Deadlines::default() }
-}
+/// For what is waited for in vain.
+const SOON: Duration = Duration::from_millis(300);
 
 async fn contract(peer: &ScriptedPeer, credentials: Credentials) -> Contract {
+    contract_by(peer, credentials, Deadlines::default()).await
+}
+
+async fn contract_by(peer: &ScriptedPeer, credentials: Credentials, deadlines: Deadlines) -> Contract {
     let endpoint = Endpoint::plaintext(peer.address.to_string());
-    Gateway::connect(&endpoint, credentials, deadlines()).await.unwrap().contract("main", "assets")
+    Gateway::connect(&endpoint, credentials, deadlines).await.unwrap().contract("main", "assets")
 }
 
 /// A gateway on which everything succeeds.
@@ -233,7 +235,9 @@ async fn a_peer_fault_is_no_chaincode_error_and_comes_with_advice() {
         ..Script::default()
     };
     let peer = ScriptedPeer::start(script).await;
-    let contract = contract(&peer, credentials()).await;
+    // The busy peer is asked again until there is no time left.
+    let deadlines = Deadlines { evaluate: SOON, ..Deadlines::default() };
+    let contract = contract_by(&peer, credentials(), deadlines).await;
 
     let error = contract.proposal("Do").build().unwrap().endorse().await.unwrap_err();
     assert_eq!(error.chaincode_response(), None);
@@ -336,7 +340,8 @@ async fn a_lost_submission_without_a_block_is_unknown() {
         ..honest()
     };
     let peer = ScriptedPeer::start(script).await;
-    let contract = contract(&peer, credentials()).await;
+    let deadlines = Deadlines { lost_submit: SOON, ..Deadlines::default() };
+    let contract = contract_by(&peer, credentials(), deadlines).await;
     let proposal = contract.proposal("Do").build().unwrap();
     let id = proposal.tx_id().to_owned();
 
@@ -356,11 +361,9 @@ async fn a_lost_submission_without_a_block_is_unknown() {
 async fn a_submission_that_is_not_answered_is_unknown_by_its_deadline() {
     let script = Script { submit: Box::new(|_| Answer::Stall), ..honest() };
     let peer = ScriptedPeer::start(script).await;
-    let endpoint = Endpoint::plaintext(peer.address.to_string());
-    let deadlines = Deadlines { submit: Duration::from_millis(200), ..deadlines() };
-    let gateway = Gateway::connect(&endpoint, credentials(), deadlines).await.unwrap();
-    let endorsed =
-        gateway.contract("main", "assets").proposal("Do").build().unwrap().endorse().await.unwrap();
+    let deadlines = Deadlines { submit: SOON, ..Deadlines::default() };
+    let contract = contract_by(&peer, credentials(), deadlines).await;
+    let endorsed = contract.proposal("Do").build().unwrap().endorse().await.unwrap();
 
     let error = endorsed.submit().await.unwrap_err();
 
@@ -468,7 +471,8 @@ async fn a_missing_verdict_is_unknown_and_can_be_asked_for_again() {
         ..honest()
     };
     let peer = ScriptedPeer::start(script).await;
-    let contract = contract(&peer, credentials()).await;
+    let deadlines = Deadlines { commit_status: SOON, ..Deadlines::default() };
+    let contract = contract_by(&peer, credentials(), deadlines).await;
 
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
     let TransactionError::Unknown { tx_id, stage: Stage::CommitStatus, source, .. } = error else {
@@ -477,7 +481,8 @@ async fn a_missing_verdict_is_unknown_and_can_be_asked_for_again() {
     let UnknownCause::CommitStatus(cause) = source else { panic!("{source}") };
     assert_eq!(cause.failure().unwrap().code(), Code::DeadlineExceeded);
 
-    let status = contract.gateway().commit_status("main", &tx_id).await.unwrap();
+    let gateway = contract.gateway().with_deadlines(Deadlines::default());
+    let status = gateway.commit_status("main", &tx_id).await.unwrap();
     assert!(status.is_valid());
     assert_eq!(status.tx_id, tx_id);
 }
@@ -554,7 +559,8 @@ async fn a_second_copy_says_nothing_about_the_first() {
 
     let script = Script { commit_status: Box::new(|_| verdict(TxValidationCode::DuplicateTxid)), ..honest() };
     let peer = ScriptedPeer::start(script).await;
-    let contract = self::contract(&peer, crate::scripted::credentials()).await;
+    let deadlines = Deadlines { commit_status: SOON, ..Deadlines::default() };
+    let contract = contract_by(&peer, crate::scripted::credentials(), deadlines).await;
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
     assert!(matches!(error, TransactionError::Unknown { stage: Stage::CommitStatus, .. }), "{error}");
 }

@@ -116,7 +116,8 @@ async fn what_stays_unknown_is_told_with_the_transaction_and_no_other_is_made() 
     let committed = gateway.settle(&kept, &soon()).await.unwrap();
     assert_eq!((committed.tx_id.as_str(), committed.result.as_slice()), (kept.tx_id(), &b"done"[..]));
     let submitted = ledger.state().submitted.len();
-    // Once it's known it is not sent again.
+    // Once it's known it is not sent again, however late that is told.
+    let gateway = gateway.with_deadlines(Deadlines::default());
     assert_eq!(gateway.settle(&kept, &soon()).await.unwrap(), committed);
     assert_eq!(ledger.state().submitted.len(), submitted);
     assert_eq!(ledger.state().valid(), 1);

@@ -112,7 +112,6 @@ async fn a_hospital_whose_authority_was_replaced_cannot_connect_any_more() {
 async fn a_daemon_takes_on_no_more_than_it_should() {
     let consortium = Consortium::new().await;
     let mut config = consortium.config();
-    config.limits.releases_max = 0;
     config.limits.handshake_timeout = Duration::from_millis(100);
     let daemon = consortium.daemon_with(config).await;
 
@@ -126,6 +125,11 @@ async fn a_daemon_takes_on_no_more_than_it_should() {
         // An end and a reset are both an end.
         assert!(ended.is_ok(), "the daemon still waits");
     }
+    daemon.stop().await;
+
+    let mut config = consortium.config();
+    config.limits.releases_max = 0;
+    let daemon = consortium.daemon_with(config).await;
 
     let record = consortium.record(b"flu").await;
     consortium.consent(soon()).await;

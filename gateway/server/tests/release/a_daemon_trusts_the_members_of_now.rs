@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use caretrail_model::hash::sha256;
 use caretrail_model::ids::{RecordId, TxId};
 use caretrail_model::policy::ConsortiumPolicy;
@@ -69,7 +71,10 @@ async fn a_policy_that_cannot_be_read_changes_nothing_and_is_told() {
 #[tokio::test]
 async fn a_connection_does_not_outlive_its_hospitals_membership() {
     let consortium = Consortium::new().await;
-    let daemon = consortium.daemon().await;
+    let mut config = consortium.config();
+    // For so long a connection may be idle.
+    config.limits.handshake_timeout = Duration::from_secs(600);
+    let daemon = consortium.daemon_with(config).await;
     let http = consortium.http();
     let url = format!("https://localhost:{}", daemon.address.port());
     let blob = blob_path(&TxId::from_bytes([9; 32]), &RecordId::from_bytes([9; 16]));

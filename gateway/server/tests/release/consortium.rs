@@ -298,10 +298,10 @@ impl Consortium {
 
     /// A bare TLS connection with a certificate of South's, whose side takes in few bytes at once.
     pub(crate) async fn tls_stream(&self, daemon: &Running) -> TlsStream<TcpStream> {
+        let connector = TlsConnector::from(Arc::new(self.tls_of_south()));
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let stream = socket.connect(daemon.address).await.unwrap();
-        let connector = TlsConnector::from(Arc::new(self.tls_of_south()));
         connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 

@@ -53,7 +53,7 @@ async fn a_hospital_has_so_many_connections_and_no_more() {
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let consortium = Consortium::new().await;
     let mut config = consortium.config();
-    config.limits = Limits { handshake_timeout: Duration::from_millis(200), ..config.limits };
+    config.limits = Limits { handshake_timeout: Duration::from_secs(2), ..config.limits };
     let daemon = consortium.daemon_with(config).await;
     let mut stream = consortium.tls_stream(&daemon).await;
     let head = "POST /v1/releases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";

@@ -107,7 +107,7 @@ async fn two_requests_at_once_disclose_once() {
 async fn a_permit_that_is_over_releases_nothing() {
     let consortium = Consortium::new().await;
     let record = consortium.record(b"flu").await;
-    let end = now().plus(DurationMs::from_secs(1));
+    let end = now().plus(DurationMs::from_secs(10));
     consortium.consent(end).await;
     let (decision, effect) = consortium.request(record).await;
     assert_eq!(effect, Effect::Permit);

@@ -15,15 +15,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::{NORTH, ORDERERS, SOUTH, Ward};
 use crate::bench::{say, told};
-use crate::shelf::put;
+use crate::shelf::{put, ready};
 
 pub(super) async fn a_healthy_network_is_ready_and_measured(ward: &Ward) {
     put(&ward.network, "north", "to be measured").await;
     if let Err(error) = ward.network.await_ready(Duration::from_secs(90), &say).await {
         panic!("{}", told(&error));
     }
-    let status = ward.network.status().await.unwrap();
-    assert!(status.ready, "{status:#?}");
+    let status = ready(&ward.network).await;
     for node in &status.nodes {
         let (is_peer, has_ledger) = (node.kind == NodeKind::Peer, node.kind != NodeKind::Chaincode);
         assert_eq!(node.known_peers, is_peer.then_some(1), "{node:?}");
@@ -170,9 +169,9 @@ fn what_the_processes_said(ward: &Ward) {
     let mut logs = ward.network.logs(LogQuery::default()).unwrap();
     let (mut last, mut nodes, mut entries) = (i64::MIN, BTreeSet::new(), 0_usize);
     while let Some(entry) = logs.next_entry().unwrap() {
-        // Lines of one process stay as they lie, and may be milliseconds out of order.
+        // Lines of one process stay as they lie, and are out of order by as long as one of its threads stood still.
         let at = entry.at.unwrap_or(last);
-        assert!(at.saturating_add(1_000) >= last, "{entry:?}");
+        assert!(at.saturating_add(30_000) >= last, "{entry:?}");
         last = last.max(at);
         nodes.insert(entry.node);
         entries += 1;
