@@ -10,11 +10,39 @@ use crate::progress::Step;
 use crate::spec::Consensus;
 use crate::wait::{self, Look, WaitError};
 
-/// The metric of an orderer that is 1 while it leads; of BFT, as its newest block says.
-pub(crate) const fn is_leader(consensus: Consensus) -> &'static str {
-    match consensus {
-        Consensus::Raft => "consensus_etcdraft_is_leader",
-        Consensus::Bft => "consensus_BFT_is_leader",
+/// Who leads, by what an orderer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// The orderer itself.
+    Itself,
+    /// Another one, or nobody.
+    NotItself,
+    /// Of BFT: another one than when its newest block was written, perhaps itself. Which one, it says at the next block.
+    Changed,
+}
+
+impl Leader {
+    /// Whether there is one for certain.
+    pub(crate) fn is_there(self) -> bool {
+        matches!(self, Self::Itself | Self::Changed)
+    }
+
+    /// As an orderer's gauges of a channel have it; `None` when it has none of them.
+    pub(crate) fn told(consensus: Consensus, gauge: impl Fn(&str) -> Option<f64>) -> Option<Self> {
+        let leads = match consensus {
+            Consensus::Raft => gauge("consensus_etcdraft_is_leader")?,
+            // Fabric writes these two with a block, and SmartBFT the last one whenever a view begins.
+            Consensus::Bft => {
+                let leads = gauge("consensus_BFT_is_leader")?;
+                let of_block = gauge("consensus_BFT_leader_id");
+                let of_view = gauge("consensus_smartbft_view_leader_id").filter(|leader| *leader > 0.0);
+                if of_view.is_some() && of_view != of_block {
+                    return Some(Self::Changed);
+                }
+                leads
+            }
+        };
+        Some(if leads >= 1.0 { Self::Itself } else { Self::NotItself })
     }
 }
 
@@ -92,9 +120,13 @@ pub(crate) async fn await_leader(
     wait::until(step, what, LEADER_LIMIT, || async {
         let mut last = "no orderer leads yet".to_owned();
         for address in addresses {
-            match operations.gauge(address, is_leader(consensus), channel).await {
-                Ok(Some(leads)) if leads >= 1.0 => return Ok(Look::Holds(())),
-                Ok(_) => {}
+            match operations.hear(address).await {
+                Ok(heard) => {
+                    let leader = Leader::told(consensus, |name| heard.gauge(name, channel));
+                    if leader.is_some_and(Leader::is_there) {
+                        return Ok(Look::Holds(()));
+                    }
+                }
                 Err(error) => last = wait::chain(&error),
             }
         }
@@ -151,5 +183,36 @@ impl ChannelError {
             SystemChaincodeError::Call { source, .. } => Self::Peer { host, source },
             SystemChaincodeError::Answer { source, .. } => Self::Answer { host, source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_was_let_go_leads_no_more() {
+        let bft = |leads: f64, of_block: f64, of_view: Option<f64>| {
+            Leader::told(Consensus::Bft, |name| match name {
+                "consensus_BFT_is_leader" => Some(leads),
+                "consensus_BFT_leader_id" => Some(of_block),
+                "consensus_smartbft_view_leader_id" => of_view,
+                _ => None,
+            })
+        };
+        assert_eq!(bft(1.0, 1.0, Some(1.0)), Some(Leader::Itself));
+        assert_eq!(bft(0.0, 1.0, Some(1.0)), Some(Leader::NotItself));
+        // The first consenter left; whichever leads now has written no block yet.
+        assert_eq!(bft(0.0, 1.0, Some(3.0)), Some(Leader::Changed));
+        assert_eq!(bft(1.0, 1.0, Some(3.0)), Some(Leader::Changed));
+        // A view that has not begun, and programs that don't say.
+        assert_eq!(bft(0.0, 0.0, Some(0.0)), Some(Leader::NotItself));
+        assert_eq!(bft(1.0, 1.0, None), Some(Leader::Itself));
+        assert_eq!(Leader::told(Consensus::Bft, |_| None), None);
+
+        let raft = |leads| {
+            Leader::told(Consensus::Raft, |name| (name == "consensus_etcdraft_is_leader").then_some(leads))
+        };
+        assert_eq!([raft(1.0), raft(0.0)], [Some(Leader::Itself), Some(Leader::NotItself)]);
     }
 }

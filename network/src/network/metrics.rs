@@ -180,7 +180,7 @@ impl Network {
         }
         for orderer in &vitals.orderers {
             let labels = [("node", orderer.host.as_str())];
-            if let Some(leads) = orderer.leads {
+            if let Some(leads) = orderer.leads() {
                 add("hlf_network_leads", &labels, f64::from(u8::from(leads)));
             }
             if let Some(skew) = orderer.operations.as_ref().and_then(|heard| heard.as_ref().ok()?.skew) {

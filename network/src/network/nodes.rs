@@ -93,20 +93,25 @@ impl Stand<'_> {
         Ok(services)
     }
 
-    /// Orderers that left, of which a peer that has been away may still know no other.
+    /// Orderers that left, while a peer that has been away, or that begins with the first block, knows no other.
     fn successors(&self, ports: &Ports) -> Result<Vec<Successor>, NodeError> {
         let service = &self.network.spec.orderer;
-        let present: Vec<String> = service.consenters.iter().map(|name| service.host(name)).collect();
-        let Some(first) = present.first() else { return Ok(Vec::new()) };
-        let to = node::public(ports, first)?.to_string();
-        let roots = self.network.orderer_tls_ca();
+        let address = |host: &str| Ok::<_, NodeError>(node::public(ports, host)?.to_string());
+        let hosts: Vec<String> = service.consenters.iter().map(|name| service.host(name)).collect();
+        let Some(first) = hosts.first() else { return Ok(Vec::new()) };
+        let to = address(first)?;
+        let present: Vec<_> = hosts.iter().filter_map(|host| address(host).ok()).collect();
         let authority = Server::name(&service.domain);
-        ports
-            .names()
-            .filter(|name| name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.')))
-            .filter(|name| !present.iter().any(|known| known == name) && **name != authority)
-            .map(|gone| Ok(Successor::new(node::public(ports, gone)?.to_string(), to.clone(), roots.clone())))
-            .collect()
+        let mut gone = self.network.first_consenters();
+        for name in ports.names() {
+            let of_service = name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.'));
+            if of_service && !hosts.iter().any(|host| host == name) && *name != authority {
+                gone.insert(address(name)?);
+            }
+        }
+        let roots = self.network.orderer_tls_ca();
+        let left = gone.into_iter().filter(|address| !present.contains(address));
+        Ok(left.map(|gone| Successor::new(gone, to.clone(), roots.clone())).collect())
     }
 
     /// Ends the peers that ran on while the whole ordering service was away: their gateways would not dial it

@@ -6,7 +6,7 @@ use hlf_gateway::{Deadlines, EvaluateError, Gateway};
 use serde::Serialize;
 
 use super::Network;
-use super::vitals::Vitals;
+use super::vitals::{OrdererVitals, Vitals};
 use crate::lifecycle::METADATA;
 use crate::ports::{PortError, Ports};
 use crate::progress::{Progress, Step};
@@ -85,7 +85,7 @@ impl Network {
             add(&self.spec.orderer.domain, "answers", format!("no ordering node is reached: {cause}"));
         }
         // Who holds no orderer hears of a leader by the others' answers alone.
-        if !vitals.orderers.is_empty() && vitals.orderers.iter().all(|orderer| orderer.leads != Some(true)) {
+        if !vitals.orderers.is_empty() && !vitals.orderers.iter().any(OrdererVitals::has_leader) {
             add(&self.spec.orderer.domain, "leader", "no orderer says that it leads".to_owned());
         }
         let others = u64::try_from(vitals.peers.len().saturating_sub(1)).unwrap_or(u64::MAX);

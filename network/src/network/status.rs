@@ -95,7 +95,8 @@ pub struct NodeStatus {
     pub known_peers: Option<u64>,
     /// Whole days until the first of its own certificates ends.
     pub certificate_days: Option<i64>,
-    /// Of an orderer: whether it leads; with BFT, as of the newest block that it wrote.
+    /// Of an orderer: whether it leads. With BFT, `None` also while another one leads than when its newest block was
+    /// written: which one, it says with the next block.
     pub leads: Option<bool>,
     /// What is wrong with it, in words; absent when nothing is.
     pub problem: Option<String>,
@@ -254,7 +255,7 @@ impl Look<'_> {
     fn orderer(&self, orderer: &OrdererVitals) -> NodeStatus {
         let msp_id = &self.network.spec.orderer.msp_id;
         let mut status = self.bare(&orderer.host, NodeKind::Orderer, msp_id, orderer.pid);
-        status.leads = orderer.leads;
+        status.leads = orderer.leads();
         self.level(&mut status, orderer.height());
         status.problem = match (&orderer.channel, &orderer.operations) {
             (None, _) => status.problem,

@@ -8,7 +8,7 @@ use hlf_protos::lifecycle::{QueryChaincodeDefinitionResult, chaincode_source};
 use super::reach::client_tls;
 use super::{Network, places};
 use crate::change::ChannelConfig;
-use crate::channel;
+use crate::channel::Leader;
 use crate::lifecycle::{self, METADATA};
 use crate::node::{self, ADMIN, LISTEN, OPERATIONS};
 use crate::operations::{Heard, Operations, Participation};
@@ -46,8 +46,8 @@ pub(super) struct OrdererVitals {
     /// Its answer about the channel, of one that runs.
     pub(super) channel: Option<Result<Option<Participation>, String>>,
     pub(super) operations: Option<Result<Heard, String>>,
-    /// Whether it leads, when it told.
-    pub(super) leads: Option<bool>,
+    /// Who leads, when it told.
+    pub(super) leader: Option<Leader>,
 }
 
 /// A look, as a member has it, at an ordering node of somebody else's.
@@ -159,6 +159,20 @@ impl Vitals {
 }
 
 impl OrdererVitals {
+    /// Whether it leads, when it is known.
+    pub(super) fn leads(&self) -> Option<bool> {
+        match self.leader? {
+            Leader::Itself => Some(true),
+            Leader::NotItself => Some(false),
+            Leader::Changed => None,
+        }
+    }
+
+    /// Whether by its word some node leads.
+    pub(super) fn has_leader(&self) -> bool {
+        self.leader.is_some_and(Leader::is_there)
+    }
+
     pub(super) fn participation(&self) -> Option<&Participation> {
         self.channel.as_ref()?.as_ref().ok()?.as_ref()
     }
@@ -200,7 +214,7 @@ impl PeerVitals {
 async fn orderer(network: &Network, host: String, ports: &Ports) -> OrdererVitals {
     let spec = &network.spec;
     let pid = network.supervisor.running(&host).map(|running| running.pid);
-    let mut vitals = OrdererVitals { host, pid, channel: None, operations: None, leads: None };
+    let mut vitals = OrdererVitals { host, pid, channel: None, operations: None, leader: None };
     if pid.is_none() {
         return vitals;
     }
@@ -213,8 +227,7 @@ async fn orderer(network: &Network, host: String, ports: &Ports) -> OrdererVital
     vitals.channel = Some(channel.await);
     let heard = hear(operations.as_ref().map_err(|error| wait::chain(error)), &vitals.host, ports).await;
     if let Ok(heard) = &heard {
-        let leads = heard.gauge(channel::is_leader(spec.orderer.consensus), &spec.channel.name);
-        vitals.leads = leads.map(|leads| leads >= 1.0);
+        vitals.leader = Leader::told(spec.orderer.consensus, |name| heard.gauge(name, &spec.channel.name));
     }
     vitals.operations = Some(heard);
     vitals

@@ -31,10 +31,12 @@ pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    // Field 20. While other threads of it end, its first one is a zombie, and its files and ports are still open.
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    if state == "X" || state == "Z" && threads <= 1 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    fields.nth(1)?.parse().ok()
 }
 
 /// Whether every thread of a process is stopped, or it is gone.

@@ -329,5 +329,16 @@ pub(crate) async fn a_bft_consenter_is_replaced_under_load() {
     put(&network, "south", "with another four").await;
     has(&network, "north", "with another four").await;
     assert_eq!(network.channel_config().await.unwrap().consenters().unwrap().len(), 4);
+
+    // The leader again, while nobody writes: until the next block the nodes tell of the one that has left.
+    let led = network.status().await.unwrap().nodes.into_iter().find(|node| node.leads == Some(true));
+    let led = led.expect("a leader, as of the newest block").name;
+    let service = target.orderer.clone();
+    target.orderer.consenters.retain(|name| service.host(name) != led);
+    target.orderer.consenters.push("orderer5".to_owned());
+    let network = apply(network, &target).await;
+    let readiness = network.readiness().await.unwrap();
+    assert!(readiness.ready, "{readiness:#?}");
+    put(&network, "north", "under whoever leads now").await;
     network.destroy(&say).await.unwrap();
 }

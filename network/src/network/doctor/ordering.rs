@@ -37,8 +37,8 @@ pub(super) fn check(network: &Network, ports: &Ports, vitals: &Vitals, found: &m
         let seen = format!("{} of {nodes} live, and {quorum} are needed", living.len());
         found.add(Code::NoQuorum, None, seen);
     } else if !living.is_empty()
-        && living.iter().all(|orderer| orderer.leads == Some(false) || orderer.leads.is_none())
-        && living.iter().any(|orderer| orderer.leads.is_some())
+        && !living.iter().any(|orderer| orderer.has_leader())
+        && living.iter().any(|orderer| orderer.leader.is_some())
     {
         let seen = format!("{} of {nodes} live, and each says that it does not lead", living.len());
         found.add(Code::NoLeader, None, seen);

@@ -1,9 +1,15 @@
 //! The channel's first block: made by one organisation, judged by the others.
 
+use std::collections::BTreeSet;
+
+use hlf_protos::common::Block;
+use hlf_protos::prost::Message as _;
+
 use super::super::read_bytes;
 use super::super::up::{Options, Stand, UpError};
 use super::import::ImportError;
 use super::{Network, PartError};
+use crate::change::{ChannelConfig, Consenter};
 use crate::exchange::{Digest, FirstBlock};
 use crate::files::{self, FileError};
 use crate::genesis::{self, GenesisError};
@@ -39,6 +45,16 @@ impl Network {
         let bytes = read_bytes(&path)?;
         let digest = Digest::of(&bytes);
         Ok((bytes, digest))
+    }
+
+    /// Addresses of the ordering nodes that the channel began with; none before its first block is here.
+    pub(in crate::network) fn first_consenters(&self) -> BTreeSet<String> {
+        let path = self.layout.genesis_block(&self.spec.channel.name);
+        let consenters = || {
+            let block = Block::decode(read_bytes(&path).ok()?.as_slice()).ok()?;
+            ChannelConfig::of_block(&block).ok()?.consenters().ok()
+        };
+        consenters().unwrap_or_default().iter().map(Consenter::address).collect()
     }
 
     /// The digest of the first block that is here.
