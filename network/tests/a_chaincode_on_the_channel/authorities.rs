@@ -351,7 +351,7 @@ async fn authorities_change(folder: &Path, network: &Network, who: &str, options
     }
     put(network, "south", &format!("{who} after")).await;
     has(network, "north", &format!("{who} after")).await;
-    ready(&network).await;
+    ready(network).await;
     // Nothing of it is left, and the network is as before.
     up(network, options).await;
     assert!(!home.join("renewal.json").exists() && !home.join("next").exists());

@@ -251,10 +251,10 @@ pub(crate) fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
             each_file(&path, look);
-        } else if metadata.is_file() {
-            if let Ok(bytes) = fs::read(&path) {
-                look(&path, &bytes);
-            }
+        } else if metadata.is_file()
+            && let Ok(bytes) = fs::read(&path)
+        {
+            look(&path, &bytes);
         }
     }
 }
