@@ -139,10 +139,7 @@ impl Operations {
         name: &str,
         channel: &str,
     ) -> Result<Option<f64>, OperationsError> {
-        let url = format!("https://{address}/metrics");
-        let (status, body) = self.ask(self.http.get(&url), &url).await?;
-        let body = demand(status == StatusCode::OK, url, status, body)?;
-        Ok(greatest(&body, name, channel))
+        Ok(self.hear(address).await?.gauge(name, channel))
     }
 
     /// What a node says of itself, and what time it is there.

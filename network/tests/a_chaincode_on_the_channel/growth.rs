@@ -117,14 +117,17 @@ pub(crate) async fn ledger(network: &Network, organization: &str) -> Vec<String>
 /// Every acknowledged transaction is in the ledger once; what was unknown is told honestly.
 pub(crate) async fn assert_nothing_lost(network: &Network, organization: &str, sent: &[Sent]) -> Counted {
     // Another organisation's peer may have told of a block before this one's has it.
-    let ids = || sent.iter().flat_map(|sent| &sent.acknowledged);
     let begun = Instant::now();
-    let mut ledger = self::ledger(network, organization).await;
-    while begun.elapsed() < LEVEL_WITHIN && !ids().all(|id| ledger.contains(id)) {
-        ledger = self::ledger(network, organization).await;
-    }
-    let once: BTreeSet<&String> = ledger.iter().collect();
-    assert_eq!(once.len(), ledger.len(), "a transaction is valid twice");
+    let once = loop {
+        let ledger = ledger(network, organization).await;
+        let length = ledger.len();
+        let once: BTreeSet<String> = ledger.into_iter().collect();
+        assert_eq!(once.len(), length, "a transaction is valid twice");
+        let mut ids = sent.iter().flat_map(|sent| &sent.acknowledged);
+        if begun.elapsed() > LEVEL_WITHIN || ids.all(|id| once.contains(id)) {
+            break once;
+        }
+    };
     let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();
     for sent in sent {
         for id in &sent.acknowledged {
