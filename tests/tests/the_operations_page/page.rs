@@ -197,6 +197,8 @@ impl Operator {
             .env_remove("CARETRAIL_STATE")
             .env_remove("CARETRAIL_PART")
             .env_remove("CARETRAIL_FORMAT")
+            // How full this machine's disk is, is not what the page is about.
+            .env("CARETRAIL_DISK_FREE_MIN", "0")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if let Some(state) = &self.state {

@@ -222,5 +222,7 @@ pub(super) async fn of_a_stopped_network(ward: &Ward) {
     assert!(matches!(&error, UpError::Obstacles(_)), "{}", told(&error));
     assert!(ward.network.supervisor().marked().is_empty(), "nothing was started");
     damage.undo();
-    ward.finds_by(&ward.network, &Checkup::default(), &[(Code::NetworkStopped, None)]).await;
+    let mut patient = ward.checkup.clone();
+    patient.patience = Checkup::default().patience;
+    ward.finds_by(&ward.network, &patient, &[(Code::NetworkStopped, None)]).await;
 }

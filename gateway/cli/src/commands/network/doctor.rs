@@ -28,7 +28,7 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "DIR")]
     fabric_bin: Option<PathBuf>,
     /// Free space on the disk that is enough, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    #[arg(long, env = "CARETRAIL_DISK_FREE_MIN", value_name = "MIB", default_value_t = 1024)]
     disk_free_min: u64,
     /// Days before its end from which on a certificate is told of.
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
