@@ -61,3 +61,19 @@ fn runtime(threads: NonZeroUsize) -> std::io::Result<Runtime> {
     };
     runtime.worker_threads(threads.get()).enable_all().build()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::RuntimeFlavor;
+
+    use super::*;
+
+    #[test]
+    fn as_many_threads_serve_as_are_asked_for() {
+        for (threads, flavor) in [(1, RuntimeFlavor::CurrentThread), (3, RuntimeFlavor::MultiThread)] {
+            let runtime = runtime(NonZeroUsize::new(threads).unwrap()).unwrap();
+            assert_eq!(runtime.handle().runtime_flavor(), flavor);
+            assert_eq!(runtime.metrics().num_workers(), threads);
+        }
+    }
+}

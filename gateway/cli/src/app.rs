@@ -13,7 +13,7 @@ use caretrail_records::hospital::HospitalStore;
 use caretrail_records::index::BlockIndex;
 use caretrail_records::storage_key::StorageKey;
 use caretrail_records::vault::FolderVault;
-use caretrail_records::{Committed, Custody, LedgerName, Records};
+use caretrail_records::{Committed, Custody, LedgerName, Records, UnderWay};
 use hlf_gateway::{Deadlines, Gateway, MspFolder};
 use hlf_network::Progress;
 use hlf_network::network::Network;
@@ -40,7 +40,10 @@ pub(crate) struct App {
     identity: Option<String>,
     profile: Option<PathBuf>,
     data: Option<PathBuf>,
+    storage_key: Option<PathBuf>,
     pub(crate) printer: Printer,
+    /// What was sent to the channel and is not answered yet.
+    pub(crate) under_way: Arc<UnderWay>,
 }
 
 /// An identity that acts on a channel.
@@ -52,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) folder: PathBuf,
     /// The hospital's own data.
     pub(crate) data: PathBuf,
+    /// Where the key of its store is.
+    storage_key: PathBuf,
 }
 
 /// An identity and the profile that it acts with.
@@ -72,13 +77,16 @@ impl App {
             identity: global.identity,
             profile: global.profile,
             data: global.data,
+            storage_key: global.storage_key,
+            under_way: Arc::default(),
             printer: Printer::new(global.format, global.quiet),
         }
     }
 
     /// The same state, another identity.
     pub(crate) fn acting_as(&self, identity: &str) -> Self {
-        Self { identity: Some(identity.to_owned()), profile: None, data: None, ..self.clone() }
+        let identity = Some(identity.to_owned());
+        Self { identity, profile: None, data: None, storage_key: None, ..self.clone() }
     }
 
     /// The hospital's own document, where each hospital has its own part.
@@ -107,6 +115,11 @@ impl App {
         self.data.clone().unwrap_or_else(|| self.state.join("hospitals").join(organization))
     }
 
+    /// The file of the key of the store in a hospital's folder.
+    fn storage_key_of(&self, data: &Path) -> PathBuf {
+        self.storage_key.clone().unwrap_or_else(|| data.join("storage.key"))
+    }
+
     /// A receiver of long work's steps.
     pub(crate) fn progress(&self) -> impl Progress + use<> {
         Steps::new(self.printer)
@@ -125,10 +138,11 @@ impl App {
         let credentials = MspFolder::open(&msp_folder, &profile.msp_id)?.into_credentials();
         let ledger = ledger(&profile)?;
         let gateway = Gateway::connect(&profile.gateway()?, credentials, Deadlines::default()).await?;
-        let records = Records::new(&gateway, ledger)?;
+        let records = Records::new(&gateway, ledger)?.telling(Arc::clone(&self.under_way));
         let folder = msp_folder.parent().map_or_else(|| msp_folder.clone(), Path::to_owned);
         let data = self.hospital_folder(&profile.organization);
-        Ok(Session { records, profile, folder, data })
+        let storage_key = self.storage_key_of(&data);
+        Ok(Session { records, profile, folder, data, storage_key })
     }
 
     /// The store of the hospital whose identity the options name, without a connection; nothing when none is named, or
@@ -141,7 +155,7 @@ impl App {
         if !file.is_file() {
             return Ok(None);
         }
-        let key = StorageKey::load_or_create(&data.join("storage.key"))?;
+        let key = StorageKey::load(&self.storage_key_of(&data))?;
         Ok(Some((profile.msp_id.parse()?, HospitalStore::open(&file, key, &ledger(&profile)?)?)))
     }
 
@@ -198,8 +212,13 @@ impl Session {
     pub(crate) fn custody(&self) -> anyhow::Result<Custody> {
         make_private(&self.data)?;
         let vault = FolderVault::open(self.data.join("vault"))?;
-        let key = StorageKey::load_or_create(&self.data.join("storage.key"))?;
-        let store = HospitalStore::open(&self.data.join("hospital.sqlite"), key, self.records.ledger())?;
+        let file = self.data.join("hospital.sqlite");
+        // A store that is there was made with a key that is somewhere: another one opens nothing of it.
+        let key = match file.exists() {
+            true => StorageKey::load(&self.storage_key)?,
+            false => StorageKey::load_or_create(&self.storage_key)?,
+        };
+        let store = HospitalStore::open(&file, key, self.records.ledger())?;
         Ok(Custody::new(vault, store))
     }
 

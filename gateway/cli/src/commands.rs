@@ -32,7 +32,8 @@ mod tx;
     propagate_version = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 denied, 3 invalid input or usage, 4 outcome unknown, \
                   75 waiting for other organisations, 130 interrupted.\n\
-                  Data goes to stdout, talk to stderr. Every command can be run again.\n\n\
+                  Data goes to stdout, talk to stderr. A command of `network` that was interrupted goes on when it is run \
+                  again; one that had sent a transaction names it, and `caretrail tx status` tells what became of it.\n\n\
                   Try it out:\n  caretrail demo\n  caretrail network status"
 )]
 pub(crate) struct Cli {

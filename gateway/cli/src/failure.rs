@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use caretrail_model::ids::TxId;
 use caretrail_records::document::DocumentError;
 use caretrail_records::failure::chain;
 use caretrail_records::hospital::{BlindError, HospitalError};
@@ -55,6 +56,13 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Invalid(pub(crate) String);
+
+/// A transaction that was sent by a command that was then interrupted.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted before the outcome of transaction {tx_id} was heard")]
+pub(crate) struct Unheard {
+    pub(crate) tx_id: TxId,
+}
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -117,6 +125,11 @@ fn classify(error: &anyhow::Error) -> (Failure, Exit) {
         };
         return (call.failure(), exit);
     }
+    if let Some(Unheard { tx_id }) = error.downcast_ref() {
+        let fix = format!("ask with `caretrail tx status {tx_id}` before this is run again");
+        let failure = Failure::new("OUTCOME_UNKNOWN", "commit_status", fix).of_transaction(tx_id.to_string());
+        return (failure.retryable(), Exit::Unknown);
+    }
     if let Some(error) = error.downcast_ref::<CommitStatusError>() {
         let fix = "ask again later: the transaction may still be ordered, or never have been";
         let failure = Failure::new("OUTCOME_UNKNOWN", "commit_status", fix).of_transaction(error.tx_id());
@@ -162,6 +175,10 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     }
     if error.is::<MspFolderError>() || error.is::<IdentityError>() {
         return invalid("IDENTITY_UNUSABLE", "name an MSP folder with a valid certificate and its own key");
+    }
+    if let Some(StorageKeyError::Missing { .. }) = error.downcast_ref() {
+        let fix = "put the copy of the key back that is kept apart, or name it: --storage-key FILE";
+        return invalid("STORAGE_KEY_MISSING", fix);
     }
     if error.is::<PatientKeyError>() || error.is::<KemKeyError>() || error.is::<StorageKeyError>() {
         return invalid("KEY_UNUSABLE", "name a key file that is whole and readable by its owner only");

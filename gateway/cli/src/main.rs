@@ -1,6 +1,7 @@
 //! `caretrail`: the command line of operators, hospital backends and compliance teams.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +22,7 @@ mod table;
 
 use crate::app::App;
 use crate::commands::Cli;
-use crate::failure::Exit;
+use crate::failure::{Exit, Unheard};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,19 +36,31 @@ async fn main() -> ExitCode {
         .init();
     hlf_network::name_commands(commands::network::COMMAND);
     let app = App::new(cli.global);
-    let printer = app.printer;
+    let (printer, under_way) = (app.printer, Arc::clone(&app.under_way));
+    // The daemon answers what is open before it ends; everything else ends at once.
+    let ends_itself = matches!(cli.command, commands::Command::Serve(_));
     // Waited for from here on, so that none comes before anybody listens.
-    let mut interrupt = match signal(SignalKind::interrupt()) {
+    let mut interrupt = match (!ends_itself).then(|| signal(SignalKind::interrupt())).transpose() {
         Ok(interrupt) => interrupt,
         Err(error) => return failure::report(&error.into(), printer).into(),
     };
-    // The daemon answers what is open before it ends; everything else ends at once.
-    let ends_itself = matches!(cli.command, commands::Command::Serve(_));
+    let interrupted = async {
+        match &mut interrupt {
+            Some(interrupt) => interrupt.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     let exit = tokio::select! {
         biased;
-        _ = interrupt.recv(), if !ends_itself => {
-            printer.say("interrupted; every command can be run again");
-            Exit::Interrupted
+        _ = interrupted => {
+            match under_way.tx_ids().last() {
+                // Run again, it would be done twice.
+                Some(tx_id) => failure::report(&Unheard { tx_id: *tx_id }.into(), printer),
+                None => {
+                    printer.say("interrupted, and nothing is left under way: it can be run again");
+                    Exit::Interrupted
+                }
+            }
         }
         result = commands::run(cli.command, app) => match result {
             Ok(exit) => exit,

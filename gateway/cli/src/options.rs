@@ -31,6 +31,15 @@ pub(crate) struct Global {
     /// Folder of the hospital's own data: vault, store, index [default: by the identity's organisation].
     #[arg(long, global = true, env = "CARETRAIL_DATA", value_name = "DIR", help_heading = "Everywhere")]
     pub(crate) data: Option<PathBuf>,
+    /// Key file of the hospital's store, to be kept and backed up apart from it [default: `storage.key` beside it].
+    #[arg(
+        long,
+        global = true,
+        env = "CARETRAIL_STORAGE_KEY",
+        value_name = "FILE",
+        help_heading = "Everywhere"
+    )]
+    pub(crate) storage_key: Option<PathBuf>,
     /// How data is printed.
     #[arg(
         long,

@@ -36,6 +36,7 @@ mod custody;
 mod database;
 mod disk;
 mod ledger_name;
+mod under_way;
 #[cfg(test)]
 mod vectors;
 mod version;
@@ -47,4 +48,5 @@ pub use disk::KeyFileError;
 pub use failure::Failure;
 pub use ledger_name::LedgerName;
 pub use records::{Committed, Records};
+pub use under_way::UnderWay;
 pub use version::VersionId;

@@ -1,5 +1,6 @@
 //! The contract's calls, typed, for one enrolled actor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use caretrail_model::calls::Call;
@@ -12,6 +13,7 @@ use hlf_gateway::{CallFailure, CommitStatus, CommitStatusError, Contract, Gatewa
 use crate::call_error::{CallError, ReplyError, not_committed, not_evaluated};
 use crate::certificate::{CertificateError, EnrolmentCertificate};
 use crate::ledger_name::LedgerName;
+use crate::under_way::UnderWay;
 
 /// How often a transaction is proposed anew after one that certainly had no effect.
 const PROPOSALS_MAX: u32 = 5;
@@ -30,6 +32,7 @@ pub struct Records {
     actor: Actor,
     role: Role,
     certificate_digest: Digest,
+    under_way: Arc<UnderWay>,
 }
 
 /// An identity that cannot act.
@@ -74,7 +77,14 @@ impl Records {
             actor: certificate.actor(&msp_id),
             role: certificate.role,
             certificate_digest: certificate.digest,
+            under_way: Arc::default(),
         })
+    }
+
+    /// Tells `under_way` of each transaction, from before it is sent until its outcome is told.
+    #[must_use]
+    pub fn telling(self, under_way: Arc<UnderWay>) -> Self {
+        Self { under_way, ..self }
     }
 
     /// Who acts.
@@ -172,7 +182,10 @@ impl Records {
                 .map_err(|error| CallError::NotProposed { call: C::NAME, source: error.into() })?;
             let tx_id = proposal.tx_id().parse().map_err(|_| malformed_tx_id(C::NAME))?;
             note(&tx_id).map_err(|source| CallError::NotNoted { call: C::NAME, source })?;
-            match self.contract.submit(proposal).await {
+            self.under_way.begin(tx_id);
+            let outcome = self.contract.submit(proposal).await;
+            self.under_way.end(&tx_id);
+            match outcome {
                 Ok(committed) => {
                     let reply = read_reply::<C>(&committed.result)?;
                     return Ok(Committed { reply, tx_id, block: committed.block_number });

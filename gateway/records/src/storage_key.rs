@@ -1,7 +1,7 @@
 //! The key that a hospital's stored secrets are encrypted with.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _};
@@ -26,6 +26,16 @@ pub struct StorageKey(Zeroizing<[u8; 32]>);
 /// A storage key that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageKeyError {
+    /// There is none, where a store was made with one.
+    #[error(
+        "the storage key `{}` is not there, and the hospital's store was made with it: put back the copy of it that is \
+         kept apart, or name where it is",
+        path.display()
+    )]
+    Missing {
+        /// Its file.
+        path: PathBuf,
+    },
     /// Its file.
     #[error(transparent)]
     File(#[from] KeyFileError),
@@ -52,6 +62,17 @@ impl StorageKey {
                 Ok(()) | Err(KeyFileError::Exists { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        Self::load(path)
+    }
+
+    /// Reads the key of a store that is there: without it, none of the store's documents can be opened.
+    ///
+    /// # Errors
+    /// When the file is missing or cannot be read, is exposed to others, or does not hold 32 bytes.
+    pub fn load(path: &Path) -> Result<Self, StorageKeyError> {
+        if !path.exists() {
+            return Err(StorageKeyError::Missing { path: path.to_owned() });
         }
         let content = read_key_file(path)?;
         let key = content.as_slice().try_into().map_err(|_| KeyFileError::Malformed {
@@ -147,6 +168,14 @@ mod tests {
             spoiled[at] ^= 1;
             assert!(key.unwrap(&id, &spoiled).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_missing_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storage.key");
+        assert!(matches!(StorageKey::load(&path), Err(StorageKeyError::Missing { .. })));
+        assert!(!path.exists());
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl Refused {
         Self::new(StatusCode::CONFLICT, failure)
     }
 
+    /// No such decision, or none that the asking hospital may know of.
+    pub(crate) fn decision_unknown() -> Self {
+        let code = Code::DecisionUnknown;
+        Self::new(StatusCode::NOT_FOUND, Failure::new(code.as_str(), "release", code.fix()))
+    }
+
     pub(crate) fn busy(fix: &'static str) -> Self {
         let failure = Failure::new("BUSY", "release", fix).retryable();
         Self::new(StatusCode::SERVICE_UNAVAILABLE, failure)

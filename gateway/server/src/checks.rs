@@ -13,6 +13,8 @@
 //! | 9 | the permit names no version or end, or no consent where it rests on one | `PERMIT_INCOMPLETE` |
 //! | 10 | the permit's time is over | `PERMIT_EXPIRED` |
 //!
+//! Row 4 is answered like a decision that is not there: a hospital does not learn of another's.
+//!
 //! And of the patient's consent that the permit rests on, unless it rests on paper or on broken glass, which the
 //! contract alone decides:
 //!

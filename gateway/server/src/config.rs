@@ -25,7 +25,8 @@ pub struct Config {
 /// How much the daemon takes on at once, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections of other hospitals; more wait to be accepted. 256 by default.
+    /// Open connections of other hospitals; more are closed. As many may be about to show whose they are; of more, the
+    /// one that has been at it longest is closed. 256 by default.
     pub connections_max: usize,
     /// Those of one hospital; more are closed. 64 by default.
     pub hospital_connections_max: usize,

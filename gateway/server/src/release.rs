@@ -156,6 +156,11 @@ async fn release(
     request: &VerifiedRequest,
 ) -> Result<ReleaseReply, Refused> {
     let entry = decision(daemon, hospitals, request).await?;
+    // The contract does not tell a hospital that there is a decision of another; nor does its daemon.
+    if !hospitals.contains(&entry.actor.msp_id) {
+        tracing::warn!(code = Refusal::HospitalForeign.code(), "release refused");
+        return Err(Refused::decision_unknown());
+    }
     let permit = check_decision(request, hospitals, &entry, now())?;
     let disclosed = disclosure(daemon, request).await?;
 
@@ -182,15 +187,19 @@ async fn decision(
 ) -> Result<AuditEntry, Refused> {
     let (records, ask) = (&daemon.records, &request.ask);
     let call = GetDecision { patient: ask.patient, decision: ask.decision };
-    let unknown = match records.decision(&call).await {
-        Err(error) if error.code() == Some(Code::DecisionUnknown) => error,
+    let unknown = |error: &caretrail_records::CallError| error.code() == Some(Code::DecisionUnknown);
+    match records.decision(&call).await {
+        Err(error) if unknown(&error) => {}
         answer => return Ok(answer?),
-    };
+    }
     if !authorised(daemon, hospitals, request).await? {
-        return Err(unknown.into());
+        return Err(Refused::decision_unknown());
     }
     let wait = daemon.limits.decision_wait;
-    Ok(records.evaluate_after(&ask.decision, wait, &[Code::DecisionUnknown], &call).await?)
+    match records.evaluate_after(&ask.decision, wait, &[Code::DecisionUnknown], &call).await {
+        Err(error) if unknown(&error) => Err(Refused::decision_unknown()),
+        answer => Ok(answer?),
+    }
 }
 
 /// Whether one of these hospitals authorised the holder of the request's certificate.

@@ -1,9 +1,11 @@
 //! Listening, accepting, and stopping.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::{Extension, Router};
 use caretrail_records::{CallError, Custody, Records};
@@ -15,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Config, Limits};
@@ -133,7 +135,7 @@ impl Server {
     /// for the time that the limits give.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Drained {
         let limits = self.limits;
-        let places = Arc::new(Semaphore::new(limits.connections_max));
+        let mut newcomers = Newcomers { max: limits.connections_max, at_it: VecDeque::new() };
         // Of its own, so that the machine's monitoring is answered however many other hospitals ask.
         let health_places = Arc::new(Semaphore::new(limits.health_connections_max));
         let shares = Places::new(limits.connections_max, limits.hospital_connections_max);
@@ -149,16 +151,18 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                (stream, place) = accept(&self.listener, &places) => {
-                    let connection = Connection { stream, limits, _place: place };
+                stream = accept(&self.listener) => {
                     let (current, routes) = (membership.current(), routes.clone());
                     let (shares, watcher) = (Arc::clone(&shares), graceful.watcher());
-                    connections.spawn(connection.serve_tls(current, shares, routes, watcher));
+                    let known = Arc::new(AtomicBool::new(false));
+                    let connection = Connection { stream, limits };
+                    let serving = connection.serve_tls(current, Arc::clone(&known), shares, routes, watcher);
+                    newcomers.admit(connections.spawn(serving), known);
                 }
                 (stream, place) = accept_health(self.health.as_ref(), &health_places) => {
-                    let connection = Connection { stream, limits, _place: place };
+                    let connection = Connection { stream, limits };
                     let watcher = graceful.watcher();
-                    connections.spawn(connection.serve_plain(health_routes.clone(), watcher));
+                    connections.spawn(connection.serve_plain(place, health_routes.clone(), watcher));
                 }
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
@@ -183,14 +187,32 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let Ok(place) = Arc::clone(places).acquire_owned().await else {
-        unreachable!("the semaphore is never closed")
-    };
+/// Connections that have not shown yet whose they are.
+///
+/// Anybody can open some and say nothing. When there are too many, the one that has been at it longest makes room: a
+/// member's handshake takes milliseconds.
+struct Newcomers {
+    max: usize,
+    at_it: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+}
+
+impl Newcomers {
+    fn admit(&mut self, connection: AbortHandle, known: Arc<AtomicBool>) {
+        self.at_it.retain(|(other, known)| !known.load(Ordering::Relaxed) && !other.is_finished());
+        if self.at_it.len() >= self.max
+            && let Some((longest, _)) = self.at_it.pop_front()
+        {
+            longest.abort();
+        }
+        self.at_it.push_back((connection, known));
+    }
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return stream,
             // A connection that was reset before it was accepted, or too many open files: the next may do.
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -205,7 +227,12 @@ async fn accept_health(
     places: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     match listener {
-        Some(listener) => accept(listener, places).await,
+        Some(listener) => {
+            let Ok(place) = Arc::clone(places).acquire_owned().await else {
+                unreachable!("the semaphore is never closed")
+            };
+            (accept(listener).await, place)
+        }
         None => std::future::pending().await,
     }
 }
@@ -214,12 +241,18 @@ async fn accept_health(
 struct Connection {
     stream: TcpStream,
     limits: Limits,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve_tls(self, current: Arc<Current>, shares: Arc<Places>, routes: Router, watcher: Watcher) {
-        let Self { stream, limits, _place } = self;
+    async fn serve_tls(
+        self,
+        current: Arc<Current>,
+        known: Arc<AtomicBool>,
+        shares: Arc<Places>,
+        routes: Router,
+        watcher: Watcher,
+    ) {
+        let Self { stream, limits } = self;
         let Some(config) = current.config() else {
             tracing::debug!("a connection was closed: nobody is trusted");
             return;
@@ -234,6 +267,7 @@ impl Connection {
             }
             Err(_) => return,
         };
+        known.store(true, Ordering::Relaxed);
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain: Arc<[_]> = chain.iter().cloned().map(CertificateDer::into_owned).collect();
         let hospitals = current.hospitals(&chain);
@@ -244,8 +278,8 @@ impl Connection {
         serve_http(TokioIo::new(stream), routes.layer(Extension(Asker { chain })), limits, watcher).await;
     }
 
-    async fn serve_plain(self, routes: Router, watcher: Watcher) {
-        let Self { stream, limits, _place } = self;
+    async fn serve_plain(self, _place: OwnedSemaphorePermit, routes: Router, watcher: Watcher) {
+        let Self { stream, limits } = self;
         let stream = WriteDeadline::new(stream, limits.send_timeout);
         serve_http(TokioIo::new(stream), routes, limits, watcher).await;
     }

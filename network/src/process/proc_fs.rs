@@ -26,7 +26,10 @@ pub(crate) fn command_line(pid: u32) -> String {
 
 /// Kernel ticks from boot to the process's start; `None` when it is gone or only waits to be reaped.
 pub(super) fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    start_ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn start_ticks_in(stat: &str) -> Option<u64> {
     // The name, in parentheses, may hold anything; what follows the last one is fields 3 and later.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
@@ -66,4 +69,32 @@ pub(crate) fn variable_of(pid: u32, variable: &str) -> Option<OsString> {
         .split(|byte| *byte == 0)
         .find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
         .map(|value| OsString::from_vec(value.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_ended_with_its_last_thread() {
+        // proc_pid_stat(5): id, name, state, then fields 4 to 19, number of threads, field 21, start.
+        let stat = |name: &str, state: char, threads: u32| {
+            let between = "1 ".repeat(16);
+            format!("71 ({name}) {state} {between}{threads} 0 9120 1 1\n")
+        };
+        for (state, threads, expected) in [
+            ('R', 1, Some(9120)),
+            ('S', 12, Some(9120)),
+            ('T', 3, Some(9120)),
+            ('Z', 5, Some(9120)),
+            ('Z', 1, None),
+            ('X', 1, None),
+        ] {
+            for name in ["peer", "a) Z 1 (b", ") X"] {
+                assert_eq!(start_ticks_in(&stat(name, state, threads)), expected, "{name} {state} {threads}");
+            }
+        }
+        assert_eq!(start_ticks_in(""), None);
+        assert!(start_ticks(std::process::id()).is_some());
+    }
 }

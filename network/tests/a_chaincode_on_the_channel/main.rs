@@ -66,6 +66,7 @@ const TESTS: &[(&str, Test)] = tests![
     exports::exported_units_run_the_network_and_manifests_are_taken,
     exports::what_cannot_be_exported_is_named,
     parts::organizations_stand_up_their_own_parts_and_exchange_files_alone,
+    parts::a_part_joins_though_no_first_ordering_node_is_left,
 ];
 
 /// Run when they are asked for by name: `make test-long`.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hlf_gateway::{Credentials, TransactionError};
-use hlf_network::change::{Edit, OrganizationDefinition, Proposal};
+use hlf_network::change::{ConsenterEdit, Edit, NewConsenter, OrganizationDefinition, Proposal};
 use hlf_network::exchange::{Description, Digest, FirstBlockError};
 use hlf_network::network::{
     Agreed, ApplyError, ImportError, Imported, Network, Options, PartError, PartStanding, Renewal,
@@ -501,6 +501,67 @@ async fn what_runs_is_changed_by_proposals_alone(north: &Machine) {
     let error = Network::new_part(&north.bench.folder, north.spec.clone(), Part::new("south")).unwrap();
     let error = error.up_part(&north.options(), &Quiet).await.unwrap_err();
     assert!(matches!(error, PartError::State(StateError::Kind { .. })), "{}", told(&error));
+}
+
+/// Whoever joins later has the first block of all; the ordering nodes that it names may all be gone.
+pub(crate) async fn a_part_joins_though_no_first_ordering_node_is_left() {
+    let spec = consortium("raft:1", &["north"]);
+    let post = Post::new();
+    let [mut orderer, mut north] = ["orderer", "north"].map(|name| Machine::new(name, &spec));
+    north.imports(&post.description_of(&orderer).await).await;
+    let of_north = post.description_of(&north).await;
+    orderer.imports(&of_north).await;
+    let (block, _) = orderer.network().first_block(&orderer.options(), &say).await.unwrap();
+    let block = post.put("consortium.block", &block);
+    north.imports(&block).await;
+    assert_eq!(orderer.waits_for().await, [""; 0]);
+    assert_eq!(north.waits_for().await, [""; 0]);
+
+    // Another ordering node comes, and the first one goes.
+    let first = spec.orderer.endpoints["orderer0"].clone();
+    orderer.spec.orderer.consenters.push("orderer1".to_owned());
+    let place = Places { taken: Vec::new() }.next("127.0.0.2");
+    orderer.spec.orderer.endpoints.insert("orderer1".to_owned(), place);
+    orderer.up().await;
+    let second = NewConsenter::of_description(&orderer.describe().await, "orderer1.orderer.example.com");
+    changed_by(&orderer, Edit::Consenter(ConsenterEdit::Add(second.unwrap()))).await;
+    changed_by(&orderer, Edit::Consenter(ConsenterEdit::Remove { address: first.to_string() })).await;
+    orderer.spec.orderer.consenters.remove(0);
+    orderer.spec.orderer.endpoints.remove("orderer0");
+    assert_eq!(orderer.waits_for().await, [""; 0]);
+    assert_eq!(marked(&orderer.bench.folder).len(), 1);
+    let of_orderer = post.description_of(&orderer).await;
+    north.spec = orderer.spec.clone();
+    north.import_with(&of_orderer, None, true).await.unwrap();
+    assert_eq!(north.waits_for().await, [""; 0]);
+    put(&north.network(), "north", "ordered by the second").await;
+
+    let mut spec = orderer.spec.clone();
+    spec.set_organizations(&["north", "south"]).unwrap();
+    spec.organizations[1]
+        .endpoints
+        .insert("peer0".to_owned(), Places { taken: Vec::new() }.next("127.0.0.5"));
+    let south = Machine::new("south", &spec);
+    for file in [&of_orderer, &of_north, &block] {
+        south.imports(file).await;
+    }
+    assert_eq!(south.waits_for().await, ["the members"]);
+    let definition = OrganizationDefinition::of_description(&south.describe().await);
+    changed_by(&north, Edit::AddOrganization(Box::new(definition))).await;
+    assert_eq!(south.waits_for().await, [""; 0]);
+    has(&south.network(), "south", "ordered by the second").await;
+    valid(try_put(&south.network(), "south", &["NorthMSP", "SouthMSP"], "of both").await);
+}
+
+/// A change that one organisation's signature is enough for.
+async fn changed_by(machine: &Machine, edit: Edit) {
+    let network = machine.network();
+    let present = network.channel_config().await.unwrap();
+    let mut proposal = Proposal::new(&present, "a change", &[edit]).unwrap();
+    proposal.sign(&present, &machine.admin()).await.unwrap();
+    if let Err(error) = network.submit_change(&proposal, &machine.admin(), &say).await {
+        panic!("{}", told(&error));
+    }
 }
 
 /// A part's `up` in a process of its own, which prints a line for every event, and what it waits for.

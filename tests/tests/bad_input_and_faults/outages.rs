@@ -1,12 +1,19 @@
 //! Processes that are down, and that come back.
 
+use std::fs;
 use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
 
 use caretrail_tests::caretrail::Failure;
 use caretrail_tests::hospitals::{Node, Status, text};
 use caretrail_tests::processes;
+use caretrail_tests::until::until;
 
 use crate::world::Ward;
+
+/// How long two peers may take to endorse.
+const ENDORSED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn a_second_up_starts_nothing(ward: &mut Ward) {
     let (before, marked) = (ward.status().await, processes::marked(ward.caretrail.state()));
@@ -70,6 +77,7 @@ pub(crate) async fn a_chaincode_service_down_is_named_and_comes_back(ward: &mut 
 
 pub(crate) async fn an_orderer_down_leaves_the_outcome_unknown(ward: &mut Ward) {
     let (before, running) = (ward.transactions().await, ward.status().await);
+    who_interrupts_a_transaction_is_told_its_id(ward).await;
     ward.crash("orderer0.orderer.example.com").await;
     let line = format!("{} --request {}", ward.request(), "9".repeat(32));
     let failure = ward.run_as("south/ben", &line).await.unknown();
@@ -88,6 +96,28 @@ pub(crate) async fn an_orderer_down_leaves_the_outcome_unknown(ward: &mut Ward) 
     assert_ne!(text(&decided["decision"]), tx_id);
     assert_eq!(ward.transactions().await, before + 1);
     ward.demand_health().await;
+}
+
+/// An orderer that stands still keeps the transaction waiting; it is killed with what it has not read.
+async fn who_interrupts_a_transaction_is_told_its_id(ward: &mut Ward) {
+    let orderer = ward.node("orderer0.orderer.example.com").await;
+    processes::pause(orderer.pid.unwrap());
+    let log = ward.caretrail.network_folder().join("logs/peer0.south.example.com.log");
+    let endorsed = || fs::read_to_string(&log).unwrap().matches("grpc.method=Endorse").count();
+    let before = endorsed();
+    let line = format!("{} --request {} --identity south/ben", ward.request(), "8".repeat(32));
+    let mut command = ward.caretrail.command(&line);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the transaction to be endorsed", ENDORSED_WITHIN, async || (endorsed() > before).then_some(()))
+        .await;
+    processes::interrupt(child.id().unwrap());
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    let failure: Failure = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(failure.code, "OUTCOME_UNKNOWN");
+    let tx_id = failure.tx_id.unwrap();
+    assert!(failure.fix.contains(&format!("caretrail tx status {tx_id}")), "{}", failure.fix);
 }
 
 pub(crate) async fn down_and_up_keep_the_ledgers(ward: &mut Ward) {

@@ -153,7 +153,9 @@ pub(crate) async fn north_releases_once_the_disclosure_is_committed(story: &mut 
 pub(crate) async fn a_release_is_for_one_identity_and_one_key(story: &mut Story) {
     let before = story.transactions().await;
     let fetch = story.fetch(&story.bundle, &story.permit, "another.json");
-    for other in ["south/cleo", "south/service", "north/ada"] {
+    // Another hospital's is not even told that there is such a decision.
+    story.run_as("north/ada", &fetch).await.failed("DECISION_UNKNOWN");
+    for other in ["south/cleo", "south/service"] {
         let failure = story.run_as(other, &fetch).await.failed("CERTIFICATE_FOREIGN");
         assert!(failure.fix.contains("very identity"), "{}", failure.fix);
     }

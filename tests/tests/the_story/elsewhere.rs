@@ -18,7 +18,7 @@ use crate::documents::contains;
 use crate::world::{Story, decision_about};
 
 /// The site whose passkeys count.
-const PARTY: &str = "patients.example";
+pub(crate) const PARTY: &str = "patients.example";
 /// A label that is found wherever it is written.
 const LABEL: &str = "QVXW-SENSITIVE-KZ";
 /// How every label of these tests begins.

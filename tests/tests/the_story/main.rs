@@ -13,11 +13,14 @@
 
 mod access;
 mod accounting;
+mod care;
 mod consents;
 mod consortium;
 mod documents;
 mod elsewhere;
+mod keys;
 mod protected;
+mod rights;
 mod snapshot;
 mod wire;
 mod world;
@@ -59,6 +62,12 @@ fn main() -> ExitCode {
         protected::one_record_is_labelled_anew_and_another_in_its_new_custodians_words,
         protected::what_is_passed_on_excepts_what_it_says,
         protected::a_permit_on_paper_excepts_and_protects_as_well,
+        care::access_begins_and_ends_with_the_care,
+        care::broken_glass_is_flagged_and_reviewed_elsewhere,
+        rights::a_patient_adds_records_and_has_others_corrected,
+        rights::a_patient_stops_everything_and_takes_single_permits_back,
+        keys::a_lost_key_is_recovered_by_two_hospitals_and_time,
+        keys::what_is_done_on_paper_needs_two_hospitals_until_a_key_is_bound,
         elsewhere::a_label_is_readable_nowhere,
         wire::fabrics_own_client_is_understood,
         wire::every_message_of_real_nodes_encodes_to_the_same_bytes,

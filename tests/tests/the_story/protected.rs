@@ -12,7 +12,7 @@ const PROTECTED: &str = "QVXW-SENSITIVE-PROTECTED";
 /// What the acts about these patients hand on.
 #[derive(Default)]
 pub(crate) struct Protected {
-    patient: String,
+    pub(crate) patient: String,
     plain: String,
     /// Labelled, and kept by North.
     closed: String,

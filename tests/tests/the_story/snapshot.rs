@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use caretrail_model::audit::AuditEntry;
 use caretrail_model::calls::*;
+use caretrail_model::decision::Rule;
 use caretrail_model::ids::{PatientId, RecordId, TxId};
 use caretrail_model::time::UnixMs;
 use caretrail_tests::both::propose;
@@ -53,6 +55,25 @@ impl Peers {
         assert_eq!(first.payload, second.payload, "{}", C::NAME);
         serde_json::from_slice(&said.payload).unwrap()
     }
+
+    /// All that was written about a patient, and the rules of all decisions, which both make again as they were made.
+    async fn replayed(&self, gateway: &Gateway, patient: PatientId) -> (Vec<AuditEntry>, Vec<Rule>) {
+        let log = AccessLog { patient, page_entries: 500, bookmark: String::new() };
+        let entries = self.seen(gateway, &log).await.entries;
+        let mut rules = Vec::new();
+        for entry in &entries {
+            let decision = entry.tx_id;
+            if entry.act.kind() != "access_decided" {
+                continue;
+            }
+            let seen = self.seen(gateway, &GetDecision { patient, decision }).await;
+            assert_eq!(seen, entry.clone().told());
+            let again = self.seen(gateway, &ReplayDecision { patient, decision }).await;
+            assert!(again.matches, "{again:?}");
+            rules.extend(again.decisions.iter().map(|decision| decision.rule));
+        }
+        (entries, rules)
+    }
 }
 
 pub(crate) async fn a_peer_that_joined_by_a_snapshot_replays_what_was_decided_before_it(story: &mut Story) {
@@ -78,21 +99,17 @@ pub(crate) async fn a_peer_that_joined_by_a_snapshot_replays_what_was_decided_be
     let gateway = story.gateway("north/auditor").await;
     let patient: PatientId = story.patient.parse().unwrap();
     let scan: RecordId = story.scan.parse().unwrap();
-    let log = AccessLog { patient, page_entries: 500, bookmark: String::new() };
-    let entries = peers.seen(&gateway, &log).await.entries;
-    let mut replayed = 0;
-    for entry in &entries {
-        let decision = entry.tx_id;
-        if entry.act.kind() != "access_decided" {
-            continue;
-        }
-        let seen = peers.seen(&gateway, &GetDecision { patient, decision }).await;
-        assert_eq!(seen, entry.clone().told());
-        let again = peers.seen(&gateway, &ReplayDecision { patient, decision }).await;
-        assert!(again.matches, "{again:?}");
-        replayed += 1;
+    let (entries, rules) = peers.replayed(&gateway, patient).await;
+    assert!(rules.len() >= 10, "{rules:?} of {} entries", entries.len());
+    // Decisions by guardians' terms and by what was passed on; by care, emergencies and a stop.
+    let (_, rules) = peers.replayed(&gateway, story.protected.patient.parse().unwrap()).await;
+    assert!(rules.contains(&Rule::ConsentPermits) && rules.contains(&Rule::NothingPermits), "{rules:?}");
+    let (_, rules) = peers.replayed(&gateway, story.cared.patient.parse().unwrap()).await;
+    for rule in
+        [Rule::BreakGlass, Rule::EmergencyRefused, Rule::NoRelationship, Rule::NoStanding, Rule::Stopped]
+    {
+        assert!(rules.contains(&rule), "no {rule:?} of {rules:?}");
     }
-    assert!(replayed >= 10, "{replayed} decisions of {} entries", entries.len());
 
     // Who could see what at instants that lie before the snapshot.
     let permit: TxId = story.permit.parse().unwrap();

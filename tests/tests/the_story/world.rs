@@ -9,6 +9,7 @@ use caretrail_tests::stage::Stage;
 use caretrail_tests::telling::World;
 use serde_json::Value;
 
+use crate::care::Cared;
 use crate::elsewhere::Elsewhere;
 use crate::protected::Protected;
 
@@ -38,6 +39,8 @@ pub(crate) struct Story {
     pub(crate) elsewhere: Elsewhere,
     /// The third patient.
     pub(crate) protected: Protected,
+    /// The patient of the acts about care, and after them.
+    pub(crate) cared: Cared,
 }
 
 impl World for Story {
@@ -54,6 +57,7 @@ impl World for Story {
             disclosure: unknown(),
             elsewhere: Elsewhere::default(),
             protected: Protected::default(),
+            cared: Cared::default(),
         }
     }
 }

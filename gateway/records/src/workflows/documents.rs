@@ -157,7 +157,7 @@ impl Records {
         };
         let outcome = self.submit_noted(&call, note).await;
         for (id, .., sealed) in &sealed {
-            self.settle_submitted(custody, id, sealed, outcome.as_ref().err()).await?;
+            self.settle_submitted(custody, id, sealed, outcome.as_ref().err()).await;
         }
         Ok(outcome?)
     }
@@ -295,33 +295,41 @@ impl Records {
         // A short write to a local file, on disk before the transaction is sent.
         let note = |tx_id: &_| store.store_version(&version, &sealed.secret, Some(tx_id)).map_err(Into::into);
         let outcome = self.submit_noted(call, note).await;
-        self.settle_submitted(custody, &id, sealed, outcome.as_ref().err()).await?;
+        self.settle_submitted(custody, &id, sealed, outcome.as_ref().err()).await;
         Ok(outcome?)
     }
 
     /// Settles a version that was submitted, or forgets it when that certainly had no effect.
+    ///
+    /// The channel's answer is told whatever becomes of this note, which is settled later, from the channel.
     async fn settle_submitted(
         &self,
         custody: &Custody,
         id: &VersionId,
         sealed: &Sealed,
         error: Option<&CallError>,
-    ) -> Result<(), DocumentWorkflowError> {
-        let store = &custody.store;
-        let content_commitment = &sealed.commitments.content_commitment;
-        match error {
-            None => store.settle_version(id, content_commitment)?,
-            Some(error) if error.had_no_effect() => {
-                // The secret first: a blob without its secret is only bytes, should the rest fail.
-                store.forget_version(id, content_commitment)?;
-                let vault = std::sync::Arc::clone(&custody.vault);
-                let blob_digest = sealed.commitments.blob_digest;
-                blocking(move || vault.remove(&blob_digest)).await??;
-            }
-            Some(_) => {}
+    ) {
+        let settled = match error {
+            None => settle(custody, id, sealed),
+            Some(error) if error.had_no_effect() => forget(custody, id, sealed).await,
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%id, %error, "the store does not know the version's outcome; it is asked for later");
         }
-        Ok(())
     }
+}
+
+fn settle(custody: &Custody, id: &VersionId, sealed: &Sealed) -> Result<(), DocumentWorkflowError> {
+    Ok(custody.store.settle_version(id, &sealed.commitments.content_commitment)?)
+}
+
+/// The secret first: a blob without its secret is only bytes, should the rest fail.
+async fn forget(custody: &Custody, id: &VersionId, sealed: &Sealed) -> Result<(), DocumentWorkflowError> {
+    custody.store.forget_version(id, &sealed.commitments.content_commitment)?;
+    let vault = std::sync::Arc::clone(&custody.vault);
+    let blob_digest = sealed.commitments.blob_digest;
+    Ok(blocking(move || vault.remove(&blob_digest)).await??)
 }
 
 fn says_too_much(what: &'static str, cannot: &'static str) -> DocumentWorkflowError {

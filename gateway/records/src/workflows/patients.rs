@@ -57,21 +57,24 @@ impl Records {
         let store = &custody.store;
         let patient = registration.patient;
         self.settle_number(custody, number).await?;
+        // An earlier try of the same registration may still come to the channel: what it noted stays, whatever this one
+        // comes to.
+        let tried_before = store.pending_patients(number)?.contains(&patient);
         store.store_patient(number, &patient, None)?;
         let call = RegisterPatient { signed: registration.signed.clone() };
         // A short write to a local file: the transaction itself waits for the network much longer.
         let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
         match self.submit_noted(&call, note).await {
             Ok(committed) => {
-                store.settle_patient(&patient)?;
+                noted(store.settle_patient(&patient), &patient);
                 Ok(committed)
             }
             Err(error) => {
                 if error.code() == Some(Code::PatientExists) {
                     // It was registered before, perhaps by a program that was stopped before it knew.
-                    store.settle_patient(&patient)?;
-                } else if error.had_no_effect() {
-                    store.forget_patient(&patient)?;
+                    noted(store.settle_patient(&patient), &patient);
+                } else if error.had_no_effect() && !tried_before {
+                    noted(store.forget_patient(&patient), &patient);
                 }
                 Err(error.into())
             }
@@ -95,12 +98,12 @@ impl Records {
         let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
         match self.submit_noted(&RegisterPaperPatient { patient, nonce }, note).await {
             Ok(committed) => {
-                store.settle_patient(&patient)?;
+                noted(store.settle_patient(&patient), &patient);
                 Ok(committed)
             }
             Err(error) => {
                 if error.had_no_effect() {
-                    store.forget_patient(&patient)?;
+                    noted(store.forget_patient(&patient), &patient);
                 }
                 Err(error.into())
             }
@@ -147,5 +150,12 @@ impl Records {
             }
         }
         Ok(())
+    }
+}
+
+/// The channel's answer is told whatever becomes of its note: that is settled later, from the channel.
+fn noted(written: Result<(), HospitalError>, patient: &PatientId) {
+    if let Err(error) = written {
+        tracing::warn!(%patient, %error, "the store does not know the registration's outcome; it is asked for later");
     }
 }

@@ -41,9 +41,14 @@ async fn each_wrong_request_has_its_own_refusal() {
     let request = signed(&consortium.clinician, &ask, &key).await;
     assert_eq!(refused(&client, &request).await.code, "CERTIFICATE_FOREIGN");
 
-    // The right person over another hospital's connection, and over nobody's.
+    // The right person over another hospital's connection, which is answered as of a decision that there is not; and
+    // over nobody's.
     let request = signed(&consortium.reader, &ask, &key).await;
-    assert_eq!(refused(&consortium.client_of_north(&daemon), &request).await.code, "HOSPITAL_FOREIGN");
+    let of_another = refused(&consortium.client_of_north(&daemon), &request).await;
+    let absent = consortium.ask(TxId::from_bytes([9; 32]), record);
+    let absent = signed(&consortium.reader, &absent, &key).await;
+    assert_eq!(of_another.code, "DECISION_UNKNOWN");
+    assert_eq!(of_another, refused(&consortium.client_of_north(&daemon), &absent).await);
     let unreached = consortium.client_of_nobody(&daemon).ask(&request).await;
     assert!(matches!(unreached, Err(ReleaseClientError::Unreachable { .. })), "{unreached:?}");
 

@@ -35,7 +35,7 @@ impl History {
                 Placed::of(logged, record, row)
             })
             .collect();
-        self.page.page(app, Some(&self.record), rows)?.print(app.printer)?;
+        self.page.page(app, &session, Some(&self.record), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }

@@ -75,7 +75,7 @@ impl Log {
                 Placed::of(logged, record, row)
             })
             .collect();
-        self.page.page(app, self.record.as_ref(), rows)?.print(app.printer)?;
+        self.page.page(app, &session, self.record.as_ref(), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }

@@ -2,21 +2,25 @@
 
 use std::str::FromStr;
 
+use caretrail_model::calls::GetPolicy;
 use caretrail_model::ids::RecordId;
 use caretrail_model::time::UnixMs;
 use caretrail_records::index::Position;
 use caretrail_records::workflows::LoggedEntry;
 use clap::Args;
+use hlf_network::network::Network;
 
-use crate::app::App;
+use crate::app::{App, Session};
 use crate::arguments;
+use crate::failure::Invalid;
 use crate::printer::Printer;
 
 /// Which entries, and where to go on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which of them")]
 pub(crate) struct PageArgs {
-    /// By whom, or to whom something was released: `MSP`, `MSP/SUBJECT`, or `ORGANISATION/NAME`.
+    /// By whom, or to whom something was released: `MSP` or `ORGANISATION` for everybody there, `MSP/SUBJECT`, or
+    /// `ORGANISATION/NAME`.
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Not before this instant, as RFC 3339 or Unix milliseconds.
@@ -25,7 +29,8 @@ pub(crate) struct PageArgs {
     /// Before this instant.
     #[arg(long, value_name = "INSTANT", value_parser = arguments::instant)]
     until: Option<UnixMs>,
-    /// At most so many rows; a transaction is never cut in two. All of them when absent.
+    /// At most so many rows, and a few more where a transaction would be cut in two: fewer are the last page, and the
+    /// last row's `block` and `position` are where --after goes on. All of them when absent.
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Goes on after this place in the chain, `BLOCK.POSITION`, which the page before names.
@@ -80,15 +85,18 @@ pub(super) struct Page<R> {
 
 impl PageArgs {
     /// The rows that fit, cut at the limit.
-    pub(super) fn page<R>(
+    ///
+    /// # Errors
+    /// When the actor is nobody that could be in it: no row would read like no access.
+    pub(super) async fn page<R>(
         &self,
         app: &App,
+        session: &Session,
         record: Option<&RecordId>,
         rows: Vec<Placed<R>>,
     ) -> anyhow::Result<Page<R>> {
         let actor = match &self.actor {
-            // An MSP alone stands for everybody at it.
-            Some(text) if !text.contains('/') => Some(format!("{text}/")),
+            Some(text) if !text.contains('/') => Some(everybody_at(text, app, session, &rows).await?),
             Some(text) => Some(arguments::actor(app, text)?.to_string()),
             None => None,
         };
@@ -102,6 +110,32 @@ impl PageArgs {
         let fitting: Vec<_> = rows.into_iter().filter(fits).collect();
         Ok(cut(fitting, self.after, self.limit))
     }
+}
+
+/// How the actors of a hospital begin, which is named by its MSP id or as an organisation of the network here.
+async fn everybody_at<R>(
+    text: &str,
+    app: &App,
+    session: &Session,
+    rows: &[Placed<R>],
+) -> anyhow::Result<String> {
+    let network = Network::existing(&app.network_folder()).ok();
+    if let Some(organization) = network.as_ref().and_then(|network| network.spec().organization(text)) {
+        return Ok(format!("{}/", organization.msp_id));
+    }
+    let everybody = format!("{text}/");
+    let members = session.records.policy(&GetPolicy {}).await?.members;
+    let known = members.iter().any(|member| member.msp_id.as_str() == text)
+        || rows.iter().any(|row| row.actors.iter().any(|actor| actor.starts_with(&everybody)));
+    if !known {
+        let members: Vec<_> = members.iter().map(|member| member.msp_id.as_str()).collect();
+        let problem = format!(
+            "`{text}` is no member of the consortium, and nobody of it is in this log: members are {}",
+            members.join(", ")
+        );
+        return Err(Invalid(problem).into());
+    }
+    Ok(everybody)
 }
 
 fn cut<R>(fitting: Vec<Placed<R>>, after: Option<Place>, limit: Option<u32>) -> Page<R> {

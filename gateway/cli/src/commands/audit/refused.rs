@@ -48,6 +48,8 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     decision: TxId,
+    block: u64,
+    position: u32,
 }
 
 impl Refused {
@@ -68,11 +70,13 @@ impl Refused {
                     told: decision.rule.to_string(),
                     reason: None,
                     decision: logged.entry.tx_id,
+                    block: logged.position.block,
+                    position: logged.position.position,
                 };
                 rows.push(Placed::of(logged, Some(decision.record), row));
             }
         }
-        let mut page = self.page.page(app, self.record.as_ref(), rows)?;
+        let mut page = self.page.page(app, &session, self.record.as_ref(), rows).await?;
         if self.reasons {
             let mut replayed = BTreeMap::new();
             for row in &mut page.rows {

@@ -46,6 +46,8 @@ struct Row {
     released_by: Option<String>,
     decision: String,
     disclosure: Option<String>,
+    block: u64,
+    position: u32,
 }
 
 impl WhoDid {
@@ -57,7 +59,7 @@ impl WhoDid {
             .filter(|seen| !self.released || seen.released.is_some())
             .filter_map(|seen| Some(Placed::of(seen.decided, Some(seen.decision.record), Row::of(seen)?)))
             .collect();
-        self.page.page(app, self.record.as_ref(), rows)?.print(app.printer)?;
+        self.page.page(app, &session, self.record.as_ref(), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }
@@ -83,6 +85,8 @@ impl Row {
             released_by: seen.released.map(|released| released.entry.actor.to_string()),
             decision: entry.tx_id.to_string(),
             disclosure: seen.released.map(|released| released.entry.tx_id.to_string()),
+            block: seen.decided.position.block,
+            position: seen.decided.position.position,
         })
     }
 }

@@ -67,8 +67,16 @@ impl Story {
         let document = folder.join(format!("bundle-{run:08x}.json"));
         std::fs::write(&document, format!("{:#}\n", bundle(run)))
             .with_context(|| format!("`{}` cannot be written", document.display()))?;
-        let policy =
-            draft(network, &Draft { sequence: 1, permit: PERMIT, relying_parties: Vec::new() }).await?;
+        let wanted = Draft {
+            sequence: 1,
+            permit: PERMIT,
+            daemons: Vec::new(),
+            purposes: vec![Purpose::Treat],
+            needs_care_relationship: false,
+            recovery: DurationMs::from_days(3),
+            relying_parties: Vec::new(),
+        };
+        let policy = draft(network, &wanted).await?;
         let session = async |name: &str| app.acting_as(name).session().await;
         let north_service = session("north/service").await?;
         Ok(Self {

@@ -30,7 +30,7 @@ pub(crate) struct Create {
     /// One organisation by its name or MSP id, or `orderer`.
     #[arg(long, value_name = "NAME", required_unless_present = "all")]
     org: Option<String>,
-    /// Everything in the state folder.
+    /// Every node, key and ledger in the state folder; hospitals' own documents are copied apart.
     #[arg(long, conflicts_with = "org")]
     all: bool,
     /// The file, which must not be there yet.
@@ -119,6 +119,12 @@ pub(crate) async fn run(verb: Verb, app: &App) -> anyhow::Result<Exit> {
             let keys = if create.without_keys { Keys::LeftOut } else { Keys::Included };
             let manifest = network.back_up(&whose, keys, &create.to, &progress).await?;
             app.printer.data(&Shown::of(&manifest))?;
+            let hospitals = app.state().join("hospitals");
+            if hospitals.is_dir() {
+                let folder = hospitals.display();
+                app.printer
+                    .say(format!("not in it: the hospitals' own documents, stores and keys in `{folder}`"));
+            }
         }
         Verb::Verify(verify) => {
             let backup = Backup::open(&verify.file, &progress)?;

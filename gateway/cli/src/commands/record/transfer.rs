@@ -9,7 +9,9 @@ use crate::failure::Exit;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Custody passes once the other hospital accepts it, with `caretrail record accept`.\n\nExample:\n  caretrail record transfer 41… --patient 5d… --to SouthMSP --identity north/service"
+    after_help = "Custody passes once the other hospital accepts it, with `caretrail record accept`. The document does not go \
+                        with it: have a clinician there fetch it first, by the patient's consent. Once custody has passed, \
+                        this hospital releases it no more.\n\nExample:\n  caretrail record transfer 41… --patient 5d… --to SouthMSP --identity north/service"
 )]
 pub(crate) struct Transfer {
     /// The record.
