@@ -48,7 +48,8 @@ pub struct StopSwitch {
     pub sequence: u64,
     /// Whether everything is stopped.
     pub stopped: bool,
-    /// The key that switched; absent when it was done on paper.
+    /// The key that switched; absent when it was done on paper, or by a guardian while somebody else's stop stood:
+    /// no guardian lifts what is nobody's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<KeyId>,
     /// Effective time of the change.

@@ -95,14 +95,16 @@ impl Handle for StopAll {
         let stop = facts.take(stop)?;
         let at = facts.effective();
         let author = known.accept(&self.signed, &statement.key, &policy, at)?;
-        // A guardian stops, and lifts no stop but an own one.
+        // A guardian stops, and lifts no stop but an own one: not by stopping once more what stands already.
         let own = stop.as_ref().is_none_or(|stop| stop.by == Some(statement.key));
         require(author.is_patient() || stopped || own, Code::NotTheAuthor)?;
+        let over_anothers = !own && stop.as_ref().is_some_and(|stop| stop.stopped);
+        let alone = author.is_patient() || !over_anothers;
 
         let stop = StopSwitch {
             sequence: stop.map_or(0, |stop| stop.sequence) + 1,
             stopped,
-            by: Some(statement.key),
+            by: alone.then_some(statement.key),
             at,
         };
         keep_stop(invocation, &statement.patient, &stop)?;

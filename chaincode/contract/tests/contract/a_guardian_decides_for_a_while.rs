@@ -165,6 +165,37 @@ async fn a_stop_is_lifted_by_the_patient_or_the_guardian_who_made_it() {
     assert_eq!(home.ward.rule().await, Rule::ConsentPermits);
 }
 
+/// Whoever stops what is stopped already becomes nobody who could lift the stop of another.
+#[tokio::test]
+async fn no_guardian_lifts_anothers_stop_by_stopping_once_more() {
+    let home = home().await;
+    home.grant(&home.mother, Effect::Permit).await;
+    let world = &home.ward.world;
+    let switching =
+        |key: &SigningKey, stopped| StopAll { signed: home.by(key, Operation::StopAll(Stop { stopped })) };
+    for first in [&home.ward.patient.key, &home.mother] {
+        world.done(&home.ward.south, &switching(first, true)).await;
+        world.done(&home.ward.south, &switching(&home.father, true)).await;
+        for guardian in [&home.father, &home.mother] {
+            let lifting = switching(guardian, false);
+            assert_eq!(world.refused(&home.ward.south, &lifting).await, Code::NotTheAuthor);
+        }
+        assert_eq!(home.ward.rule().await, Rule::NothingPermits);
+        world.done(&home.ward.south, &switching(&home.ward.patient.key, false)).await;
+        assert_eq!(home.ward.rule().await, Rule::ConsentPermits);
+    }
+
+    // An own stop that is put once more stays an own one; the patient's over it is the patient's.
+    for stopped in [true, true, false] {
+        world.done(&home.ward.south, &switching(&home.mother, stopped)).await;
+    }
+    assert_eq!(home.ward.rule().await, Rule::ConsentPermits);
+    world.done(&home.ward.south, &switching(&home.mother, true)).await;
+    world.done(&home.ward.south, &switching(&home.ward.patient.key, true)).await;
+    let lifting = switching(&home.mother, false);
+    assert_eq!(world.refused(&home.ward.south, &lifting).await, Code::NotTheAuthor);
+}
+
 #[tokio::test]
 async fn a_term_ends_with_a_quarter_and_within_a_year() {
     let home = home().await;
