@@ -140,6 +140,8 @@ codes! {
     SecondHospital = 403 "SECOND_HOSPITAL", "let another member hospital than the first do this";
     /// There is no such act on paper, or it is done.
     PaperUnknown = 404 "PAPER_UNKNOWN", "propose it at the patient's home hospital first";
+    /// The act on paper waited too long, or what it changes was changed since.
+    PaperLapsed = 409 "PAPER_LAPSED", "propose it anew: its time is over, or what it changes was changed since";
     /// The id does not follow from actor, patient and nonce.
     GrantIdForeign = 400 "GRANT_ID_FOREIGN", "derive the id from the caller, the patient and the nonce";
     /// The id was used before.
@@ -160,6 +162,8 @@ codes! {
     TagsInvalid = 400 "TAGS_INVALID", "give exactly eight tags in ascending order, made with this hospital's own tag key";
     /// The record was withdrawn.
     RecordWithdrawn = 409 "RECORD_WITHDRAWN", "add a new record: a withdrawn one stays as it is";
+    /// The record is the patient's own: whoever keeps it changes nothing of it.
+    PatientsOwnRecord = 403 "PATIENTS_OWN_RECORD", "keep it as the patient added it: a patient who wants it otherwise adds another record";
     /// Custody is not offered to this hospital.
     CustodyNotOffered = 409 "CUSTODY_NOT_OFFERED", "let the custodian offer custody to this hospital first";
     /// A record that this one is derived from is not there, or another patient's.

@@ -65,6 +65,15 @@ pub struct Paper {
     pub confirmed_by: Option<Actor>,
     /// Whether it is in force.
     pub done: bool,
+    /// Sequence number of what the act changes as it stood when it was proposed, of a stop switch or guardians; 0 for
+    /// none. Confirmed is the act on what both hospitals saw, or none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u64,
     /// Effective time of the newest change.
     pub at: UnixMs,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

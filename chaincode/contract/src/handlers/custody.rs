@@ -12,7 +12,7 @@ use caretrail_model::statement::Operation;
 use hlf_chaincode::Failure;
 
 use super::Handle;
-use super::records::{KeptSlots, change, of_custodian, require_tags};
+use super::records::{KeptSlots, change, of_custodian, require_not_patients_own, require_tags};
 use crate::failure::{refuse, require};
 use crate::invocation::Invocation;
 use crate::policy::writing::has_standing;
@@ -29,6 +29,7 @@ impl Handle for WithdrawRecord {
         require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
         let record = of_custodian(record, invocation)?;
         require(record.patient == self.patient, Code::RecordUnknown)?;
+        require_not_patients_own(&record)?;
         require(!record.withdrawn, Code::RecordWithdrawn)?;
 
         let record = Record { withdrawn: true, offered_to: None, ..record };
@@ -47,6 +48,7 @@ impl Handle for TransferCustody {
         let at = facts.effective();
         let record = of_custodian(record, invocation)?;
         require(record.patient == self.patient, Code::RecordUnknown)?;
+        require_not_patients_own(&record)?;
         require(!record.withdrawn, Code::RecordWithdrawn)?;
         let another = self.to.as_ref().is_none_or(|to| policy.is_member(to) && to != invocation.msp_id());
         require(another, Code::ArgumentOutOfBounds)?;

@@ -9,7 +9,7 @@ use caretrail_model::limits::GUARDIANS_MAX;
 use caretrail_model::patient::Signer;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::statement::{GuardianTerm, Operation};
-use caretrail_model::time::UnixMs;
+use caretrail_model::time::{Period, UnixMs};
 use hlf_chaincode::Failure;
 
 use super::Handle;
@@ -93,7 +93,7 @@ pub(super) fn appoint(
     appointment: &Appointment<'_>,
     at: UnixMs,
 ) -> Result<Guardians, Failure> {
-    let term = appointment.term;
+    let Appointment { term, id, signer } = *appointment;
     let key = term.public_key.id();
     require(
         term.is_well_formed()
@@ -101,23 +101,26 @@ pub(super) fn appoint(
             && term.term.from.distance(term.term.until) <= terms(policy)?.guardian_ms_max,
         Code::GuardianTermInvalid,
     )?;
-    require(appointment.signer.is_none_or(|signer| signer.guardian), Code::KeyInUse)?;
+    require(signer.is_none_or(|signer| signer.guardian), Code::KeyInUse)?;
 
-    let uninterrupted = guardians
+    // A term that is renewed ahead of time goes on: it began when it did.
+    let (appointment, from) = guardians
         .in_term(&key, at)
         .filter(|guardian| term.term.from <= guardian.term.until)
-        .map(|guardian| guardian.appointment);
+        .map_or((id, term.term.from), |guardian| {
+            (guardian.appointment, guardian.term.from.min(term.term.from))
+        });
     guardians.guardians.retain(|guardian| guardian.key != key && at < guardian.term.until);
     guardians.guardians.push(Guardian {
         key,
         public_key: term.public_key.clone(),
-        term: term.term,
+        term: Period { from, until: term.term.until },
         protected: term.protected.clone(),
-        appointment: uninterrupted.unwrap_or(appointment.id),
+        appointment,
     });
     guardians.guardians.sort_by_key(|guardian| guardian.key);
     require(guardians.guardians.len() <= GUARDIANS_MAX, Code::GuardiansFull)?;
-    if appointment.signer.is_none() {
+    if signer.is_none() {
         bind(invocation, patient, &term.public_key, true, at)?;
     }
     keep(invocation, patient, guardians, at)

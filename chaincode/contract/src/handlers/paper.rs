@@ -58,7 +58,8 @@ impl Handle for ActOnPaper {
         known.check(&self.act, &policy, at)?;
 
         let done = !known.opens(&self.act)?;
-        let paper = Paper { act: self.act, by: invocation.actor.clone(), confirmed_by: None, done, at };
+        let seen = known.sequence(&self.act);
+        let paper = Paper { act: self.act, by: invocation.actor.clone(), confirmed_by: None, done, seen, at };
         if done {
             known.put_in_force(invocation, &policy, &self.patient, &self.id, &paper.act, at)?;
         }
@@ -85,6 +86,9 @@ impl Handle for ConfirmPaper {
         let known = slots.take(&mut facts)?;
         let at = facts.effective().max(proposed);
         require(&known.patient.home != invocation.msp_id(), Code::SecondHospital)?;
+        // It waits no longer than a signed statement may, and opens nothing that was closed since.
+        let waits = at <= paper.at.plus(policy.durations.statement_ms_max);
+        require(waits && paper.seen == known.sequence(&paper.act), Code::PaperLapsed)?;
         known.check(&paper.act, &policy, at)?;
         known.put_in_force(invocation, &policy, &self.patient, &self.id, &paper.act, at)?;
         let paper = Paper { confirmed_by: Some(invocation.actor.clone()), done: true, at, ..paper };
@@ -167,6 +171,15 @@ impl Known {
                 Ok(live::find(&self.consents, consent)?.provision.effect == Effect::Deny)
             }
             act => Ok(act.opens()),
+        }
+    }
+
+    /// Sequence number of what the act changes as a whole. What it grants or ends is named by its id alone.
+    fn sequence(&self, act: &PaperAct) -> u64 {
+        match act {
+            PaperAct::Grant { .. } | PaperAct::End { .. } => 0,
+            PaperAct::StopAll { .. } => self.stop.as_ref().map_or(0, |stop| stop.sequence),
+            PaperAct::AddGuardian { .. } | PaperAct::EndGuardian { .. } => self.guardians.sequence,
         }
     }
 

@@ -82,6 +82,8 @@ impl Handle for AmendRecord {
         require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
         let record = of_custodian(record, invocation)?;
         require(record.patient == self.patient, Code::RecordUnknown)?;
+        // A version that only labels anew cannot be told from one that says something else.
+        require_not_patients_own(&record)?;
         require(!record.withdrawn, Code::RecordWithdrawn)?;
         require(self.version == record.version + 1, Code::VersionConflict)?;
         require_tags(self.tags.as_ref(), invocation)?;
@@ -408,6 +410,11 @@ pub(super) fn of_custodian(record: Option<Record>, invocation: &Invocation<'_>) 
     record
         .filter(|record| &record.custodian == invocation.msp_id())
         .ok_or_else(|| refuse(Code::RecordUnknown))
+}
+
+/// What a patient added stays as the patient's key signed it, with whom it named.
+pub(super) fn require_not_patients_own(record: &Record) -> Result<(), Failure> {
+    require(record.own.is_none(), Code::PatientsOwnRecord)
 }
 
 async fn fetch_own(record: &RecordId, invocation: &Invocation<'_>) -> Result<Record, Failure> {

@@ -106,6 +106,30 @@ async fn a_term_that_is_renewed_in_time_goes_on() {
     assert_eq!(home.ward.world.seen(&home.ward.south, &list).await.guardians.len(), 2);
 }
 
+/// A renewal for the next quarter takes nothing of the one that runs.
+#[tokio::test]
+async fn a_term_that_is_renewed_ahead_of_time_is_not_suspended_until_then() {
+    let home = home().await;
+    let world = &home.ward.world;
+    home.grant(&home.mother, Effect::Permit).await;
+    let renewal = home.appointing_for(&home.mother, at(QUARTER), at(NEXT_QUARTER), vec![]);
+    let renewed = world.done(&home.ward.south, &renewal).await;
+    let mother = renewed.guardians.iter().find(|guardian| guardian.key == public(&home.mother).id()).unwrap();
+    assert_eq!(mother.term, Period { from: at(START), until: at(NEXT_QUARTER) });
+    assert_eq!(home.ward.rule().await, Rule::ConsentPermits);
+    home.grant(&home.mother, Effect::Deny).await;
+    assert_eq!(home.ward.rule().await, Rule::NothingPermits, "she decides today");
+
+    // Somebody new begins when the term does.
+    let stranger = fresh_key();
+    let later = home.appointing_for(&stranger, at(QUARTER), at(NEXT_QUARTER), vec![]);
+    world.done(&home.ward.south, &later).await;
+    let provision = home.ward.provision(|_| {});
+    let grant = Operation::GrantConsent(Grant { provision, supersedes: None });
+    let signed = home.by(&stranger, grant);
+    assert_eq!(world.refused(&home.ward.south, &GrantConsent { signed }).await, Code::StatementSignature);
+}
+
 #[tokio::test]
 async fn guardians_who_disagree_deny_and_end_no_denial_of_another() {
     let home = home().await;

@@ -227,6 +227,57 @@ async fn a_permit_on_paper_takes_two_hospitals_ends_within_its_time_and_is_flagg
     assert_eq!(paper.decision().await.rule, Rule::NothingPermits);
 }
 
+/// What waits for a second hospital opens nothing that was closed after it was proposed.
+#[tokio::test]
+async fn an_act_on_paper_lapses_when_what_it_changes_was_changed_or_its_time_is_over() {
+    let paper = paper().await;
+    let world = &paper.ward.world;
+    let (north, south) = (&paper.ward.north, &paper.ward.south);
+    let waiting = async |act| {
+        let acting = paper.acting(north, act);
+        assert!(!world.done(north, &acting).await.done);
+        paper.confirming(acting.id)
+    };
+    let stopping = || paper.acting(north, PaperAct::StopAll { stopped: true });
+    let permit = waiting(paper.granting(Effect::Permit, DurationMs::from_days(90))).await;
+    world.done(south, &permit).await;
+
+    // All of it happens at one instant: not the time of a change tells what was seen, but its number.
+    world.done(north, &stopping()).await;
+    let lift = waiting(PaperAct::StopAll { stopped: false }).await;
+    world.done(north, &stopping()).await;
+    assert_eq!(world.refused(south, &lift).await, Code::PaperLapsed);
+    assert_eq!(paper.decision().await.rule, Rule::NothingPermits);
+    world.done(south, &waiting(PaperAct::StopAll { stopped: false }).await).await;
+    assert_eq!(paper.decision().await.rule, Rule::ConsentPermits);
+
+    let until = at(1_775_001_600_000);
+    let term = |key: &SigningKey| GuardianTerm {
+        public_key: public(key),
+        term: Period { from: world.now(), until },
+        protected: vec![],
+    };
+    let (mother, father) = (fresh_key(), fresh_key());
+    let appointed = waiting(PaperAct::AddGuardian { term: term(&mother) }).await;
+    let again = waiting(PaperAct::AddGuardian { term: term(&mother) }).await;
+    world.done(south, &appointed).await;
+    let dismissing = PaperAct::EndGuardian { guardian: public(&mother).id() };
+    world.done(north, &paper.acting(north, dismissing)).await;
+    assert_eq!(world.refused(south, &again).await, Code::PaperLapsed, "dismissed since");
+
+    // The policy's time for statements is a day.
+    let day = 24 * 3_600_000;
+    let in_time = waiting(paper.granting(Effect::Permit, DurationMs::from_days(50))).await;
+    let late = waiting(paper.granting(Effect::Permit, DurationMs::from_days(50))).await;
+    let guardian = waiting(PaperAct::AddGuardian { term: term(&father) }).await;
+    world.pass(day);
+    world.done(south, &in_time).await;
+    world.pass(1);
+    for lapsed in [late, guardian] {
+        assert_eq!(world.refused(south, &lapsed).await, Code::PaperLapsed);
+    }
+}
+
 /// A child: no key of its own, and guardians whom two hospitals vouch for.
 #[tokio::test]
 async fn a_guardian_of_a_patient_without_a_key_is_appointed_by_two_hospitals_and_dismissed_by_one() {

@@ -197,6 +197,50 @@ async fn a_patient_adds_a_record_of_their_own() {
     assert_eq!(ward.world.seen(&ward.north, &listed).await.records.len(), 2);
 }
 
+/// The custodian keeps it, and has no say in what it says, whether it is released, and who keeps it.
+#[tokio::test]
+async fn a_patients_own_record_is_changed_withdrawn_and_given_away_by_nobody() {
+    let ward = Ward::open().await;
+    let nonce = Nonce::from_bytes(random());
+    let record = RecordId::derive_own(&ward.patient.public_key().id(), &ward.patient.id, &nonce);
+    let own = OwnRecord {
+        record,
+        record_nonce: nonce,
+        custodian: "NorthMSP".parse().unwrap(),
+        commitments: commitments(),
+    };
+    let call = RegisterOwnRecord { signed: ward.signed(Operation::RegisterRecord(own)) };
+    ward.world.done(&ward.north, &call).await;
+    let before = ward.world.seen(&ward.north, &GetRecord { record }).await;
+
+    let amend = AmendRecord {
+        patient: ward.patient.id,
+        record,
+        version: 2,
+        commitments: commitments(),
+        tags: None,
+        derived_from: vec![],
+    };
+    let relabel = AmendRecord {
+        commitments: before.newest.commitments.clone(),
+        tags: Some(RecordTags {
+            custodian: "NorthMSP".parse().unwrap(),
+            epoch: 1,
+            tags: (1..=8).map(|tag| Tag::from_bytes([tag; 16])).collect(),
+        }),
+        ..amend.clone()
+    };
+    for change in [amend, relabel] {
+        assert_eq!(ward.world.refused(&ward.author, &change).await, Code::PatientsOwnRecord);
+    }
+    let withdraw = WithdrawRecord { patient: ward.patient.id, record };
+    assert_eq!(ward.world.refused(&ward.author, &withdraw).await, Code::PatientsOwnRecord);
+    let offer = TransferCustody { patient: ward.patient.id, record, to: Some("SouthMSP".parse().unwrap()) };
+    assert_eq!(ward.world.refused(&ward.north, &offer).await, Code::PatientsOwnRecord);
+    assert_eq!(ward.world.refused(&ward.south, &offer).await, Code::RecordUnknown, "as any other's");
+    assert_eq!(ward.world.seen(&ward.north, &GetRecord { record }).await, before);
+}
+
 #[tokio::test]
 async fn a_record_names_what_it_was_made_from() {
     let ward = Ward::open().await;
