@@ -276,6 +276,16 @@ pub struct Delegated {
     pub parent: StatementId,
     /// Who passed it on.
     pub by: Actor,
+    /// In which role; absent for what was passed on before roles were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+impl Delegated {
+    /// The roles in which it may have been passed on: one, where it was kept.
+    pub fn roles(&self) -> &[Role] {
+        self.role.as_ref().map_or(&Role::ALL, std::slice::from_ref)
+    }
 }
 
 /// A patient's live consents, one document.

@@ -9,9 +9,12 @@ use caretrail_model::code::Code;
 use caretrail_model::consent::{
     Action, Delegated, Effect, Grantee, LiveConsent, LiveConsents, Provision, Scope,
 };
-use caretrail_model::ids::StatementId;
+use caretrail_model::ids::{Actor, StatementId};
 use caretrail_model::patient::StopSwitch;
+use caretrail_model::purpose::Purpose;
+use caretrail_model::role::Role;
 use caretrail_model::statement::Operation;
+use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
 
 use super::Handle;
@@ -159,13 +162,15 @@ impl Handle for DelegateConsent {
         facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
         let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
         let at = facts.effective();
-        require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
+        let Invocation { actor, role, .. } = invocation;
+        let allowed = |purpose: &Purpose| policy.allows(*role, Action::Delegate, *purpose);
+        require(self.provision.purposes.iter().all(allowed), Code::RoleNotAllowed)?;
+        require(has_standing(standing.as_ref(), *role, at), Code::NotAuthorized)?;
         live::check(&self.provision, &policy, at)?;
         require(consents.consents.iter().all(|live| live.id != self.id), Code::GrantIdUsed)?;
 
-        // A grant that is not the caller's to pass on answers like one that is not there.
-        let person =
-            Grantee::Person { msp_id: invocation.msp_id().clone(), subject: invocation.actor.subject };
+        // A grant that is not the caller's to pass on, or not any more, answers like one that is not there.
+        let person = Grantee::Person { msp_id: actor.msp_id.clone(), subject: actor.subject };
         let parent = consents
             .consents
             .iter()
@@ -177,11 +182,18 @@ impl Handle for DelegateConsent {
                     && provision.grantee == person
                     && provision.actions.contains(&Action::Delegate)
                     && provision.period.contains(at)
+                    && !excepts_passing_on(provision, actor, *role, at)
             })
             .ok_or_else(|| refuse(Code::DelegationUnknown))?;
+        let denied = consents.consents.iter().any(|live| {
+            may_deny_passing_on(&live.provision, &self.provision, at)
+                && live.provision.grantee.names(actor, *role)
+                && !excepts_passing_on(&live.provision, actor, *role, at)
+        });
+        require(!denied, Code::DelegationUnknown)?;
         require(is_narrower(&self.provision, &parent.provision), Code::DelegationWider)?;
 
-        let delegated = Delegated { parent: self.parent, by: invocation.actor.clone() };
+        let delegated = Delegated { parent: self.parent, by: actor.clone(), role: Some(*role) };
         let consent =
             LiveConsent { delegated: Some(delegated), ..LiveConsent::signed(self.id, self.provision) };
         live::add(&mut consents, consent, &policy, at)?;
@@ -209,6 +221,36 @@ impl Handle for EndDelegation {
         invocation.audit(&policy, &self.patient, at, act)?;
         Ok(ConsentEnded { consent: self.consent })
     }
+}
+
+/// Whether a provision is a denial that may be about passing something of a grant on: for which records, the tags of
+/// the records say, and the engine when it decides about one.
+fn may_deny_passing_on(denial: &Provision, passed_on: &Provision, at: UnixMs) -> bool {
+    let scope = match (&denial.scope, &passed_on.scope) {
+        (Scope::Custodian { msp_id }, Scope::Custodian { msp_id: other }) => msp_id == other,
+        (Scope::Records { records }, Scope::Records { records: others }) => {
+            records.iter().any(|record| others.contains(record))
+        }
+        _ => true,
+    };
+    let of_purpose =
+        |denied: &Purpose| passed_on.purposes.iter().any(|p| denied.covers(*p) || p.covers(*denied));
+    denial.effect == Effect::Deny
+        && denial.actions.contains(&Action::Delegate)
+        && denial.period.contains(at)
+        && denial.purposes.iter().any(of_purpose)
+        && scope
+}
+
+/// Whether a provision is not about passing anything on by this actor, whatever for.
+fn excepts_passing_on(provision: &Provision, actor: &Actor, role: Role, at: UnixMs) -> bool {
+    provision.exceptions.iter().any(|exception| {
+        exception.grantee.as_ref().is_none_or(|grantee| grantee.names(actor, role))
+            && (exception.actions.is_empty() || exception.actions.contains(&Action::Delegate))
+            && exception.purposes.is_empty()
+            && exception.scope.is_none()
+            && exception.period.as_ref().is_none_or(|period| period.contains(at))
+    })
 }
 
 /// Whether a grant is a permit within another in every dimension but whom it names, and passes nothing on.

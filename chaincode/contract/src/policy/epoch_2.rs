@@ -31,8 +31,11 @@
 //! - it was put in force on paper, and the patient has a key;
 //! - a guardian signed it whose term does not hold the instant or was interrupted since, or from whom the record is protected: it carries one
 //!   of the guardian's protected tags, or cannot be compared with them;
-//! - it was passed on, and the grant that it came from is not live, is no permit of the patient's own to delegate, or
-//!   does not match and count for the same request, whomever it names.
+//! - it was passed on, and the grant that it came from is not live, was passed on itself, or does not match and count
+//!   for the same request, whomever it names;
+//! - it was passed on, and for the same request made to delegate, by whoever passed it on and in the role in which
+//!   they did, the grant that it came from does not match, or a live denying provision does. A role that was not kept
+//!   may have been any: it does not count if this is so of one.
 //!
 //! A denial of a guardian stays when the term is over, and guardians who disagree deny, because a denial beats a permit.
 //!
@@ -47,7 +50,7 @@
 //! of the open one that ends last.
 
 use caretrail_model::care::Relationship;
-use caretrail_model::consent::{Action, Effect, Exception, LiveConsent, Provision, Scope};
+use caretrail_model::consent::{Action, Delegated, Effect, Exception, LiveConsent, Provision, Scope};
 use caretrail_model::decision::{Decision, Rule};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
@@ -111,11 +114,7 @@ pub fn decide(request: &Request<'_>, facts: &LedgerFacts<'_>, effective: UnixMs)
     }
 
     let case = Case { request, facts, record, effective };
-    if let Some(denying) =
-        facts.consents.consents.iter().find(|consent| {
-            consent.provision.effect == Effect::Deny && case.is_matched_by(&consent.provision)
-        })
-    {
+    if let Some(denying) = case.denial() {
         return Decision { consent: Some(denying.id), ..deny(Rule::ConsentDenies) };
     }
     match case.longest_permit() {
@@ -181,15 +180,33 @@ impl<'a> Case<'a> {
             }
             until = until.min(guardian.term.until);
         }
-        if consent.delegated.is_some() {
+        if let Some(delegated) = &consent.delegated {
             let parent = self.parent(consent)?;
             // One level: a grant that was passed on itself is passed on no further.
-            if parent.delegated.is_some() || !parent.provision.actions.contains(&Action::Delegate) {
+            if parent.delegated.is_some() || !self.may_be_passed_on(parent, delegated) {
                 return None;
             }
             until = until.min(self.counts_until(parent)?);
         }
         Some(until)
+    }
+
+    /// Whether whoever passed a grant on may have, as far as this request goes.
+    fn may_be_passed_on(&self, parent: &LiveConsent, delegated: &Delegated) -> bool {
+        delegated.roles().iter().all(|role| {
+            let passing_on =
+                Request { actor: &delegated.by, role: *role, action: Action::Delegate, ..*self.request };
+            let case = Case { request: &passing_on, ..*self };
+            case.is_matched_by(&parent.provision) && case.denial().is_none()
+        })
+    }
+
+    /// The first denial that matches.
+    fn denial(&self) -> Option<&'a LiveConsent> {
+        let consents = &self.facts.consents.consents;
+        consents.iter().find(|consent| {
+            consent.provision.effect == Effect::Deny && self.is_matched_by(&consent.provision)
+        })
     }
 
     /// The live grant that a permit was passed on from.

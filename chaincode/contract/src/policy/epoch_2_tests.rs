@@ -282,7 +282,7 @@ fn what_matches_and_counts() {
     let permits = Rule::ConsentPermits;
     let nothing = Rule::NothingPermits;
     let denies = Rule::ConsentDenies;
-    let cases: [(&str, Rule, Adjust); 33] = [
+    let cases: [(&str, Rule, Adjust); 41] = [
         ("an exception of the purpose", nothing, |w| {
             w.add(2, Effect::Permit).provision.exceptions =
                 vec![Exception { purposes: vec![Purpose::Btg], ..Exception::default() }];
@@ -405,10 +405,8 @@ fn what_matches_and_counts() {
         ("passed on from one that was passed on", nothing, |w| {
             delegated(w, |parent| {
                 let by = Actor { msp_id: msp("NorthMSP"), subject: Subject::from_bytes([1; 16]) };
-                parent.delegated = Some(caretrail_model::consent::Delegated {
-                    parent: StatementId::from_bytes([2; 16]),
-                    by,
-                });
+                parent.delegated =
+                    Some(Delegated { parent: StatementId::from_bytes([2; 16]), by, role: None });
             });
         }),
         ("passed on from one that does not hold the record", nothing, |w| {
@@ -422,6 +420,48 @@ fn what_matches_and_counts() {
         ("passed on from one that is not live", nothing, |w| {
             delegated(w, |_| {});
             w.consents.consents.remove(0);
+        }),
+        ("passed on by another than it names", nothing, |w| {
+            delegated(w, |parent| {
+                parent.provision.grantee =
+                    Grantee::Person { msp_id: msp("NorthMSP"), subject: Subject::from_bytes([3; 16]) };
+            });
+        }),
+        ("passed on from one that excepts passing on", nothing, |w| {
+            delegated(w, |parent| {
+                parent.provision.exceptions =
+                    vec![Exception { actions: vec![Action::Delegate], ..Exception::default() }];
+            });
+        }),
+        ("passed on from one that excepts passing on for another purpose", permits, |w| {
+            delegated(w, |parent| {
+                parent.provision.exceptions = vec![Exception {
+                    actions: vec![Action::Delegate],
+                    purposes: vec![Purpose::Treat],
+                    ..Exception::default()
+                }];
+            });
+        }),
+        ("passed on by one to whom passing on is denied", nothing, |w| {
+            delegated(w, |_| {});
+            no_passing_on(w, Grantee::Hospital { msp_id: msp("NorthMSP") });
+        }),
+        ("passed on in a role to which passing on is denied", nothing, |w| {
+            delegated(w, |_| {});
+            no_passing_on(w, Grantee::Role { msp_id: msp("NorthMSP"), role: Role::Service });
+        }),
+        ("passed on in another role than passing on is denied to", permits, |w| {
+            delegated(w, |_| {});
+            no_passing_on(w, Grantee::Role { msp_id: msp("NorthMSP"), role: Role::Clinician });
+        }),
+        ("passed on in a role that was not kept", nothing, |w| {
+            delegated(w, |_| {});
+            w.consents.consents[1].delegated.as_mut().unwrap().role = None;
+            no_passing_on(w, Grantee::Role { msp_id: msp("NorthMSP"), role: Role::Auditor });
+        }),
+        ("passed on to one to whom passing on is denied", permits, |w| {
+            delegated(w, |_| {});
+            no_passing_on(w, Grantee::Hospital { msp_id: msp("SouthMSP") });
         }),
     ];
     for (case, rule, adjust) in cases {
@@ -437,10 +477,17 @@ fn delegated(world: &mut World, adjust: fn(&mut LiveConsent)) {
     let parent = world.add(2, Effect::Permit);
     parent.provision.grantee = Grantee::Person { msp_id: other.msp_id.clone(), subject: other.subject };
     adjust(parent);
-    let parent = caretrail_model::consent::Delegated { parent: StatementId::from_bytes([2; 16]), by: other };
+    let role = Some(Role::Service);
+    let parent = Delegated { parent: StatementId::from_bytes([2; 16]), by: other, role };
     let child = world.add(3, Effect::Permit);
     child.delegated = Some(parent);
     child.provision.period.until = at(NOW + 5_000);
+}
+
+/// A denial of passing anything on.
+fn no_passing_on(world: &mut World, grantee: Grantee) {
+    let denial = &mut world.add(4, Effect::Deny).provision;
+    (denial.grantee, denial.actions) = (grantee, vec![Action::Delegate]);
 }
 
 #[test]

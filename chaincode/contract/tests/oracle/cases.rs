@@ -278,7 +278,7 @@ impl Generator {
         if self.chance(15) {
             return self.passed_on(count);
         }
-        let consents = (1..=count)
+        let consents: Vec<LiveConsent> = (1..=count)
             .map(|id| {
                 let effect = if self.chance(82) { Effect::Permit } else { Effect::Deny };
                 let mut consent =
@@ -292,21 +292,40 @@ impl Generator {
                 }
                 if effect == Effect::Permit && self.chance(30) {
                     let parent = u8::try_from(1 + self.below(u64::from(count) + 1)).unwrap();
-                    consent.delegated = Some(Delegated {
-                        parent: StatementId::from_bytes([parent; 16]),
-                        by: person(self.hospital(), 2),
-                    });
+                    consent.delegated = Some(self.delegated(parent));
                 }
                 consent
             })
             .collect();
-        LiveConsents { sequence: 1, consents, at: at(1) }
+        LiveConsents { sequence: 1, consents: self.of_whom_they_came_from(consents), at: at(1) }
     }
 
-    /// Permits that differ little, each likely to be passed on from the one before.
+    /// Of which parent, by whom, and in which role, where that was kept.
+    fn delegated(&mut self, parent: u8) -> Delegated {
+        let parent = StatementId::from_bytes([parent; 16]);
+        let role = if self.chance(80) { Some(self.role()) } else { None };
+        Delegated { parent, by: person(self.hospital(), 2), role }
+    }
+
+    /// Most grants name whoever passed them on.
+    fn of_whom_they_came_from(&mut self, mut consents: Vec<LiveConsent>) -> Vec<LiveConsent> {
+        let all: Vec<Delegated> = consents.iter().filter_map(|consent| consent.delegated.clone()).collect();
+        for delegated in all {
+            let parent = consents.iter_mut().find(|consent| consent.id == delegated.parent);
+            if let Some(parent) = parent
+                && self.chance(85)
+            {
+                let Actor { msp_id, subject } = delegated.by;
+                parent.provision.grantee = Grantee::Person { msp_id, subject };
+            }
+        }
+        consents
+    }
+
+    /// Permits that differ little, each likely to be passed on from the one before; and a denial, perhaps.
     fn passed_on(&mut self, count: u8) -> LiveConsents {
         let model = self.provision(Effect::Permit);
-        let consents = (1..=count)
+        let consents: Vec<LiveConsent> = (1..=count)
             .map(|id| {
                 let mut provision = model.clone();
                 provision.grantee = self.grantee();
@@ -319,12 +338,16 @@ impl Generator {
                 let mut consent = LiveConsent::signed(StatementId::from_bytes([id; 16]), provision);
                 consent.paper = self.chance(10);
                 if id > 1 && self.chance(70) {
-                    let parent = StatementId::from_bytes([id - 1; 16]);
-                    consent.delegated = Some(Delegated { parent, by: person(self.hospital(), 2) });
+                    consent.delegated = Some(self.delegated(id - 1));
                 }
                 consent
             })
             .collect();
+        let mut consents = self.of_whom_they_came_from(consents);
+        if self.chance(40) {
+            let denial = self.provision(Effect::Deny);
+            consents.push(LiveConsent::signed(StatementId::from_bytes([count + 1; 16]), denial));
+        }
         LiveConsents { sequence: 1, consents, at: at(1) }
     }
 

@@ -1,6 +1,8 @@
 //! The table, row by row, over sets.
 
-use caretrail_model::consent::{Action, Effect, Exception, Grantee, LiveConsent, Provision, Scope};
+use caretrail_model::consent::{
+    Action, Delegated, Effect, Exception, Grantee, LiveConsent, Provision, Scope,
+};
 use caretrail_model::decision::{Decision, Rule};
 use caretrail_model::ids::{Actor, Subject};
 use caretrail_model::purpose::Purpose;
@@ -129,15 +131,22 @@ fn end(case: &Case, consent: &LiveConsent) -> Option<u64> {
     }
     if let Some(from) = &consent.delegated {
         let parent = case.consents.consents.iter().find(|live| live.id == from.parent);
-        let own = parent.filter(|parent| {
-            parent.delegated.is_none() && parent.provision.actions.contains(&Action::Delegate)
-        });
+        let own = parent.filter(|parent| parent.delegated.is_none() && may_delegate(case, from, parent));
         match own.and_then(|parent| end(case, parent)) {
             Some(until) => ends.push(until),
             None => counts = false,
         }
     }
     counts.then(|| ends.into_iter().min()).flatten()
+}
+
+/// Whether whoever passed a grant on asks to delegate, in each role that it may have been, and nothing says no.
+fn may_delegate(case: &Case, from: &Delegated, parent: &LiveConsent) -> bool {
+    Role::ALL.into_iter().filter(|role| from.role.is_none_or(|kept| kept == *role)).all(|role| {
+        let asking = Case { actor: from.by.clone(), role, action: Action::Delegate, ..case.clone() };
+        let denials = consents(&asking, Effect::Deny).filter(|denial| matches(&asking, &denial.provision));
+        matches(&asking, &parent.provision) && denials.count() == 0
+    })
 }
 
 fn matches(case: &Case, provision: &Provision) -> bool {

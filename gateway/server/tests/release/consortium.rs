@@ -441,7 +441,7 @@ fn policy(
         members: vec![member("NorthMSP", 7443, north_tls), member("SouthMSP", 7444, south_tls)],
         rules: vec![RoleRule {
             role: Role::Clinician,
-            actions: vec![Action::Read, Action::Write],
+            actions: vec![Action::Read, Action::Write, Action::Delegate],
             purposes: vec![Purpose::Treat],
             needs_relationship: false,
         }],

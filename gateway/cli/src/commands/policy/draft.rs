@@ -91,7 +91,7 @@ pub(crate) async fn draft(network: &Network, options: &Draft) -> anyhow::Result<
         members,
         rules: vec![RoleRule {
             role: Role::Clinician,
-            actions: vec![Action::Read, Action::Write],
+            actions: vec![Action::Read, Action::Write, Action::Delegate],
             purposes: in_order(options.purposes.clone()),
             needs_relationship: options.needs_care_relationship,
         }],
