@@ -3,7 +3,7 @@
 use caretrail_model::code::Code;
 use caretrail_model::consent::{Effect, LiveConsent, LiveConsents, Provision};
 use caretrail_model::ids::{KeyId, PatientId, StatementId};
-use caretrail_model::limits::{CONSENTS_BYTES_MAX, PROVISIONS_MAX};
+use caretrail_model::limits::{CONSENTS_BYTES_MAX, DELEGATED_PARTS, DELEGATED_PER_GRANT_MAX, PROVISIONS_MAX};
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
@@ -22,7 +22,8 @@ pub(crate) fn check(provision: &Provision, policy: &ConsortiumPolicy, at: UnixMs
     require(at < provision.period.until && policy.is_member(provision.grantee.msp_id()), Code::ConsentInvalid)
 }
 
-/// Adds a consent, in place of what has ended by itself.
+/// Adds a consent, in place of what has ended by itself. What was passed on leaves half of the room to others, and
+/// the newest of it gives way to what the patient puts in force: a denial is never refused for want of its place.
 pub(crate) fn add(
     live: &mut LiveConsents,
     consent: LiveConsent,
@@ -30,6 +31,7 @@ pub(crate) fn add(
     at: UnixMs,
 ) -> Result<(), Failure> {
     live.consents.retain(|consent| at < consent.provision.period.until);
+    let parent = consent.delegated.as_ref().map(|delegated| delegated.parent);
     live.consents.push(consent);
     end_orphans(live);
     let max = policy
@@ -37,7 +39,30 @@ pub(crate) fn add(
         .as_ref()
         .and_then(|terms| usize::try_from(terms.provisions_max).ok())
         .unwrap_or(PROVISIONS_MAX);
-    require(live.consents.len() <= max, Code::ConsentsFull)
+    if let Some(parent) = parent {
+        let passed_on = LiveConsents {
+            consents: live.consents.iter().filter(|live| live.delegated.is_some()).cloned().collect(),
+            ..*live
+        };
+        let of_parent = |live: &&LiveConsent| live.delegated.as_ref().is_some_and(|d| d.parent == parent);
+        require(
+            passed_on.consents.iter().filter(of_parent).count() <= DELEGATED_PER_GRANT_MAX
+                && fits(&passed_on, max / DELEGATED_PARTS, CONSENTS_BYTES_MAX / DELEGATED_PARTS, at)?
+                && fits(live, max, CONSENTS_BYTES_MAX, at)?,
+            Code::ConsentsFull,
+        )?;
+    }
+    while !fits(live, max, CONSENTS_BYTES_MAX, at)? {
+        let newest = live.consents.iter().rposition(|consent| consent.delegated.is_some());
+        live.consents.remove(newest.ok_or_else(|| refuse(Code::ConsentsFull))?);
+    }
+    Ok(())
+}
+
+/// Whether so many provisions are within their limits, as they are kept when they have changed.
+fn fits(live: &LiveConsents, max: usize, bytes_max: usize, at: UnixMs) -> Result<bool, Failure> {
+    let next = LiveConsents { sequence: live.sequence + 1, at, consents: live.consents.clone() };
+    Ok(live.consents.len() <= max && encode(&next)?.len() <= bytes_max)
 }
 
 /// The live consent of an id.

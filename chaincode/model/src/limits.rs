@@ -8,6 +8,10 @@ pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 pub const PROVISIONS_MAX: usize = 64;
 /// Bytes of a patient's live consents as one state value.
 pub const CONSENTS_BYTES_MAX: usize = 48 * 1024;
+/// Grants that are passed on from one permit.
+pub const DELEGATED_PER_GRANT_MAX: usize = 8;
+/// Grants that were passed on take at most one part in this many of a patient's provisions, and of their bytes.
+pub const DELEGATED_PARTS: usize = 2;
 /// Records in one access request.
 pub const RECORDS_PER_REQUEST_MAX: usize = 100;
 /// Records that one provision names.
