@@ -151,10 +151,12 @@ impl Handle for RotateKey {
         let mut reading = invocation.reading()?;
         let slots = StatementSlots::add(&mut reading, &statement)?;
         let signer = reading.add(keys::signer(&statement.patient, &key)?);
+        let old = reading.add(keys::signer(&statement.patient, &statement.key)?);
         let recovery = reading.add(keys::recovery(&statement.patient)?);
         let (policy, mut facts) = reading.fetch().await?;
         let known = slots.take(&mut facts)?;
         let in_use = facts.take(signer)?.is_some();
+        let old = facts.take(old)?;
         let recovery = facts.take(recovery)?;
         let at = facts.effective();
         known.accept_own(&self.signed, &statement.key, &policy, at)?;
@@ -162,6 +164,7 @@ impl Handle for RotateKey {
 
         let patient = with_key(&known.patient, &new.public_key, at);
         keep(invocation, &policy, &statement.patient, Some(&known.patient), &patient)?;
+        bind_replaced(invocation, &statement.patient, &known.patient, old.as_ref())?;
         bind(invocation, &statement.patient, &new.public_key, false, at)?;
         // Whoever rotates holds the key: it is not lost.
         if let Some(open) = recovery.filter(|recovery| recovery.ended.is_none()) {
@@ -257,8 +260,17 @@ impl Handle for CompleteRecovery {
             .ok_or_else(|| refuse(Code::RecoveryUnknown))?;
         require(recovery.due.is_some_and(|due| due <= at), Code::RecoveryNotDue)?;
 
+        // Which key is replaced follows from the first read.
+        let replaced = before.key.as_ref().ok_or_else(|| refuse(Code::StateUnreadable))?;
+        let mut reading = invocation.reading()?;
+        let old = reading.add(keys::signer(&self.patient, replaced)?);
+        let (_, mut facts) = reading.fetch().await?;
+        let old = facts.take(old)?;
+        let at = facts.effective().max(at);
+
         let patient = with_key(&before, &recovery.public_key, at);
         keep(invocation, &policy, &self.patient, Some(&before), &patient)?;
+        bind_replaced(invocation, &self.patient, &before, old.as_ref())?;
         bind(invocation, &self.patient, &recovery.public_key, false, at)?;
         let key = recovery.public_key.id();
         let completed = Recovery { ended: Some(RecoveryEnd::Completed), at, ..recovery };
@@ -345,4 +357,17 @@ pub(super) fn bind(
 ) -> Result<(), Failure> {
     let signer = Signer { public_key: public_key.clone(), guardian, at };
     invocation.put(keys::signer(patient, &public_key.id())?, &signer)
+}
+
+/// Keeps a key that is replaced, unless it was kept when it was bound: an older engine did not.
+fn bind_replaced(
+    invocation: &Invocation<'_>,
+    id: &PatientId,
+    before: &Patient,
+    bound: Option<&Signer>,
+) -> Result<(), Failure> {
+    match (&before.public_key, bound) {
+        (Some(public_key), None) => bind(invocation, id, public_key, false, before.at),
+        _ => Ok(()),
+    }
 }
