@@ -32,8 +32,8 @@ impl Handle for WithdrawRecord {
         require_not_patients_own(&record)?;
         require(!record.withdrawn, Code::RecordWithdrawn)?;
 
-        let record = Record { withdrawn: true, offered_to: None, ..record };
-        let sequence = change(invocation, &policy, &self.record, record, at)?;
+        let changed = Record { withdrawn: true, offered_to: None, ..record.clone() };
+        let sequence = change(invocation, &policy, &self.record, Some(&record), changed, at)?;
         invocation.audit(&policy, &self.patient, at, Act::RecordWithdrawn { record: self.record })?;
         Ok(RecordChanged { record: self.record, sequence })
     }
@@ -53,8 +53,8 @@ impl Handle for TransferCustody {
         let another = self.to.as_ref().is_none_or(|to| policy.is_member(to) && to != invocation.msp_id());
         require(another, Code::ArgumentOutOfBounds)?;
 
-        let record = Record { offered_to: self.to.clone(), ..record };
-        let sequence = change(invocation, &policy, &self.record, record, at)?;
+        let changed = Record { offered_to: self.to.clone(), ..record.clone() };
+        let sequence = change(invocation, &policy, &self.record, Some(&record), changed, at)?;
         let act = Act::CustodyOffered { record: self.record, to: self.to };
         invocation.audit(&policy, &self.patient, at, act)?;
         Ok(RecordChanged { record: self.record, sequence })
@@ -75,11 +75,14 @@ impl Handle for AcceptCustody {
             .ok_or_else(|| refuse(Code::CustodyNotOffered))?;
         require_tags(self.tags.as_ref(), invocation)?;
 
-        let from = record.custodian.clone();
-        let record =
-            Record { custodian: invocation.msp_id().clone(), tags: self.tags, offered_to: None, ..record };
-        let sequence = change(invocation, &policy, &self.record, record, at)?;
-        let act = Act::CustodyAccepted { record: self.record, from };
+        let changed = Record {
+            custodian: invocation.msp_id().clone(),
+            tags: self.tags,
+            offered_to: None,
+            ..record.clone()
+        };
+        let sequence = change(invocation, &policy, &self.record, Some(&record), changed, at)?;
+        let act = Act::CustodyAccepted { record: self.record, from: record.custodian };
         invocation.audit(&policy, &self.patient, at, act)?;
         Ok(RecordChanged { record: self.record, sequence })
     }

@@ -89,8 +89,9 @@ impl Handle for AmendRecord {
         require_tags(self.tags.as_ref(), invocation)?;
         require_sources(&sources, &self.patient)?;
 
-        let record = Record { version: self.version, tags: self.tags.or(record.tags.clone()), ..record };
-        change(invocation, &policy, &self.record, record, at)?;
+        let tags = self.tags.or(record.tags.clone());
+        let changed = Record { version: self.version, tags, ..record.clone() };
+        change(invocation, &policy, &self.record, Some(&record), changed, at)?;
         let version = RecordVersion {
             version: self.version,
             commitments: self.commitments,
@@ -327,7 +328,7 @@ fn add_first(
     derived_from: Vec<RecordId>,
     at: UnixMs,
 ) -> Result<(), Failure> {
-    change(invocation, policy, &new.record, head, at)?;
+    change(invocation, policy, &new.record, None, head, at)?;
     let version = RecordVersion {
         version: 1,
         commitments: new.commitments,
@@ -339,17 +340,22 @@ fn add_first(
     invocation.put(keys::listed(patient, &new.record)?, &Listed { at })
 }
 
-/// Writes a record's head, and the copy of its sequence number that decisions can be replayed from.
+/// Writes a record's head, and the copies of its sequence numbers that decisions can be replayed from: the one before
+/// too, as number 0, which an older engine wrote without.
 pub(super) fn change(
     invocation: &Invocation<'_>,
     policy: &ConsortiumPolicy,
     id: &RecordId,
+    before: Option<&Record>,
     record: Record,
     at: UnixMs,
 ) -> Result<u64, Failure> {
     if policy.epoch == 1 {
         invocation.put(keys::record(id)?, &Record { at, ..record })?;
         return Ok(0);
+    }
+    if let Some(unnumbered) = before.filter(|before| before.sequence.is_none()) {
+        invocation.put(keys::record_of_sequence(id, 0)?, unnumbered)?;
     }
     let sequence = record.sequence.unwrap_or(0) + 1;
     let record = Record { sequence: Some(sequence), at, ..record };

@@ -10,6 +10,7 @@ use caretrail_model::consent::LiveConsents;
 use caretrail_model::decision::Decision;
 use caretrail_model::guardian::Guardians;
 use caretrail_model::ids::RecordId;
+use caretrail_model::record::Record;
 use hlf_chaincode::{Failure, KeyError};
 
 use super::Handle;
@@ -26,8 +27,8 @@ impl Handle for ReplayDecision {
         let entry = reading.add(keys::audit(&self.patient, &self.decision)?);
         let patient = reading.add(keys::patient(&self.patient)?);
         let (_, mut facts) = reading.fetch().await?;
-        let patient = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
-        require(&patient.home == invocation.msp_id(), Code::HospitalNotAllowed)?;
+        let newest = facts.take(patient)?.ok_or_else(|| refuse(Code::PatientUnknown))?;
+        require(&newest.home == invocation.msp_id(), Code::HospitalNotAllowed)?;
         let entry = facts.take(entry)?.ok_or_else(|| refuse(Code::DecisionUnknown))?;
         let Act::AccessDecided(decided) = &entry.act else { return Err(refuse(Code::DecisionUnknown)) };
         require(entry.epoch > 1, Code::ReplayUnavailable)?;
@@ -53,19 +54,28 @@ impl Handle for ReplayDecision {
         require(ids.len() == numbers.records.len(), Code::ReplayUnavailable)?;
         let mut records = Vec::with_capacity(ids.len());
         for (record, sequence) in ids.iter().zip(&numbers.records) {
-            records.push(match sequence {
-                None => None,
-                // It was written before changes were numbered, and there is no copy of it.
-                Some(0) => return Err(refuse(Code::ReplayUnavailable)),
-                Some(sequence) => Some(reading.add(keys::record_of_sequence(record, *sequence)?)),
-            });
+            let Some(sequence) = *sequence else {
+                records.push(None);
+                continue;
+            };
+            let numbered = reading.add(keys::record_of_sequence(record, sequence)?);
+            // What was written before changes were numbered is copied when it is changed, and stays as it is until then.
+            let unnumbered = match sequence {
+                0 => Some(reading.add(keys::record(record)?)),
+                _ => None,
+            };
+            records.push(Some((numbered, unnumbered)));
         }
 
         let (_, mut facts) = reading.fetch().await?;
         let unavailable = || refuse(Code::ReplayUnavailable);
         let policy = facts.take(policy)?.ok_or_else(unavailable)?.policy;
         let known = AccessFacts {
-            patient: facts.take(patient)?.ok_or_else(unavailable)?,
+            // One that an older engine wrote is copied when it is changed.
+            patient: facts
+                .take(patient)?
+                .or_else(|| (newest.sequence == numbers.patient).then_some(newest))
+                .ok_or_else(unavailable)?,
             standing: kept(standing, &mut facts)?,
             consents: kept(consents, &mut facts)?.unwrap_or(LiveConsents::NONE),
             guardians: kept(guardians, &mut facts)?.unwrap_or(Guardians::NONE),
@@ -76,7 +86,7 @@ impl Handle for ReplayDecision {
         };
         let records = records
             .into_iter()
-            .map(|record| kept(record, &mut facts))
+            .map(|slots| slots.map(|slots| kept_record(slots, &mut facts)).transpose())
             .collect::<Result<Vec<_>, Failure>>()?;
         let asked =
             Asked { actor, role: entry.role, patient: id, action: decided.action, purpose: decided.purpose };
@@ -98,4 +108,14 @@ fn copy<T: Stored>(
 /// A copy that was numbered has to be there.
 fn kept<T: Stored>(slot: Option<Slot<T>>, facts: &mut Facts) -> Result<Option<T>, Failure> {
     slot.map(|slot| facts.take(slot)?.ok_or_else(|| refuse(Code::ReplayUnavailable))).transpose()
+}
+
+/// The copy of a record, or the record itself while it is the one that no number was given.
+fn kept_record(
+    (numbered, unnumbered): (Slot<Record>, Option<Slot<Record>>),
+    facts: &mut Facts,
+) -> Result<Record, Failure> {
+    let copy = facts.take(numbered)?;
+    let newest = unnumbered.map(|slot| facts.take(slot)).transpose()?.flatten();
+    copy.or(newest.filter(|newest| newest.sequence.is_none())).ok_or_else(|| refuse(Code::ReplayUnavailable))
 }

@@ -6,9 +6,12 @@ use caretrail_model::consent::{Action, Effect};
 use caretrail_model::decision::Rule;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::role::Role;
-use caretrail_model::statement::{Operation, Stop};
+use caretrail_model::statement::{EmergencyChoice, NewKey, Operation, PublicKey, Stop};
+use p256::ecdsa::SigningKey;
 
-use crate::world::{Ward, admin, policy, requesting, staff, wide_policy};
+use crate::world::{
+    Person, START, Ward, admin, at, commitments, fresh_key, policy, requesting, staff, wide_policy,
+};
 
 fn first_epoch() -> ConsortiumPolicy {
     ConsortiumPolicy { epoch: 1, terms: None, ..policy() }
@@ -67,10 +70,8 @@ async fn a_policy_switches_to_the_next_epoch_and_never_back() {
     let reply: AccessDecision = asked.outcome.json().unwrap();
     assert_eq!((reply.epoch, reply.decisions[0].rule), (2, Rule::ConsentPermits));
     let auditor = staff("NorthMSP", Role::Auditor);
-    for decision in [old.decision, reply.decision] {
-        let replay = ReplayDecision { patient: ward.patient.id, decision };
-        assert_eq!(ward.world.refused(&auditor, &replay).await, Code::ReplayUnavailable);
-    }
+    let replay = ReplayDecision { patient: ward.patient.id, decision: old.decision };
+    assert_eq!(ward.world.refused(&auditor, &replay).await, Code::ReplayUnavailable);
     let stop = StopAll { signed: ward.signed(Operation::StopAll(Stop { stopped: true })) };
     ward.world.done(&ward.south, &stop).await;
     assert_eq!(ward.rule().await, Rule::NothingPermits);
@@ -79,6 +80,87 @@ async fn a_policy_switches_to_the_next_epoch_and_never_back() {
     let back = serde_json::to_string(&ConsortiumPolicy { sequence: 3, ..first_epoch() }).unwrap();
     let refused = ward.world.refused(&admin("NorthMSP"), &ProposePolicy { policy: back }).await;
     assert_eq!(refused, Code::PolicySequence);
+}
+
+/// A record and a patient that the older engine wrote have no copy with a number until the newer one changes them.
+#[tokio::test]
+async fn what_was_written_before_is_replayed_and_known_for_every_instant() {
+    let ward = Ward::under(&first_epoch()).await;
+    let world = &ward.world;
+    world.pass(1_000);
+    ward.grant(|_| {}).await;
+    let granted = world.now();
+    let amend = |version| AmendRecord {
+        patient: ward.patient.id,
+        record: ward.record,
+        version,
+        commitments: commitments(),
+        tags: None,
+        derived_from: vec![],
+    };
+    world.pass(1_000);
+    world.done(&ward.author, &amend(2)).await;
+    world.pass(1_000);
+    world.put_in_force(&ConsortiumPolicy { sequence: 2, ..wide_policy() }).await;
+    let asked = world.done(&ward.reader, &requesting(&ward.patient, &[ward.record])).await;
+    let auditor = staff("NorthMSP", Role::Auditor);
+    let replay = ReplayDecision { patient: ward.patient.id, decision: asked.decision };
+    let told = async || {
+        let replayed = world.seen(&auditor, &replay).await;
+        assert!(replayed.matches);
+        assert_eq!(replayed.decisions, asked.decisions);
+        let who = async |at| {
+            let whole = WhoCanSee { record: ward.record, at: Some(at) };
+            world.seen(&ward.north, &whole).await.holders.into_iter().map(|h| h.actor).collect::<Vec<_>>()
+        };
+        assert_eq!(who(at(START)).await, [], "before it was granted");
+        assert_eq!(who(granted).await, [ward.reader.actor.clone()]);
+        assert_eq!(who(asked.at).await, [ward.reader.actor.clone()]);
+    };
+    told().await;
+
+    world.pass(1_000);
+    world.done(&ward.author, &amend(3)).await;
+    told().await;
+    world.done(&ward.author, &WithdrawRecord { patient: ward.patient.id, record: ward.record }).await;
+    let refusing = Operation::RefuseEmergency(EmergencyChoice { refused: true });
+    world.done(&ward.south, &RefuseEmergency { signed: ward.signed(refusing) }).await;
+    told().await;
+}
+
+/// The older engine kept no keys one by one: the first one is kept when it is replaced.
+#[tokio::test]
+async fn a_first_key_that_was_bound_before_is_known_after_it_was_replaced() {
+    let ward = Ward::under(&first_epoch()).await;
+    let world = &ward.world;
+    let rotating = world.patient("NorthMSP").await;
+    world.put_in_force(&ConsortiumPolicy { sequence: 2, ..wide_policy() }).await;
+    let signer = |person: &Person| GetSigner { patient: person.id, key: person.public_key().id() };
+    let new_key = |key: &SigningKey| NewKey { public_key: PublicKey::from(*key.verifying_key()) };
+    let before = [
+        world.seen(&ward.south, &signer(&ward.patient)).await,
+        world.seen(&ward.south, &signer(&rotating)).await,
+    ];
+
+    world.pass(1_000);
+    let new = fresh_key();
+    let signed = world.signed(&rotating, Operation::RotateKey(new_key(&new)));
+    world.done(&ward.south, &RotateKey { signed }).await;
+    let back = world.signed_by(&new, rotating.id, Operation::RotateKey(new_key(&rotating.key)));
+    assert_eq!(world.refused(&ward.south, &RotateKey { signed: back }).await, Code::KeyInUse);
+
+    let new = fresh_key();
+    let signed = world.signed_by(&new, ward.patient.id, Operation::RecoverKey(new_key(&new)));
+    let recovery = signed.parse().unwrap().id;
+    world.done(&ward.north, &RecoverKey { signed }).await;
+    world.done(&ward.south, &ConfirmRecovery { patient: ward.patient.id, recovery }).await;
+    world.pass(72_000);
+    let complete = CompleteRecovery { patient: ward.patient.id, recovery };
+    let trips = world.submitted(&ward.north, &complete).await.outcome.round_trips();
+    assert_eq!(trips, 3, "which key is replaced follows from the first read");
+    for (person, before) in [&ward.patient, &rotating].into_iter().zip(before) {
+        assert_eq!(world.seen(&ward.south, &signer(person)).await, before);
+    }
 }
 
 /// What a newer build proposes may be of a shape that this one cannot read; it says what is to be done about it.
