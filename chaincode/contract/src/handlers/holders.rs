@@ -10,7 +10,7 @@ use caretrail_model::guardian::Guardians;
 use caretrail_model::ids::{Actor, MspId, PatientId, RecordId, Subject};
 use caretrail_model::limits::{BOOKMARK_BYTES_MAX, HOLDERS_PER_PAGE_MAX, HOLDERS_WHOLE_MAX};
 use caretrail_model::patient::{Patient, StopSwitch};
-use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::policy::{ConsortiumPolicy, Member};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::standing::Standing;
@@ -142,21 +142,47 @@ impl Question {
             let id = self.id;
             let changes = record.sequence.unwrap_or(0);
             self.record = as_of(invocation, at, changes, |n| keys::record_of_sequence(&id, n)).await?;
+            if self.record.is_none() {
+                self.record = self.unnumbered(invocation, record).await?;
+            }
         }
         Ok(())
     }
 
-    /// Hospitals that a consent names, and those where somebody broke the glass.
+    /// The record as it was before its changes were numbered, if it was there: all that changed of it then were its
+    /// versions, on which nothing that is asked depends.
+    async fn unnumbered(
+        &self,
+        invocation: &Invocation<'_>,
+        newest: Record,
+    ) -> Result<Option<Record>, Failure> {
+        let mut reading = invocation.reading()?;
+        let copy = reading.add(keys::record_of_sequence(&self.id, 0)?);
+        let first = reading.add(keys::version(&self.id, 1)?);
+        let (_, mut facts) = reading.fetch().await?;
+        let unnumbered = facts.take(copy)?.unwrap_or(newest);
+        let was_there = facts.take(first)?.is_some_and(|first| first.at <= self.at);
+        Ok(Some(unnumbered).filter(|record| was_there && record.sequence.is_none()))
+    }
+
+    /// Hospitals that a consent names, and members where somebody broke the glass.
     async fn candidates(&self, invocation: &Invocation<'_>) -> Result<Vec<MspId>, Failure> {
         let mut hospitals: BTreeSet<MspId> =
             self.consents.consents.iter().map(|consent| consent.provision.grantee.msp_id().clone()).collect();
         if self.policy.epoch > 1 {
-            let patient = [self.patient_id.to_string()];
-            let mut broken = invocation.tx.partial_composite(keys::BREAK_GLASS, &patient).await?;
-            while let Some(entry) = broken.next().await? {
-                let (_, attributes) = split_composite_key(&entry.key)?;
-                let msp_id = attributes.get(1).and_then(|msp_id| msp_id.parse().ok());
-                hospitals.insert(msp_id.ok_or_else(|| refuse(Code::StateUnreadable))?);
+            let patient = self.patient_id.to_string();
+            // One of a hospital's is enough, however many broke the glass in the patient's life.
+            let one = pages::page(1, String::new())?;
+            for Member { msp_id, .. } in &self.policy.members {
+                if hospitals.contains(msp_id) {
+                    continue;
+                }
+                let of_hospital = [patient.as_str(), msp_id.as_str()];
+                let broken =
+                    invocation.tx.partial_composite_page(keys::BREAK_GLASS, &of_hospital, &one).await?;
+                if !broken.entries.is_empty() {
+                    hospitals.insert(msp_id.clone());
+                }
             }
         }
         Ok(hospitals.into_iter().collect())

@@ -209,6 +209,31 @@ async fn holders_come_in_pages_and_include_who_broke_the_glass() {
     );
 }
 
+/// Of all who broke a patient's glass, one of each hospital is read before anything is decided.
+#[tokio::test]
+async fn who_broke_the_glass_is_looked_for_hospital_by_hospital() {
+    let ward = Ward::open().await;
+    let breaking = BreakGlass {
+        patient: ward.patient.id,
+        reason_digest: caretrail_model::ids::Digest::from_bytes([1; 32]),
+    };
+    for _ in 0..5 {
+        let clinician = staff("NorthMSP", Role::Clinician);
+        ward.world
+            .authorize_for(&clinician, Role::Clinician, &[Purpose::Btg], DurationMs::from_days(1))
+            .await;
+        ward.world.done(&clinician, &breaking).await;
+    }
+    let page = ListHolders { record: ward.record, at: None, page_entries: 2, bookmark: String::new() };
+    let outcome = ward.world.peer.invoke(&ward.world.proposal(&ward.north, &page)).await.unwrap();
+    assert!(outcome.is_ok(), "{outcome}");
+    let scanned = outcome.rwset.ranges.iter().filter(|range| range.start.starts_with("\0b\0"));
+    let found: Vec<usize> = scanned.map(|range| range.found.len()).collect();
+    assert!(found.iter().all(|found| *found <= 1), "{found:?}");
+    let whole = WhoCanSee { record: ward.record, at: None };
+    assert_eq!(ward.world.seen(&ward.north, &whole).await.holders.len(), 5);
+}
+
 #[tokio::test]
 async fn a_request_id_gets_its_first_decision_also_after_a_conflict() {
     let ward = Ward::open().await;
