@@ -175,7 +175,7 @@ codes! {
     /// The correction request was answered.
     CorrectionAnswered = 409 "CORRECTION_ANSWERED", "read the answer: a request is answered once";
     /// The grant that is passed on is not the caller's, or may not be passed on.
-    DelegationUnknown = 403 "DELEGATION_UNKNOWN", "pass on a live grant that names you and lets you delegate";
+    DelegationUnknown = 403 "DELEGATION_UNKNOWN", "pass on a live grant that names you and lets you delegate, while no denial keeps you from it";
     /// The grant is wider than the one that it is passed on from.
     DelegationWider = 400 "DELEGATION_WIDER", "narrow actions, purposes, records and period to those of the grant passed on";
     /// The patient refuses emergency access.

@@ -33,6 +33,8 @@ impl Handle for AddGuardian {
         let signer = facts.take(signer)?;
         let at = facts.effective();
         known.accept_own(&self.signed, &statement.key, &policy, at)?;
+        // A patient's key that an older engine bound is not kept yet.
+        require(term.public_key.id() != statement.key, Code::KeyInUse)?;
         let appointment = Appointment { term, id: statement.id, signer: signer.as_ref() };
         let guardians = appoint(invocation, &policy, &statement.patient, known.guardians, &appointment, at)?;
         let act = Act::GuardianAdded { guardian: term.public_key.id() };

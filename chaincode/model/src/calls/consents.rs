@@ -81,7 +81,7 @@ call!(evaluate 2 HOME
 );
 call!(submit 2 ANY
     /// Passes a live permit on, narrower in every dimension; it ends with the one that it came from. For: the
-    /// person whom that permit names and lets delegate.
+    /// person whom that permit names and lets delegate, where the policy lets the role, and no denial keeps them from it.
     DelegateConsent -> ConsentGranted {
         /// The patient.
         patient: PatientId,
