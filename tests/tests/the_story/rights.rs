@@ -21,6 +21,12 @@ pub(crate) async fn a_patient_adds_records_and_has_others_corrected(story: &mut 
     let verify = format!("record verify {} --output diary-again.txt", text(&own["record"]));
     story.run_as("north/service", &verify).await.done();
     assert_eq!(story.caretrail.read("diary-again.txt"), b"what diary.txt says");
+    // Whoever keeps it changes nothing of it.
+    for change in ["record amend {} first.txt", "record withdraw {}", "record transfer {} --to SouthMSP"] {
+        let line = change.replacen("{}", &text(&own["record"]), 1);
+        let who = if change.contains("transfer") { "north/service" } else { "north/ada" };
+        story.of_cared(who, &line).await.failed("PATIENTS_OWN_RECORD");
+    }
 
     // A clinician's record is never written over: the patient asks, and the custodian answers, each time once.
     let record = story.cared.record.clone();
