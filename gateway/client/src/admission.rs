@@ -4,17 +4,26 @@
 //! refuses the next one ("exceeding concurrency limit"). It counts before it looks, so what it refuses so was not
 //! run and may be sent again, a submission too.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use crate::deadlines::LIMIT_MAX;
 use crate::metrics::Operation;
 
-/// What a peer says when its limit is reached; the limit follows in parentheses.
-const REFUSAL: &str = "exceeding concurrency limit (";
+/// How a peer begins what it says when its limit is reached, and what the limit follows; a service's name is between
+/// them. Words further in may be a chaincode's.
+const REFUSAL: &str = "too many requests for /";
+const REFUSAL_LIMIT: &str = ", exceeding concurrency limit (";
+
+/// How long the limit stays as it is while calls wait, before one more is let through to see whether it may grow.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the limit that a peer named is believed: a peer that keeps to it names it again.
+const NAMED_FOR: Duration = Duration::from_secs(300);
 
 /// Calls without an answer alone never bring the limit below this: they may have reasons of their own.
 const LATE_MIN: usize = 32;
@@ -27,10 +36,12 @@ const SLOW_BY: Duration = Duration::from_millis(50);
 ///
 /// The number under way adapts: it falls when the peer refuses a call by its concurrency limit, or leaves calls without
 /// an answer, and grows again while calls succeed and more are waiting, unless they take several times as long as they
-/// can.
+/// can; by one each 5 s while calls wait, whatever becomes of them. Beside the event streams there is always room for
+/// one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {
-    /// The most calls under way. 500 by default, as stock peers take from all their clients together.
+    /// The most calls under way. 500 by default, as stock peers take from all their clients together. With an event
+    /// stream open, 1 counts as 2.
     pub calls_max: usize,
     /// The most calls that wait for one under way to end; one more fails at once. 10,000 by default.
     pub waiting_max: usize,
@@ -48,6 +59,8 @@ impl Default for Concurrency {
 #[derive(Debug)]
 pub(crate) struct Admission {
     settings: Concurrency,
+    /// Whether there are streams alone, which leave no room for calls.
+    streams_only: bool,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -62,9 +75,10 @@ struct State {
     waiting: usize,
     /// Streams under way, which end by themselves only with their peer.
     streams: usize,
-    /// What the peer itself named as its limit, when it refused a call; until then, what the caller allows.
-    ceiling: usize,
-    /// Successes since the limit last changed.
+    /// What the peer itself named as its limit, when it refused a call, and when that was.
+    named: Option<(usize, Instant)>,
+    /// When the limit last changed, and the successes since then.
+    changed: Instant,
     successes: usize,
     /// How often the limit fell: many calls that are refused together make it fall once.
     falls: u64,
@@ -101,18 +115,30 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
+    /// For a service that has calls, and perhaps streams beside them.
     pub(crate) fn new(settings: Concurrency) -> Arc<Self> {
-        let ceiling = settings.calls_max.clamp(1, Semaphore::MAX_PERMITS);
+        Self::of(settings, false)
+    }
+
+    /// For a service that has streams alone.
+    pub(crate) fn of_streams(settings: Concurrency) -> Arc<Self> {
+        Self::of(settings, true)
+    }
+
+    fn of(settings: Concurrency, streams_only: bool) -> Arc<Self> {
+        let limit = calls_max(settings);
         Arc::new(Self {
             settings,
-            slots: Arc::new(Semaphore::new(ceiling)),
+            streams_only,
+            slots: Arc::new(Semaphore::new(limit)),
             state: Mutex::new(State {
-                limit: ceiling,
+                limit,
                 owed: 0,
                 under_way: 0,
                 waiting: 0,
                 streams: 0,
-                ceiling,
+                named: None,
+                changed: Instant::now(),
                 successes: 0,
                 falls: 0,
                 pace: [Pace::default(); 3],
@@ -123,24 +149,20 @@ impl Admission {
     /// Takes a place at once, if nothing waits for one.
     pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Admitted> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        Some(self.entered(slot, false))
+        Some(self.entered(slot))
     }
 
     /// Waits for a place; the error says whether too many wait already, or none came free in time.
     pub(crate) async fn enter(self: &Arc<Self>, address: &str, until: Instant) -> Result<Admitted, Status> {
-        self.wait(address, until, false).await
+        self.wait(address, until, "make another").await
     }
 
     /// Takes a place for a stream. Where the service has calls too, streams take half of all at most, so that they leave
-    /// room: they don't end by themselves.
-    pub(crate) async fn enter_stream(
-        self: &Arc<Self>,
-        address: &str,
-        leaves_room: bool,
-    ) -> Result<Admitted, Status> {
+    /// room: they don't end by themselves. One call has room beside them however low the limit is.
+    pub(crate) async fn enter_stream(self: &Arc<Self>, address: &str) -> Result<Admitted, Status> {
         {
             let mut state = self.state();
-            let most = if leaves_room { (state.limit / 2).max(1) } else { state.limit };
+            let most = if self.streams_only { state.limit } else { (state.limit / 2).max(1) };
             if state.streams >= most {
                 return Err(Status::resource_exhausted(format!(
                     "{most} streams of this client are open at `{address}`, as many as it may take of the {} calls \
@@ -149,10 +171,14 @@ impl Admission {
                 )));
             }
             state.streams += 1;
+            if state.limit < self.least(&state) {
+                let least = self.least(&state);
+                self.resize(&mut state, least);
+            }
         }
         let guard = StreamCount(Some(self));
-        let mut admitted =
-            self.wait(address, Instant::now() + self.settings.stream_wait.min(LIMIT_MAX), true).await?;
+        let until = Instant::now() + self.settings.stream_wait.min(LIMIT_MAX);
+        let mut admitted = self.wait(address, until, "open a stream").await?;
         guard.handed_over();
         admitted.stream = true;
         Ok(admitted)
@@ -168,7 +194,7 @@ impl Admission {
         }
     }
 
-    async fn wait(self: &Arc<Self>, address: &str, until: Instant, stream: bool) -> Result<Admitted, Status> {
+    async fn wait(self: &Arc<Self>, address: &str, until: Instant, what: &str) -> Result<Admitted, Status> {
         if let Some(admitted) = self.try_enter() {
             return Ok(admitted);
         }
@@ -179,28 +205,54 @@ impl Admission {
                 load.limit, load.waiting
             ))
         })?;
-        let deadline = tokio::time::Instant::from_std(until);
-        let slot = tokio::time::timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot = tokio::time::timeout_at(until.into(), self.slot()).await;
         drop(waiting);
         match slot {
-            Ok(Ok(slot)) => Ok(self.entered(slot, false)),
+            Ok(Ok(slot)) => Ok(self.entered(slot)),
             _ => Err(Status::deadline_exceeded(format!(
-                "none of the {} calls that `{address}` takes of this client ended in time to {}",
+                "none of the {} calls that `{address}` takes of this client ended in time to {what}",
                 self.load().limit,
-                if stream { "open a stream" } else { "make another" },
             ))),
         }
     }
 
-    fn entered(self: &Arc<Self>, slot: OwnedSemaphorePermit, stream: bool) -> Admitted {
+    /// The next place, in turn; the limit is tried one higher from time to time, for it might be too low for any of the
+    /// calls under way to end and to raise it.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let mut slot = pin!(Arc::clone(&self.slots).acquire_owned());
+        loop {
+            let again = self.tried_again();
+            tokio::select! {
+                biased;
+                slot = &mut slot => return slot,
+                () = tokio::time::sleep_until(again.into()) => (),
+            }
+        }
+    }
+
+    /// Raises the limit by one if it has been the same for long; says when to look again.
+    fn tried_again(&self) -> Instant {
+        let mut state = self.state();
+        let now = Instant::now();
+        if now.saturating_duration_since(state.changed) >= TRIED_AGAIN {
+            let more = state.limit.saturating_add(1);
+            self.resize(&mut state, more);
+        }
+        state.changed + TRIED_AGAIN
+    }
+
+    fn entered(self: &Arc<Self>, slot: OwnedSemaphorePermit) -> Admitted {
         let mut state = self.state();
         state.under_way += 1;
-        Admitted { admission: Arc::clone(self), slot: Some(slot), falls: state.falls, stream }
+        Admitted { admission: Arc::clone(self), slot: Some(slot), falls: state.falls, stream: false }
     }
 
     /// Changes the limit; a place that is taken is taken away when its call ends.
     fn resize(&self, state: &mut State, limit: usize) {
-        let limit = limit.clamp(1, state.ceiling.max(1));
+        let now = Instant::now();
+        let named = state.named.filter(|(_, at)| now.saturating_duration_since(*at) < NAMED_FOR);
+        let ceiling = named.map_or(usize::MAX, |(named, _)| named).clamp(1, calls_max(self.settings));
+        let limit = limit.min(ceiling).max(self.least(state)).min(Semaphore::MAX_PERMITS);
         if limit > state.limit {
             let more = limit - state.limit;
             let forgiven = more.min(state.owed);
@@ -211,7 +263,13 @@ impl Admission {
             state.owed += fewer - self.slots.forget_permits(fewer);
         }
         state.limit = limit;
+        state.changed = now;
         state.successes = 0;
+    }
+
+    /// The lowest that the limit may be: with one call beside the streams, which would not end to make room for it.
+    fn least(&self, state: &State) -> usize {
+        if self.streams_only { 1 } else { state.streams.saturating_add(1) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -243,7 +301,7 @@ impl Admitted {
     pub(crate) fn refused(&self, named: Option<usize>) {
         let mut state = self.admission.state();
         if let Some(named) = named {
-            state.ceiling = named.clamp(1, self.admission.settings.calls_max.max(1));
+            state.named = Some((named, Instant::now()));
         }
         self.fall(&mut state, 1);
     }
@@ -298,9 +356,14 @@ impl State {
 
 /// The limit that a peer names when it refuses a call by it; `None` when that is not why it refuses.
 pub(crate) fn refusal(message: &str) -> Option<Option<usize>> {
-    let (_, named) = message.split_once(REFUSAL)?;
+    let (_, named) = message.strip_prefix(REFUSAL)?.split_once(REFUSAL_LIMIT)?;
     let digits: String = named.chars().take_while(char::is_ascii_digit).collect();
     Some(digits.parse().ok())
+}
+
+/// The most calls that the caller allows.
+fn calls_max(settings: Concurrency) -> usize {
+    settings.calls_max.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Counts a call that waits for as long as it does.
@@ -444,22 +507,100 @@ mod tests {
     async fn streams_leave_half_of_the_calls() {
         let admission = admission(4, 1);
         let streams = [
-            admission.enter_stream("peer0:7051", true).await.unwrap(),
-            admission.enter_stream("peer0:7051", true).await.unwrap(),
+            admission.enter_stream("peer0:7051").await.unwrap(),
+            admission.enter_stream("peer0:7051").await.unwrap(),
         ];
-        let third = admission.enter_stream("peer0:7051", true).await.unwrap_err();
+        let third = admission.enter_stream("peer0:7051").await.unwrap_err();
         assert_eq!(third.code(), tonic::Code::ResourceExhausted);
         assert_eq!(fill(&admission).len(), 2);
-        let third = admission.enter_stream("peer0:7051", false).await.unwrap();
-        drop((streams, third));
+        drop(streams);
         assert_eq!(admission.load(), Load { limit: 4, ..Load::default() });
+
+        let streams_alone =
+            Admission::of_streams(Concurrency { calls_max: 1, waiting_max: 1, ..Concurrency::default() });
+        let first = streams_alone.enter_stream("peer0:7051").await.unwrap();
+        let second = streams_alone.enter_stream("peer0:7051").await.unwrap_err();
+        assert_eq!(second.code(), tonic::Code::ResourceExhausted);
+        drop(first);
+    }
+
+    #[tokio::test]
+    async fn however_low_the_limit_falls_a_call_has_room_beside_the_streams_and_it_grows_back() {
+        let admission = admission(8, 10);
+        let first = admission.enter_stream("peer0:7051").await.unwrap();
+        let second = admission.enter_stream("peer0:7051").await.unwrap();
+        for _ in 0..20 {
+            admission.try_enter().unwrap().refused(Some(1));
+        }
+        assert_eq!(admission.load().limit, 3);
+        assert_eq!(fill(&admission).len(), 1);
+        drop((first, second));
+        for _ in 0..20 {
+            admission.try_enter().unwrap().refused(None);
+        }
+        assert_eq!(admission.load().limit, 1);
+        let third = admission.enter_stream("peer0:7051").await.unwrap();
+        admission.try_enter().expect("a stream brings room for a call").refused(None);
+        assert_eq!(admission.load().limit, 2);
+        admission.state().named = None;
+        for _ in 0..20 {
+            let calls = fill(&admission);
+            calls[0].ran(Operation::CommitStatus, Duration::from_secs(1));
+            calls[0].ran(Operation::CommitStatus, Duration::from_secs(1));
+        }
+        assert!(admission.load().limit > 4, "{:?}", admission.load());
+        drop(third);
+    }
+
+    #[tokio::test]
+    async fn while_calls_wait_the_limit_is_tried_higher_from_time_to_time() {
+        let admission = admission(8, 10);
+        for _ in 0..20 {
+            admission.try_enter().unwrap().refused(None);
+        }
+        let held = admission.try_enter().unwrap();
+        assert!(admission.try_enter().is_none());
+        let long_ago = Instant::now().checked_sub(TRIED_AGAIN).unwrap();
+        admission.state().changed = long_ago;
+        let soon = Instant::now() + Duration::from_secs(1);
+        let second = admission.enter("peer0:7051", soon).await.expect("one more is tried");
+        assert_eq!(admission.load().limit, 2);
+        admission.state().changed = long_ago;
+        second.refused(None);
+        assert_eq!(admission.load().limit, 1, "the peer took no more");
+        drop((held, second));
+    }
+
+    #[test]
+    fn what_a_peer_named_is_forgotten_in_time() {
+        let admission = admission(20, 10);
+        admission.try_enter().unwrap().refused(Some(2));
+        assert_eq!(admission.load().limit, 2);
+        let grown = || {
+            for _ in 0..20 {
+                for call in &fill(&admission) {
+                    call.ran(Operation::CommitStatus, Duration::from_secs(1));
+                }
+            }
+            admission.load().limit
+        };
+        assert_eq!(grown(), 2);
+        admission.state().named = Some((2, Instant::now().checked_sub(NAMED_FOR).unwrap()));
+        assert!(grown() > 2);
     }
 
     #[test]
     fn a_refusal_is_known_by_its_words() {
         let words = "too many requests for /gateway.Gateway, exceeding concurrency limit (500)";
         assert_eq!(refusal(words), Some(Some(500)));
-        assert_eq!(refusal("exceeding concurrency limit (many)"), Some(None));
+        let unknown = "too many requests for /protos.Deliver, exceeding concurrency limit (many)";
+        assert_eq!(refusal(unknown), Some(None));
+        // What comes through a gateway from a chaincode or from another peer is not this peer's word.
+        assert_eq!(refusal(&format!("chaincode response 500, {words}")), None);
+        assert_eq!(
+            refusal(&format!("evaluate call to endorser returned error: chaincode response 500, {words}")),
+            None
+        );
         assert_eq!(refusal("client identity expired"), None);
     }
 }

@@ -31,8 +31,7 @@ impl Lane {
     async fn open(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let asked = Instant::now();
         let admission = self.peer.admission(self.operation);
-        let leaves_room = self.operation != Operation::Deliver;
-        let admitted = admission.enter_stream(&self.peer.address, leaves_room).await?;
+        let admitted = admission.enter_stream(&self.peer.address).await?;
         let begun = Instant::now();
         let mut channel = self.peer.channel.clone();
         let response = async {

@@ -74,7 +74,7 @@ impl Peer {
             channel,
             gateway: Admission::new(concurrency),
             endorser: Admission::new(concurrency),
-            deliver: Admission::new(concurrency),
+            deliver: Admission::of_streams(concurrency),
             watched,
             down: AtomicBool::new(false),
             probe: Mutex::new(None),

@@ -131,3 +131,59 @@ async fn streams_leave_room_for_calls_and_say_so() {
     assert!(source.message().contains("share one"), "{source}");
     drop(first);
 }
+
+#[tokio::test]
+async fn a_stream_does_not_lock_calls_out_of_a_peer_that_was_full_for_a_while() {
+    let mut calls = 0;
+    let script = Script {
+        events: Box::new(|_| Answer::Stall),
+        evaluate: Box::new(move |_| {
+            calls += 1;
+            if calls <= 12 {
+                return Answer::Refuse(full(1));
+            }
+            let response = Response { status: 200, ..Response::default() };
+            Answer::Reply(EvaluateResponse { result: Some(response) })
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let bounds = Concurrency { calls_max: 4, ..Concurrency::default() };
+    let gateway = connect(&peer, Deadlines::default()).await.with_concurrency(bounds);
+    let stream = gateway.contract("main", "assets").events(EventsFrom::NextCommit).await.unwrap();
+    let opened = async {
+        while gateway.peers()[0].gateway.streams != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
+
+    assert_eq!(evaluate(&gateway).await, Ok(Vec::new()));
+    assert_eq!(gateway.peers()[0].gateway.limit, 2, "the stream and one call");
+    assert_eq!(evaluate(&gateway).await, Ok(Vec::new()));
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_chaincode_that_says_what_a_full_peer_says_is_told_at_once_and_teaches_nothing() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let script = Script {
+        evaluate: Box::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let words = full(1).message().to_owned();
+            Answer::Refuse(Status::unknown(format!(
+                "evaluate call to endorser returned error: chaincode response 500, {words}"
+            )))
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let gateway = connect(&peer, Deadlines::default()).await;
+
+    let proposal = gateway.contract("main", "assets").proposal("Read").build().unwrap();
+    let error = proposal.evaluate().await.unwrap_err();
+    assert_eq!(error.chaincode_response().unwrap().status, 500);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    assert_eq!(gateway.peers()[0].gateway.limit, Concurrency::default().calls_max);
+}
