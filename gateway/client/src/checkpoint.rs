@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{self, BoxFuture};
@@ -49,7 +50,8 @@ pub trait Checkpointer: Send + Sync {
     /// The last checkpoint that was saved.
     fn load(&self) -> BoxFuture<'_, Result<Option<Checkpoint>, CheckpointError>>;
 
-    /// Saves a checkpoint; when this returns, it outlives what the checkpointer promises to outlive.
+    /// Saves a checkpoint; when this returns, it outlives what the checkpointer promises to outlive. Of two saves at once,
+    /// the one that was begun later wins.
     fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<(), CheckpointError>>;
 }
 
@@ -62,13 +64,24 @@ pub struct CheckpointInMemory {
 /// Keeps a checkpoint in a file, across crashes, for one process at a time.
 ///
 /// The file is written beside its place, flushed, and renamed; the one before it stays as `<path>.previous` and is gone
-/// back to if the file is damaged, which repeats one item rather than losing any.
+/// back to if the file is damaged, which repeats one item rather than losing any. A save whose future is dropped may
+/// still be done, but never over a later one.
 #[derive(Debug)]
 pub struct CheckpointFile {
     path: PathBuf,
-    /// Held, so that no other process keeps the same checkpoint: by each save as well, which goes on when its future is
-    /// dropped.
-    lock: Arc<File>,
+    /// How many saves were begun; each has its number.
+    begun: AtomicU64,
+    /// Held by each save as well, which goes on when its future is dropped.
+    place: Arc<Place>,
+}
+
+/// A file's place, where one save at a time is done.
+#[derive(Debug)]
+struct Place {
+    /// Held, so that no other process keeps the same checkpoint.
+    _lock: File,
+    /// The number of the newest save that was done.
+    saved: Mutex<Option<u64>>,
 }
 
 impl fmt::Display for Checkpoint {
@@ -141,7 +154,10 @@ impl CheckpointFile {
         let lock =
             File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, lock: Arc::new(lock) }),
+            Ok(()) => {
+                let place = Arc::new(Place { _lock: lock, saved: Mutex::default() });
+                Ok(Self { path, begun: AtomicU64::new(0), place })
+            }
             Err(TryLockError::WouldBlock) => {
                 let taken = format!("another process keeps `{}`: one listener, one file", path.display());
                 Err(CheckpointError::new(taken))
@@ -168,11 +184,18 @@ impl Checkpointer for CheckpointFile {
     }
 
     fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<(), CheckpointError>> {
-        let (path, text, lock) = (self.path.clone(), checkpoint.to_string(), Arc::clone(&self.lock));
+        let (path, text, place) = (self.path.clone(), checkpoint.to_string(), Arc::clone(&self.place));
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
         Box::pin(durable::blocking(move || {
-            let saved = durable::replace_keeping(&path, &previous(&path), text.as_bytes());
-            drop(lock);
-            saved.map_err(|source| unusable(&path, source))
+            let mut saved = place.saved.lock().unwrap_or_else(PoisonError::into_inner);
+            // One that was begun later is there already: its items come after these.
+            if saved.is_some_and(|saved| saved > number) {
+                return Ok(());
+            }
+            durable::replace_keeping(&path, &previous(&path), text.as_bytes())
+                .map_err(|source| unusable(&path, source))?;
+            *saved = Some(number);
+            Ok(())
         }))
     }
 }
@@ -277,5 +300,25 @@ mod tests {
         assert!(CheckpointFile::open(&path).unwrap_err().to_string().contains("another process"));
         fs::write(&path, "torn").unwrap();
         assert!(file.load().await.unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[tokio::test]
+    async fn saves_that_overlap_are_done_one_by_one_and_the_later_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::open(folder.path().join("checkpoint")).unwrap();
+        for round in 0..50 {
+            let (first, second) = (at(2 * round), at(2 * round + 1));
+            let (first, second) = (file.save(&first), file.save(&second));
+            // As when the first one's thread is late.
+            second.await.unwrap();
+            first.await.unwrap();
+            assert_eq!(file.load().await.unwrap(), Some(at(2 * round + 1)));
+        }
+        let all: Vec<_> = (100..140).map(at).collect();
+        let saves = futures_util::future::join_all(all.iter().map(|checkpoint| file.save(checkpoint)));
+        for saved in saves.await {
+            saved.unwrap();
+        }
+        assert_eq!(file.load().await.unwrap(), Some(at(139)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,15 +48,17 @@ pub struct StoreError {
 }
 
 /// Keeps transactions in memory: for calls that are repeated within a process.
-#[derive(Debug, Default)]
+///
+/// It grows with every key until that is forgotten ([`Self::forget`]).
+#[derive(Default)]
 pub struct KeptInMemory {
     values: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 /// Keeps transactions in a folder, one file a key, across crashes.
 ///
-/// Each file is replaced whole (written beside it, flushed, renamed). Processes that share the folder exclude each
-/// other by a lock on a file in it.
+/// Each file is replaced whole (written beside it, flushed, renamed). It holds the call's arguments and is for its owner
+/// alone to read. Processes that share the folder exclude each other by a lock on a file in it.
 #[derive(Debug)]
 pub struct KeptInFolder {
     folder: PathBuf,
@@ -95,6 +98,21 @@ impl StoreError {
     }
 }
 
+impl KeptInMemory {
+    /// Forgets a key; a later call under it makes a new transaction, even if the forgotten one was never settled.
+    pub fn forget(&self, key: &str) {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Shows how many keys there are: arguments and results stay out of logs.
+impl fmt::Debug for KeptInMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.values.lock().unwrap_or_else(PoisonError::into_inner).len();
+        formatter.debug_struct("KeptInMemory").field("keys", &keys).finish_non_exhaustive()
+    }
+}
+
 impl TransactionStore for KeptInMemory {
     fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +138,7 @@ impl KeptInFolder {
     /// Opens a folder; makes it if it isn't there.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let folder = folder.into();
-        fs::create_dir_all(&folder).map_err(|source| unusable(&folder, source))?;
+        durable::make_folder(&folder).map_err(|source| unusable(&folder, source))?;
         Ok(Self { folder })
     }
 
@@ -172,7 +190,7 @@ impl KeptInFolder {
         file.extend(u32::try_from(key.len()).map_err(|_| StoreError::new("key is too long"))?.to_be_bytes());
         file.extend(key.as_bytes());
         file.extend(new);
-        durable::replace(&path, &file).map_err(|source| unusable(&path, source))?;
+        durable::replace_private(&path, &file).map_err(|source| unusable(&path, source))?;
         Ok(true)
     }
 }
@@ -326,6 +344,34 @@ mod tests {
             assert!(!store.replace("key", Some(b"first"), b"third").await.unwrap());
             assert_eq!(store.load("key").await.unwrap().unwrap(), b"second");
             assert_eq!(store.load("other").await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_not_shown_and_can_be_forgotten() {
+        let store = KeptInMemory::default();
+        assert!(store.replace("order 17", None, b"argument").await.unwrap());
+        let shown = format!("{store:?}");
+        assert!(shown.contains("keys: 1") && !shown.contains("97"), "{shown}");
+        store.forget("order 17");
+        assert_eq!(store.load("order 17").await.unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_in_a_folder_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = KeptInFolder::open(folder.path().join("made").join("here")).unwrap();
+        let path = store.path("key");
+        // As a crash of an older build would have left it.
+        let beside = path.with_added_extension("new");
+        fs::write(&beside, "torn").unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o644)).unwrap();
+        for (expected, new) in [(None, b"first".as_slice()), (Some(b"first".as_slice()), b"second")] {
+            assert!(store.replace("key", expected, new).await.unwrap());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 }
