@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::chaincode_events::{ChaincodeEventsError, EventsFrom, EventsRequest};
 use crate::session::Session;
-use crate::{BlockRange, BlockRequest, CallFailure, DeliverError, FailureCause};
+use crate::{BlockRange, BlockRequest, CallFailure, DeliverError, FailureCause, Start, Stop};
 
 /// Why a stream broke.
 #[derive(Debug, thiserror::Error)]
@@ -189,10 +189,35 @@ pub(crate) async fn filtered_block(
     Ok(blocks.next().await?.ok_or_else(none)?)
 }
 
+/// The number of the block at a start that is there: the oldest or the newest.
+///
+/// A block that the peer can't reduce, because something in it can't be decoded, is asked for whole.
+pub(crate) async fn number_of(
+    session: &Arc<Session>,
+    channel: &str,
+    start: Start,
+) -> Result<u64, StreamError> {
+    let range = BlockRange { start, stop: Stop::Never };
+    let refused = match filtered_block(session, channel, range).await {
+        Ok(block) => return Ok(block.number),
+        Err(error) => error,
+    };
+    if !matches!(refused, StreamError::Blocks(DeliverError::Refused { status: Status::BadRequest, .. })) {
+        return Err(refused);
+    }
+    let mut blocks = BlockRequest::new(Arc::clone(session), channel, range).blocks().await?;
+    match blocks.next().await {
+        Ok(Some(block)) => Ok(number(&block)),
+        _ => Err(refused),
+    }
+}
+
 impl StreamError {
-    /// Whether asking again would be refused again; a channel that isn't there may be on its way only if it was
-    /// there before.
-    pub(crate) fn is_lasting(&self, begun: bool) -> bool {
+    /// Whether asking again would be refused again.
+    ///
+    /// A channel that isn't there may be on its way only if there was something of it before (`begun`). BAD_REQUEST is
+    /// about the request only as the stream's first word (not `stream_begun`): later it is about one block.
+    pub(crate) fn is_lasting(&self, begun: bool, stream_begun: bool) -> bool {
         let failed = |failure: &CallFailure| {
             failure.cause() == Some(FailureCause::MessageTooLarge)
                 || match failure.code() {
@@ -203,7 +228,8 @@ impl StreamError {
         };
         match self {
             Self::Blocks(DeliverError::Refused { status, .. }) => match status {
-                Status::Forbidden | Status::BadRequest => true,
+                Status::Forbidden => true,
+                Status::BadRequest => !stream_begun,
                 Status::NotFound => !begun,
                 _ => false,
             },

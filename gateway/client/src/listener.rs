@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::deadlines::LIMIT_MAX;
 use crate::feed::{
     Batch, Batches, Blocks, Events, Feed, FilteredBlocks, PrivateDataBlocks, StreamError, filtered_block,
+    number_of,
 };
 use crate::session::Session;
 use crate::{BlockRange, Checkpoint, CheckpointError, Checkpointer, Contract, Gateway, Start, Stop};
@@ -35,7 +36,8 @@ pub struct Listening {
     /// After how long a silence the peer is asked for its height, to notice a stream that stands still: one filtered
     /// block each time, and the filtered blocks since the last one. 30 s by default.
     pub quiet: Duration,
-    /// How long it may go on without a stream before the listener gives up. For ever by default.
+    /// How long it may go on without a stream before the listener gives up. A stream that stands and has nothing to
+    /// deliver counts as one. For ever by default.
     pub give_up_after: Option<Duration>,
 }
 
@@ -139,7 +141,7 @@ pub enum RunError<E: std::error::Error + 'static> {
     /// The listener stopped.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The effect failed; running again goes on with the item that failed.
+    /// The effect failed; running this listener again goes on with the item that failed.
     #[error("effect failed")]
     Effect(#[source] E),
 }
@@ -148,6 +150,10 @@ pub enum RunError<E: std::error::Error + 'static> {
 ///
 /// A stream that breaks is opened again after what was handed over last; one that is silent while the peer has
 /// something for it is replaced. Errors are final only where trying again can't help.
+///
+/// [`Start::NextCommit`] and [`Start::Newest`] are made a block's number once, and stay that. A process that ends before
+/// its first checkpoint was stored forgets the number: the next one's listener begins anew, behind what came in between.
+/// Who can't do without that begins at a number.
 pub struct Listener<T> {
     session: Arc<Session>,
     channel: String,
@@ -158,6 +164,8 @@ pub struct Listener<T> {
     position: Option<Position>,
     batch: std::vec::IntoIter<T>,
     stream: Option<Batches<T>>,
+    /// Whether the stream that is open, or was last, delivered anything.
+    stream_begun: bool,
     backoff: Backoff,
     open_at: Instant,
     quiet_since: Instant,
@@ -234,6 +242,9 @@ impl Gateway {
     }
 
     /// Listens to a channel's blocks reduced to transaction ids, verdicts and events without payload.
+    ///
+    /// A peer can't reduce a block with a transaction that can't be decoded, which any member may have ordered: it says
+    /// BAD_REQUEST, and the listener ends before that block. Whole blocks, and events, go on.
     pub fn listen_to_filtered_blocks(&self, channel: &str, from: Start) -> Listener<FilteredBlock> {
         let feed = FilteredBlocks { session: Arc::clone(self.session()), channel: channel.to_owned() };
         Listener::new(Arc::clone(self.session()), channel.to_owned(), Box::new(feed), Begin::At(from))
@@ -252,6 +263,7 @@ impl<T: Send + 'static> Listener<T> {
             position: None,
             batch: Vec::new().into_iter(),
             stream: None,
+            stream_begun: false,
             backoff: Backoff::new(listening.first_pause, listening.last_pause),
             open_at: Instant::now(),
             quiet_since: Instant::now(),
@@ -289,7 +301,8 @@ impl<T: Send + 'static> Listener<T> {
 
     /// Applies all items to an effect, from its checkpoint on, until something fails for good.
     ///
-    /// Dropping the returned future stops it anywhere; running again goes on from the effect's checkpoint.
+    /// Dropping the returned future stops it anywhere; running again goes on from the effect's checkpoint, or where this
+    /// listener began if there is none yet.
     pub async fn run<E: Effect<T>>(&mut self, effect: &mut E) -> Result<Infallible, RunError<E::Error>> {
         match effect.checkpoint().await.map_err(RunError::Effect)? {
             Some(checkpoint) => self.resume(checkpoint),
@@ -317,6 +330,7 @@ impl<T: Send + 'static> Listener<T> {
         self.position = None;
         self.batch = Vec::new().into_iter();
         self.stream = None;
+        self.stream_begun = false;
         self.missing = None;
         self.quiet_since = Instant::now();
     }
@@ -332,7 +346,8 @@ impl<T: Send + 'static> Listener<T> {
         };
         position.skip = Skip::First { done, tx_id };
         if self.batch.len() == 0 {
-            *position = Position::whole(block_number + 1);
+            // A block that has none after it is not taken.
+            *position = Position::whole(block_number.saturating_add(1));
         }
         let (done, tx_id) = match &position.skip {
             Skip::First { done, tx_id } => (*done, tx_id.clone()),
@@ -349,9 +364,11 @@ impl<T: Send + 'static> Listener<T> {
         };
         let Some(stream) = &mut self.stream else {
             sleep_until(self.open_at).await;
-            let opened = self.feed.open(position.block).await;
-            return Ok(opened.map(|stream| {
+            // That is to sign the request and to send it: what is answered comes later.
+            let opened = timeout(HEIGHT, self.feed.open(position.block)).await;
+            return Ok(opened.unwrap_or_else(|_| Err(self.silent(position.block))).map(|stream| {
                 self.stream = Some(stream);
+                self.stream_begun = false;
                 self.quiet_since = Instant::now();
                 self.missing = None;
             }));
@@ -365,7 +382,7 @@ impl<T: Send + 'static> Listener<T> {
         tokio::select! {
             biased;
             batch = stream.next() => match batch {
-                Some(Ok(batch)) => self.take(batch).map(Ok),
+                Some(Ok(batch)) => self.take(batch),
                 Some(Err(error)) => Ok(Err(error)),
                 None => Ok(Err(crate::DeliverError::Closed { channel: self.channel.clone() }.into())),
             },
@@ -373,7 +390,9 @@ impl<T: Send + 'static> Listener<T> {
                 let block_number = self.missing.take().map_or(position.block, |(number, _)| number);
                 Ok(Err(StreamError::Stalled { channel: self.channel.clone(), block_number }))
             }
-            () = sleep_until(self.quiet_since + self.listening.quiet.min(LIMIT_MAX)), if self.missing.is_none() => Ok(self.look_behind(position.block).await),
+            () = sleep_until(self.quiet_since + self.listening.quiet.min(LIMIT_MAX)), if self.missing.is_none() => {
+                Ok(self.after_silence(position.block).await)
+            }
         }
     }
 
@@ -389,8 +408,17 @@ impl<T: Send + 'static> Listener<T> {
             Begin::At(start) => {
                 let next = *start == Start::NextCommit;
                 let start = if next { Start::Newest } else { *start };
-                match timeout(HEIGHT, block_at(start)).await.unwrap_or_else(|_| Err(self.silent(0))) {
-                    Ok(block) => Position::whole(block.number + u64::from(next)),
+                let found = number_of(&self.session, &self.channel, start);
+                let found = timeout(HEIGHT, found).await.unwrap_or_else(|_| Err(self.silent(0)));
+                let first = found.and_then(|number| {
+                    number.checked_add(u64::from(next)).ok_or_else(|| unexpected(&self.channel))
+                });
+                match first {
+                    // It stays that when the listener is run again, which would else begin behind what failed.
+                    Ok(number) => {
+                        self.begin = Begin::At(Start::Number(number));
+                        Position::whole(number)
+                    }
                     Err(error) => return Ok(Err(error)),
                 }
             }
@@ -422,9 +450,11 @@ impl<T: Send + 'static> Listener<T> {
     }
 
     /// Takes a block's items, without those that were handed over.
-    fn take(&mut self, (number, mut items): Batch<T>) -> Result<(), ListenError> {
+    fn take(&mut self, (number, mut items): Batch<T>) -> Result<Result<(), StreamError>, ListenError> {
+        let Some(after) = number.checked_add(1) else { return Ok(Err(unexpected(&self.channel))) };
         let begins = self.position.get_or_insert_with(|| Position::whole(number));
         self.begun = true;
+        self.stream_begun = true;
         self.broken_since = None;
         self.backoff.reset();
         self.quiet_since = Instant::now();
@@ -432,7 +462,7 @@ impl<T: Send + 'static> Listener<T> {
             self.missing = None;
         }
         if number < begins.block {
-            return Ok(());
+            return Ok(Ok(()));
         }
         if number > begins.block {
             *begins = Position::whole(number);
@@ -455,26 +485,45 @@ impl<T: Send + 'static> Listener<T> {
         }
         self.batch = items.split_off(skipped).into_iter();
         if self.batch.len() == 0 {
-            self.position = Some(Position::whole(number + 1));
+            self.position = Some(Position::whole(after));
+        }
+        Ok(Ok(()))
+    }
+
+    /// After a silence: whether the stream stands, as far as the peer tells.
+    async fn after_silence(&mut self, next: u64) -> Result<(), StreamError> {
+        match self.look_behind(next).await {
+            Ok(()) => (),
+            Err(StreamError::Blocks(crate::DeliverError::Sign { .. })) => self.quiet_since = Instant::now(),
+            // Who may not see what the peer has, or can't be shown it for want of one block that can't be reduced, has the
+            // stream opened afresh instead. The peer answers, so that's no break.
+            Err(error) if error.is_lasting(true, false) => {
+                tracing::debug!(stream = self.feed.name(), error = %error, "stream is opened afresh");
+                self.stream = None;
+                self.missing = None;
+            }
+            Err(error) => return Err(error),
+        }
+        if self.missing.is_none() {
+            self.broken_since = None;
+            self.backoff.reset();
         }
         Ok(())
     }
 
-    /// After a silence: whether the peer has something that the stream should have delivered.
+    /// Whether the peer has something that the stream should have delivered.
     async fn look_behind(&mut self, next: u64) -> Result<(), StreamError> {
-        let height = filtered_block(&self.session, &self.channel, BlockRange::newest());
-        let newest = match timeout(HEIGHT, height).await {
-            Ok(Ok(newest)) => newest.number,
-            // Who may not see the height has the stream opened afresh instead.
-            Ok(Err(error)) if !error.is_lasting(true) => return Err(error),
-            _ => return Err(self.silent(next)),
-        };
+        let height = number_of(&self.session, &self.channel, Start::Newest);
+        let newest = timeout(HEIGHT, height).await.unwrap_or_else(|_| Err(self.silent(next)))?;
         self.quiet_since = Instant::now();
         // One after the other, so that a long silence on a busy channel takes no memory.
         if newest >= next {
             let range = BlockRange { start: Start::Number(next), stop: Stop::Number(newest) };
             let request = crate::BlockRequest::new(Arc::clone(&self.session), &self.channel, range);
-            let mut blocks = request.filtered_blocks().await?;
+            let Ok(blocks) = timeout(HEIGHT, request.filtered_blocks()).await else {
+                return Err(self.silent(next));
+            };
+            let mut blocks = blocks?;
             loop {
                 let Ok(block) = timeout(HEIGHT, blocks.next()).await else { return Err(self.silent(next)) };
                 match block? {
@@ -483,7 +532,10 @@ impl<T: Send + 'static> Listener<T> {
                         return Ok(());
                     }
                     // Nothing for this stream was in it: it needn't be asked for again.
-                    Some(block) => self.position = Some(Position::whole(block.number + 1)),
+                    Some(block) => {
+                        let after = block.number.checked_add(1).ok_or_else(|| unexpected(&self.channel))?;
+                        self.position = Some(Position::whole(after));
+                    }
                     None => return Ok(()),
                 }
             }
@@ -499,7 +551,7 @@ impl<T: Send + 'static> Listener<T> {
         self.last_interruption = Some(error.to_string());
         let stream = self.feed.name();
         tracing::debug!(stream, error = %error, "stream is opened again");
-        if error.is_lasting(self.begun) {
+        if error.is_lasting(self.begun, self.stream_begun) {
             return Err(ListenError::Refused { stream, source: error });
         }
         let now = Instant::now();
@@ -519,6 +571,11 @@ impl<T: Send + 'static> Listener<T> {
     fn unfit(&self, block_number: u64, reason: &'static str) -> ListenError {
         ListenError::Checkpoint { stream: self.feed.name(), block_number, reason }
     }
+}
+
+/// A block that can't be: none has the last number that there is.
+fn unexpected(channel: &str) -> StreamError {
+    crate::DeliverError::Unexpected { channel: channel.to_owned() }.into()
 }
 
 impl Position {

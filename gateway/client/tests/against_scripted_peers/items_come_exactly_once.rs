@@ -12,7 +12,8 @@ use hlf_gateway::protos::gateway::{ChaincodeEventsRequest, ChaincodeEventsRespon
 use hlf_gateway::protos::orderer::SeekSpecified;
 use hlf_gateway::protos::orderer::seek_position::Type as Position;
 use hlf_gateway::protos::prost::Message as _;
-use hlf_gateway::protos::protos::ChaincodeEvent;
+use hlf_gateway::protos::protos::deliver_response::Type as Sent;
+use hlf_gateway::protos::protos::{ChaincodeEvent, DeliverResponse, FilteredBlock};
 use hlf_gateway::{
     AtLeastOnce, Checkpoint, CheckpointFile, Contract, Deadlines, Delivered, Effect, Endpoint, Gateway,
     ListenError, Listener, Listening, RunError, Start,
@@ -472,4 +473,154 @@ async fn an_effect_that_fails_is_tried_again_with_the_same_item() {
         assert!(matches!(error, RunError::Effect(_)), "{error}");
     }
     assert_eq!(effect.applied, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn an_effect_that_fails_before_its_first_checkpoint_gets_the_same_item_from_the_same_listener() {
+    #[derive(Default)]
+    struct Failing {
+        calls: usize,
+        applied: Vec<String>,
+        checkpoint: Option<Checkpoint>,
+    }
+    impl Effect<ChaincodeEvent> for Failing {
+        type Error = std::io::Error;
+
+        async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, std::io::Error> {
+            Ok(self.checkpoint.clone())
+        }
+
+        async fn apply(
+            &mut self,
+            event: ChaincodeEvent,
+            checkpoint: &Checkpoint,
+        ) -> Result<(), std::io::Error> {
+            self.calls += 1;
+            if self.calls == 1 || text(&event) == "end" {
+                return Err(std::io::Error::other("disk is full"));
+            }
+            self.applied.push(text(&event));
+            self.checkpoint = Some(checkpoint.clone());
+            Ok(())
+        }
+    }
+    for (start, already) in [(Start::NextCommit, 0), (Start::Newest, 1)] {
+        let ledger = Ledger::start();
+        let contract = contract(&ledger).await;
+        let event = |name: &str| Transaction::event(name, "assets", name);
+        if already == 1 {
+            ledger.append(vec![event("first")]);
+        }
+        let mut effect = Failing::default();
+        let mut events = contract.listen(start).with(SOON);
+        let begun = async {
+            ledger.until(|state| state.count("events") == 1).await;
+            if already == 0 {
+                ledger.append(vec![event("first")]);
+            }
+        };
+        let (failed, ()) = tokio::join!(events.run(&mut effect), begun);
+        assert!(matches!(failed, Err(RunError::Effect(_))));
+
+        ledger.append(vec![event("second")]);
+        ledger.append(vec![event("end")]);
+        let again = tokio::time::timeout(Duration::from_secs(60), events.run(&mut effect));
+        assert!(matches!(again.await.expect("nothing is skipped"), Err(RunError::Effect(_))));
+        assert_eq!(effect.applied, ["first", "second"], "{start:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_of_the_last_number_that_there_is_is_not_taken() {
+    let event = |payload: &str| ChaincodeEvent {
+        chaincode_id: "assets".into(),
+        tx_id: payload.into(),
+        event_name: "done".into(),
+        payload: payload.into(),
+    };
+    let mut opened = 0;
+    let mut asked = 0;
+    let script = Script {
+        events: Box::new(move |_| {
+            opened += 1;
+            let block_number = if opened == 1 { u64::MAX } else { 5 };
+            Answer::Reply(vec![ChaincodeEventsResponse { block_number, events: vec![event("a")] }])
+        }),
+        deliver: Box::new(move |_| {
+            asked += 1;
+            let number = if asked == 1 { u64::MAX } else { 4 };
+            let block = FilteredBlock { number, ..FilteredBlock::default() };
+            Answer::Reply(vec![DeliverResponse { r#type: Some(Sent::FilteredBlock(block)) }])
+        }),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script).await;
+    let endpoint = Endpoint::plaintext(peer.address.to_string());
+    let gateway = Gateway::connect(&endpoint, credentials(), Deadlines::default()).await.unwrap();
+    let mut events = gateway.contract("main", "assets").listen(Start::NextCommit).with(SOON);
+    assert_eq!(events.next().await.unwrap().block_number, 5);
+    assert_eq!(events.interruptions(), 2, "once for the newest block, once for the event");
+    assert!(events.last_interruption().unwrap().contains("something else"));
+}
+
+#[tokio::test]
+async fn a_block_that_the_peer_cannot_reduce_ends_no_listener() {
+    let ledger = Ledger::start();
+    let contract = contract(&ledger).await;
+    let quick = Listening { quiet: Duration::from_millis(20), ..SOON };
+    ledger.append(vec![Transaction::event("1", "assets", "1")]);
+    let mut events = contract.listen(Start::Number(1)).with(quick);
+    assert_eq!(next_events(&mut events, 1).await, ["1"]);
+    ledger.append(vec![Transaction::malformed()]);
+    let listening = tokio::spawn(async move { (next_events(&mut events, 1).await, events) });
+    // It looks behind itself in vain, more than once.
+    ledger.until(|state| state.count("events") >= 4).await;
+    // One begins while that block is the newest.
+    let mut next = contract.listen(Start::NextCommit).with(SOON);
+    let opened = ledger.state().count("blocks");
+    let later = tokio::spawn(async move { next_events(&mut next, 1).await });
+    ledger.until(|state| state.count("blocks") > opened).await;
+    ledger.until(|state| state.calls.iter().rev().take(2).any(|call| *call == "events")).await;
+    ledger.append(vec![Transaction::event("2", "assets", "2")]);
+    let (second, events) = listening.await.unwrap();
+    assert_eq!(second, ["2"]);
+    assert_eq!(events.interruptions(), 0, "the stream itself was well");
+    assert_eq!(later.await.unwrap(), ["2"]);
+
+    // A listener to filtered blocks ends before it, without a gap.
+    let mut filtered = contract.gateway().listen_to_filtered_blocks("main", Start::Number(1)).with(SOON);
+    assert_eq!(filtered.next().await.unwrap().block_number, 1);
+    let error = filtered.next().await.unwrap_err();
+    assert!(matches!(error, ListenError::Refused { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_quiet_stream_is_a_stream_and_who_may_not_look_behind_it_does_not_give_up() {
+    let listening = Listening {
+        quiet: Duration::from_millis(20),
+        give_up_after: Some(Duration::from_millis(300)),
+        ..SOON
+    };
+    let ledger = Ledger::start();
+    let contract = contract(&ledger).await;
+    let mut events = contract.listen(Start::Number(1)).with(listening);
+    let listener = tokio::spawn(async move { (next_events(&mut events, 1).await, events) });
+    ledger.until(|state| state.count("events") == 1).await;
+    ledger.end_streams(End::Break);
+    // So many looks behind it take longer than what it gives up after.
+    let looked = ledger.state().count("filtered blocks");
+    ledger.until(|state| state.count("filtered blocks") >= looked + 20).await;
+    ledger.end_streams(End::Break);
+    ledger.until(|state| state.count("events") == 3).await;
+    ledger.append(vec![Transaction::event("1", "assets", "1")]);
+    let (first, mut events) = listener.await.unwrap();
+    assert_eq!((first, events.interruptions()), (vec!["1".to_owned()], 2));
+
+    ledger.change(|state| state.filtered_refusal = Some(Told::Forbidden));
+    let opened = ledger.state().count("events");
+    let listener = tokio::spawn(async move { (next_events(&mut events, 1).await, events) });
+    ledger.until(|state| state.count("events") >= opened + 20).await;
+    ledger.append(vec![Transaction::event("2", "assets", "2")]);
+    let (second, events) = listener.await.unwrap();
+    assert_eq!((second, events.interruptions()), (vec!["2".to_owned()], 2));
 }

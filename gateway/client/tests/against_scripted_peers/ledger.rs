@@ -47,10 +47,22 @@ impl Transaction {
         Self { tx_id: tx_id.into(), code: TxValidationCode::Valid, event: None }
     }
 
+    /// Another's envelope that carries a transaction's id.
+    pub(crate) fn anothers(tx_id: impl Into<String>) -> Self {
+        Self { code: TxValidationCode::BadProposalTxid, ..Self::valid(tx_id) }
+    }
+
+    /// An envelope that can't be decoded: a peer can't reduce its block.
+    pub(crate) fn malformed() -> Self {
+        Self { code: TxValidationCode::BadPayload, ..Self::valid(MALFORMED) }
+    }
+
     pub(crate) fn event(tx_id: impl Into<String>, chaincode: &str, payload: impl Into<Vec<u8>>) -> Self {
         Self { event: Some((chaincode.to_owned(), payload.into())), ..Self::valid(tx_id) }
     }
 }
+
+const MALFORMED: &str = "malformed";
 
 /// What becomes of a submission.
 #[derive(Clone, Debug)]
@@ -81,7 +93,7 @@ pub(crate) enum End {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) blocks: Vec<Vec<Transaction>>,
-    /// The first copy's block and verdict.
+    /// Block and verdict of the first under an id.
     pub(crate) verdicts: HashMap<String, (u64, TxValidationCode)>,
     /// What is asked of this peer, in order.
     pub(crate) calls: Vec<&'static str>,
@@ -91,9 +103,13 @@ pub(crate) struct State {
     pub(crate) usual_fate: Option<Fate>,
     /// Verdicts of the next committed transactions, else VALID.
     pub(crate) codes: VecDeque<TxValidationCode>,
+    /// Whether another's envelope under the same id is before each transaction in its block.
+    pub(crate) forged: bool,
     pub(crate) endorse_refusals: VecDeque<Status>,
     pub(crate) commit_status_refusal: Option<Status>,
     pub(crate) deliver_refusal: Option<common::Status>,
+    /// Of filtered blocks alone.
+    pub(crate) filtered_refusal: Option<common::Status>,
     /// Calls of this kind are never answered.
     pub(crate) stalled_call: Option<&'static str>,
     /// Streams up to this one send nothing.
@@ -113,21 +129,30 @@ impl State {
         self.verdicts.values().filter(|(_, code)| *code == TxValidationCode::Valid).count()
     }
 
-    fn append(&mut self, mut transactions: Vec<Transaction>) {
+    pub(crate) fn append(&mut self, mut transactions: Vec<Transaction>) {
         let number = self.blocks.len() as u64;
         for transaction in &mut transactions {
-            if self.verdicts.contains_key(&transaction.tx_id) {
+            let anothers = transaction.code == TxValidationCode::BadProposalTxid;
+            // An id is taken by what is in an earlier block, and by all but another's in the same one.
+            let taken = self
+                .verdicts
+                .get(&transaction.tx_id)
+                .is_some_and(|(block, code)| *block < number || *code != TxValidationCode::BadProposalTxid);
+            if taken && !anothers {
                 transaction.code = TxValidationCode::DuplicateTxid;
-            } else {
-                self.verdicts.insert(transaction.tx_id.clone(), (number, transaction.code));
             }
+            self.verdicts.entry(transaction.tx_id.clone()).or_insert((number, transaction.code));
         }
         self.blocks.push(transactions);
     }
 
     fn order(&mut self, tx_id: &str) {
         let code = self.codes.pop_front().unwrap_or(TxValidationCode::Valid);
-        self.append(vec![Transaction { code, ..Transaction::valid(tx_id) }]);
+        let mut block = vec![Transaction { code, ..Transaction::valid(tx_id) }];
+        if self.forged {
+            block.insert(0, Transaction::anothers(tx_id));
+        }
+        self.append(block);
     }
 }
 
@@ -324,7 +349,10 @@ impl Peer {
         self.called(call).await;
         let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
         let seek = SeekInfo::decode(payload.data.as_slice()).unwrap();
-        let refusal = self.state.lock().unwrap().deliver_refusal;
+        let refusal = {
+            let state = self.state.lock().unwrap();
+            state.deliver_refusal.or(state.filtered_refusal.filter(|_| call == "filtered blocks"))
+        };
         let told =
             |status: common::Status| Some(DeliverResponse { r#type: Some(Delivered::Status(status.into())) });
         if let Some(refusal) = refusal {
@@ -449,6 +477,9 @@ impl Deliver for Peer {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::DeliverFilteredStream>, Status> {
         let filtered = |number, block: &[Transaction]| {
+            if block.iter().any(|transaction| transaction.tx_id == MALFORMED) {
+                return Delivered::Status(common::Status::BadRequest.into());
+            }
             let transactions = block.iter().map(|transaction| {
                 let event = transaction.event.as_ref().map(|(chaincode, _)| ChaincodeEvent {
                     chaincode_id: chaincode.clone(),
