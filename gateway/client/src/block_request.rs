@@ -9,7 +9,7 @@ use hlf_protos::prost::Message as _;
 
 use crate::block_range::{BlockRange, Seek};
 use crate::blocks::{BlockStream, DeliverError, Deliveries, FilteredBlockStream, PrivateDataBlockStream};
-use crate::deadlines::opened;
+use crate::deadlines::{opened, until};
 use crate::proposal_builder::now;
 use crate::responses::Responses;
 use crate::session::Session;
@@ -134,7 +134,11 @@ impl BlockRequest {
     }
 
     async fn envelope(&self) -> Result<Envelope, DeliverError> {
-        match self.to_sign.signed(&self.session).await {
+        let signed = match self.session.deadlines.open_stream {
+            Some(limit) => self.to_sign.signed_by(&self.session, until(limit)).await,
+            None => self.to_sign.signed(&self.session).await,
+        };
+        match signed {
             Ok(signature) => Ok(Envelope { payload: self.message().to_vec(), signature }),
             Err(source) => Err(DeliverError::Sign { channel: self.channel.clone(), source }),
         }

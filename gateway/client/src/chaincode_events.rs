@@ -12,7 +12,7 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::ChaincodeEvent;
 
 use crate::block_range::position;
-use crate::deadlines::opened;
+use crate::deadlines::{opened, until};
 use crate::responses::Responses;
 use crate::session::Session;
 use crate::to_sign::{ToSign, part};
@@ -166,13 +166,17 @@ impl EventsRequest {
     /// Streams the events of VALID transactions; the same request may be sent again.
     pub async fn events(&self) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
         let chaincode = self.chaincode.clone();
-        let signature = match self.to_sign.signed(&self.session).await {
+        let limit = self.session.deadlines.open_stream;
+        let signed = match limit {
+            Some(limit) => self.to_sign.signed_by(&self.session, until(limit)).await,
+            None => self.to_sign.signed(&self.session).await,
+        };
+        let signature = match signed {
             Ok(signature) => signature,
             Err(source) => return Err(ChaincodeEventsError::Sign { chaincode, source }),
         };
         let signed = SignedChaincodeEventsRequest { request: self.message().to_vec(), signature };
         let mut client = self.session.gateway();
-        let limit = self.session.deadlines.open_stream;
         let call = async move { opened(limit, client.chaincode_events(signed)).await };
         Ok(ChaincodeEventStream { chaincode, responses: Responses::open(call), ended: false })
     }

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use hlf_protos::protos::{FilteredBlock, TxValidationCode};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tracing::{Instrument as _, Span};
@@ -21,6 +21,7 @@ use crate::deadlines::LIMIT_MAX;
 use crate::metrics::microseconds;
 use crate::session::Session;
 use crate::span::TransactionSpan;
+use crate::verdict::{is_doubtful, verdict, weight};
 use crate::{
     BlockRange, BlockRequest, CommitStatus, CommitStatusError, DeliverError, Start, Stop, Submitted,
 };
@@ -53,8 +54,10 @@ impl Default for Following {
 
 /// The verdicts of a gateway's channels, one stream each, opened when a channel's first transaction is submitted.
 ///
-/// A stream that breaks is resumed from the last block seen. While it is down or refused, and for what the stream
-/// is late to tell, transactions ask for their commit status. The streams end with the last clone of the gateway.
+/// A stream that breaks is resumed from the last block seen, or from the newest where a block can't be reduced. While it
+/// is down or refused, and for what the stream is late to tell, transactions ask for their commit status. A stream that
+/// never began, of a channel that isn't there perhaps, ends when nobody waits on it; the others end with the last clone
+/// of the gateway.
 #[derive(Clone)]
 pub struct Commits {
     inner: Arc<Inner>,
@@ -124,6 +127,13 @@ impl Commits {
         self.inner.following
     }
 
+    /// The channels that are followed, in the order of their names.
+    pub fn channels(&self) -> Vec<String> {
+        let mut names: Vec<_> = locked(&self.inner.channels).keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// How many transactions wait on a channel.
     pub fn waiting(&self, channel: &str) -> usize {
         let channels = locked(&self.inner.channels);
@@ -135,14 +145,14 @@ impl Commits {
         self.channel(channel);
     }
 
-    /// Expects a transaction that is not submitted yet; waits until the channel's stream has begun, so that its
-    /// verdict can't be missed.
+    /// Expects a transaction that is not submitted yet; waits until the channel's stream has begun, at most for 5 s, so
+    /// that its verdict can't be missed.
     pub async fn expect(&self, channel: &str, tx_id: &str) -> ExpectedCommit {
         let span = TransactionSpan::of(Span::current());
-        self.expected(&self.inner.session, channel, tx_id, false, span).await
+        self.expected(&self.inner.session, channel, tx_id, false, span, BEGUN).await
     }
 
-    /// As [`Self::expect`]; `late` says that it may be in a block by now.
+    /// As [`Self::expect`], and waits no longer than told; `late` says that it may be in a block by now.
     pub(crate) async fn expected(
         &self,
         session: &Arc<Session>,
@@ -150,6 +160,7 @@ impl Commits {
         tx_id: &str,
         late: bool,
         span: TransactionSpan,
+        wait: Duration,
     ) -> ExpectedCommit {
         let Following { ask_after, waiting_max } = self.inner.following;
         let followed = self.channel(channel);
@@ -165,7 +176,7 @@ impl Commits {
         // A stream that has not begun may begin behind the transaction's block.
         let mut state = followed.state.clone();
         let begun = state.wait_for(|state| *state != State::Opening);
-        if let (Some(registered), Err(_)) = (&mut stream, tokio::time::timeout(BEGUN, begun).await) {
+        if let (Some(registered), Err(_)) = (&mut stream, timeout(wait.min(BEGUN), begun).await) {
             registered.late = true;
         }
         ExpectedCommit { stream, ..ExpectedCommit::asking(session, channel, tx_id, span) }
@@ -186,6 +197,8 @@ impl Commits {
             state: state_sender,
             told,
             last: None,
+            begun: false,
+            commits: Arc::downgrade(&self.inner),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(stream.follow()));
         let channel = Arc::new(Channel { waiting, state, behind, _task: task });
@@ -266,8 +279,8 @@ impl Registered {
             tokio::select! {
                 biased;
                 told = &mut self.verdict => match told {
-                    Ok(status) if status.code != TxValidationCode::DuplicateTxid => return Some(Ok(status)),
-                    // A second copy says nothing about the first, which the ledger knows.
+                    Ok(status) if !is_doubtful(status.code) => return Some(Ok(status)),
+                    // A second copy, or another's envelope, says nothing about the first, which the ledger knows.
                     _ => return Some(ask(until.saturating_duration_since(Instant::now())).await),
                 },
                 asked = &mut asking => match asked {
@@ -283,7 +296,7 @@ impl Registered {
                     // What the peer refuses to say when asked, its stream may still tell.
                     Err(error) => {
                         return match tokio::time::timeout_at(until, &mut self.verdict).await {
-                            Ok(Ok(status)) if status.code != TxValidationCode::DuplicateTxid => Some(Ok(status)),
+                            Ok(Ok(status)) if !is_doubtful(status.code) => Some(Ok(status)),
                             _ => Some(Err(error)),
                         };
                     }
@@ -327,14 +340,22 @@ impl Waiting {
         }
     }
 
+    /// Tells what a block says of those that wait: of all entries under one id, the one that counts.
     fn tell(&self, block: &FilteredBlock) {
         let mut by_tx_id = locked(&self.by_tx_id);
+        let mut verdicts = HashMap::<&str, TxValidationCode>::new();
         for transaction in &block.filtered_transactions {
-            for waiter in by_tx_id.remove(&transaction.txid).unwrap_or_default() {
-                let code = TxValidationCode::try_from(transaction.tx_validation_code)
-                    .unwrap_or(TxValidationCode::InvalidOtherReason);
-                let status =
-                    CommitStatus { tx_id: transaction.txid.clone(), code, block_number: block.number };
+            if by_tx_id.contains_key(&transaction.txid) {
+                let code = verdict(transaction.tx_validation_code);
+                let best = verdicts.entry(&transaction.txid).or_insert(code);
+                if weight(code) > weight(*best) {
+                    *best = code;
+                }
+            }
+        }
+        for (tx_id, code) in verdicts {
+            for waiter in by_tx_id.remove(tx_id).unwrap_or_default() {
+                let status = CommitStatus { tx_id: tx_id.to_owned(), code, block_number: block.number };
                 // Who has stopped waiting needs no verdict.
                 let _ = waiter.verdict.send(status);
             }
@@ -350,7 +371,11 @@ struct Stream {
     state: watch::Sender<State>,
     /// The highest block that a commit status told of.
     told: watch::Receiver<u64>,
+    /// The last block seen, to go on from.
     last: Option<u64>,
+    /// Whether any block was seen.
+    begun: bool,
+    commits: Weak<Inner>,
 }
 
 impl Stream {
@@ -358,8 +383,9 @@ impl Stream {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             let seen = self.last;
-            let refused = match self.until_it_ends().await {
-                Some(error) if is_lasting(&error) => {
+            let ended = self.until_it_ends().await;
+            let refused = match &ended {
+                Some(error) if self.is_lasting(error) => {
                     tracing::warn!(channel = self.channel, error = %error, "commits can't be followed");
                     true
                 }
@@ -375,9 +401,34 @@ impl Stream {
             self.state.send_replace(State::Down);
             if self.last != seen {
                 backoff.reset();
+            } else if ended.as_ref().is_some_and(is_bad_request) {
+                // The block after that one can't be reduced, and never will be: who waits for it asks.
+                self.last = None;
             }
             sleep(if refused { REFUSED } else { backoff.pause() }).await;
+            if !self.begun && self.is_given_up() {
+                return;
+            }
         }
+    }
+
+    /// Gives up a stream that never began and that nobody waits on: the next transaction opens it again. Names of
+    /// channels come from callers, and may be wrong.
+    fn is_given_up(&self) -> bool {
+        let Some(commits) = self.commits.upgrade() else { return true };
+        let mut channels = locked(&commits.channels);
+        let unused = self.waiting.len() == 0;
+        if unused {
+            channels.remove(&self.channel);
+        }
+        unused
+    }
+
+    /// Whether asking again soon would be refused again; of a stream that began, a bad request is about one block.
+    fn is_lasting(&self, error: &DeliverError) -> bool {
+        use hlf_protos::common::Status::Forbidden;
+        matches!(error, DeliverError::Refused { status: Forbidden, .. })
+            || !self.begun && is_bad_request(error)
     }
 
     /// Tells verdicts until the stream fails, or stands still (none).
@@ -386,9 +437,11 @@ impl Stream {
         let start = self.last.map_or(Start::Newest, Start::Number);
         let range = BlockRange { start, stop: Stop::Never };
         let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, range);
-        let mut blocks = match request.filtered_blocks().await {
-            Ok(blocks) => blocks,
-            Err(error) => return Some(error),
+        // That is to sign the request and to send it: what is answered comes later.
+        let mut blocks = match timeout(FIRST_BLOCK, request.filtered_blocks()).await {
+            Ok(Ok(blocks)) => blocks,
+            Ok(Err(error)) => return Some(error),
+            Err(_) => return None,
         };
         let mut begun = false;
         loop {
@@ -413,6 +466,7 @@ impl Stream {
                     self.waiting.tell(&block);
                     self.last = Some(block.number);
                     begun = true;
+                    self.begun = true;
                     self.state.send_replace(State::Live(block.number));
                 }
                 Ok(None) => return Some(DeliverError::Closed { channel: self.channel.clone() }),
@@ -422,10 +476,9 @@ impl Stream {
     }
 }
 
-/// Whether asking again soon would be refused again.
-fn is_lasting(error: &DeliverError) -> bool {
-    use hlf_protos::common::Status::{BadRequest, Forbidden};
-    matches!(error, DeliverError::Refused { status: Forbidden | BadRequest, .. })
+/// Whether the peer found something wrong with the request, or with a block that it was to send.
+fn is_bad_request(error: &DeliverError) -> bool {
+    matches!(error, DeliverError::Refused { status: hlf_protos::common::Status::BadRequest, .. })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,6 +5,7 @@ use std::fmt;
 use hlf_protos::protos::TxValidationCode;
 
 use crate::chaincode_events::{ChaincodeEventStream, ChaincodeEventsError, EventsFrom, EventsRequest};
+use crate::deadlines::{left, until};
 use crate::outcome::Sent;
 use crate::{
     CommitStatusError, EndorseError, Gateway, Proposal, ProposalBuilder, SignError, SignedTransaction,
@@ -55,6 +56,12 @@ pub enum TransactionError {
         tx_id: String,
         /// What the signer reports.
         source: SignError,
+    },
+    /// The time for all attempts was over before it was sent, see [`crate::Retry::deadline`].
+    #[error("transaction `{tx_id}` was not submitted: the time for all attempts was over")]
+    TooLate {
+        /// The transaction's id.
+        tx_id: String,
     },
     /// It may or may not be committed: ask for its commit status or have it settled; never make a new transaction
     /// instead.
@@ -154,16 +161,20 @@ impl Contract {
     /// Dropping the returned future before the transaction is sent submits nothing; after that it leaves the outcome
     /// unknown: keep [`Proposal::tx_id`] to ask for it.
     pub async fn submit(&self, proposal: Proposal) -> Result<Committed, TransactionError> {
-        if let Some(commits) = self.gateway.commits() {
+        let endorsed = proposal.endorse().await?;
+        let commits = self.gateway.commits();
+        if let Some(commits) = commits {
             commits.follow(&self.channel);
         }
-        let endorsed = proposal.endorse().await?;
-        let signed = endorsed.signed().await.map_err(|source| TransactionError::NotSubmitted {
+        // Signing, the stream's beginning and the submission take this together.
+        let until = until(endorsed.session.deadlines.submit);
+        let signed = endorsed.signed_by(until).await.map_err(|source| TransactionError::NotSubmitted {
             tx_id: endorsed.tx_id().to_owned(),
             source,
         })?;
-        let commits = self.gateway.commits();
-        Sent::expected(&endorsed.session, commits, &signed, false, &endorsed.span).await.once().await
+        let wait = left(until) / 2;
+        let sent = Sent::expected(&endorsed.session, commits, &signed, false, &endorsed.span, wait).await;
+        sent.once(left(until)).await
     }
 }
 

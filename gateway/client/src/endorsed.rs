@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hlf_protos::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader};
 use hlf_protos::gateway::PreparedTransaction;
@@ -13,6 +14,7 @@ use hlf_protos::protos::{
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
+use crate::deadlines::{left, until};
 use crate::proposal::span;
 use crate::proposal_builder::transaction_id;
 use crate::session::Session;
@@ -175,9 +177,14 @@ impl Endorsed {
         PreparedTransaction { transaction_id: self.tx_id.clone(), envelope: Some(envelope) }.encode_to_vec()
     }
 
-    /// The transaction with its signature: to be kept, and sent by [`crate::Gateway::settle`] now or later.
+    /// The transaction with its signature: to be kept, and sent by [`crate::Gateway::settle`] now or later. Signing takes
+    /// at most [`Deadlines::submit`].
     pub async fn signed(&self) -> Result<SignedTransaction, SignError> {
-        let signature = self.to_sign.signed(&self.session).await?;
+        self.signed_by(until(self.session.deadlines.submit)).await
+    }
+
+    pub(crate) async fn signed_by(&self, until: Instant) -> Result<SignedTransaction, SignError> {
+        let signature = self.to_sign.signed_by(&self.session, until).await?;
         let envelope = Envelope { payload: self.message().to_vec(), signature };
         Ok(SignedTransaction::new(&self.channel, &self.tx_id, envelope, &self.result))
     }
@@ -194,10 +201,13 @@ impl Endorsed {
     }
 
     async fn submitted(&self) -> Result<Submitted, SubmitError> {
-        let signed =
-            self.signed().await.map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
+        let until = until(self.session.deadlines.submit);
+        let signed = self
+            .signed_by(until)
+            .await
+            .map_err(|source| SubmitError::Sign { tx_id: self.tx_id.clone(), source })?;
         self.session
-            .submit(signed.request())
+            .submit(signed.request(), left(until))
             .await
             .map_err(|source| SubmitError::Unknown { tx_id: self.tx_id.clone(), source })?;
         Ok(Submitted::assumed(self))

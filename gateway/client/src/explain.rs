@@ -26,6 +26,7 @@ pub use mismatch::{Comparison, Difference, EndorserAnswer, Part};
 use crate::block_range::{BlockRange, Start, Stop};
 use crate::explain::transaction::{Decoded, NamespaceSet, transactions};
 use crate::system::{Ledger, SystemChaincodeError};
+use crate::verdict::weight;
 use crate::{DeliverError, Endorser, Gateway};
 
 /// How many blocks before a transaction are searched for what it lost against.
@@ -46,7 +47,8 @@ pub struct Explanation {
     pub transaction: Option<InBlock>,
     /// Why its verdict is what it is.
     pub cause: Cause,
-    /// Further copies of it, which had no effect: the same envelope was sent for ordering more than once.
+    /// What else is under its id, which had no effect: the same envelope was sent for ordering more than once, or somebody
+    /// had another one ordered that carries the id.
     pub copies: Vec<Position>,
 }
 
@@ -275,13 +277,8 @@ impl Gateway {
             Err(error) if error.is_not_found() => return Ok(explanation),
             Err(source) => return Err(refused(tx_id, source)),
         };
-        let position = |decoded: &Decoded| decoded.tx_id == tx_id;
         let in_block = transactions(&block);
-        // Of copies in one block, the first is the one that counts.
-        let Some(index) = in_block.iter().position(position) else {
-            return Err(ExplainError::Missing { tx_id: tx_id.to_owned() });
-        };
-        let Some(decoded) = in_block.get(index) else {
+        let Some(decoded) = itself(&in_block, tx_id) else {
             return Err(ExplainError::Missing { tx_id: tx_id.to_owned() });
         };
         explanation.cause = Explainer { endorser: &endorser, ledger: &ledger, channel }
@@ -305,7 +302,14 @@ fn refused(tx_id: &str, source: SystemChaincodeError) -> ExplainError {
     }
 }
 
-/// Copies of a transaction behind the first one.
+/// Of all that a block holds under one id, the transaction itself: others may have had envelopes ordered that carry its
+/// id, and of its copies the first is the one that counts.
+fn itself<'a>(in_block: &'a [Decoded], tx_id: &str) -> Option<&'a Decoded> {
+    let under_id = in_block.iter().filter(|decoded| decoded.tx_id == tx_id);
+    under_id.reduce(|best, decoded| if weight(decoded.code) > weight(best.code) { decoded } else { best })
+}
+
+/// What else is under a transaction's id, from its block on.
 async fn copies(
     gateway: &Gateway,
     channel: &str,
@@ -461,4 +465,26 @@ pub(crate) fn read_anything(bytes: &[u8]) {
 
 fn by_name<S: Serializer>(code: &TxValidationCode, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(code.as_str_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_s_envelope_under_an_id_is_not_taken_for_the_transaction() {
+        use TxValidationCode::{BadProposalTxid, DuplicateTxid, Valid};
+        let entries = [("mine", BadProposalTxid), ("other", Valid), ("mine", Valid), ("mine", DuplicateTxid)];
+        let in_block: Vec<_> = (0..)
+            .zip(entries)
+            .map(|(index, (tx_id, code))| Decoded {
+                tx_id: tx_id.to_owned(),
+                code,
+                position: Position { block: 7, index },
+                ..Decoded::default()
+            })
+            .collect();
+        assert_eq!(itself(&in_block, "mine").unwrap().position.index, 2);
+        assert!(itself(&in_block, "none").is_none());
+    }
 }

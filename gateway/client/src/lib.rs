@@ -180,6 +180,7 @@ mod span;
 mod submitted;
 mod system;
 mod to_sign;
+mod verdict;
 
 // Who and where.
 pub use deadlines::Deadlines;

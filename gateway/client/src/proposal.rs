@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hlf_protos::common::{ChannelHeader, Header, SignatureHeader};
 use hlf_protos::gateway::{EndorseRequest, EvaluateRequest, ProposedTransaction};
@@ -12,6 +13,7 @@ use hlf_protos::protos::{
 use tonic::Status;
 use tracing::{Instrument as _, field};
 
+use crate::deadlines::{left, until};
 use crate::proposal_builder::transaction_id;
 use crate::session::Session;
 use crate::span::TransactionSpan;
@@ -224,8 +226,9 @@ impl Proposal {
 
     async fn evaluated(&self) -> Result<Vec<u8>, EvaluateError> {
         let failed = |source: CallFailure| EvaluateError::Failed { tx_id: self.tx_id.clone(), source };
+        let until = until(self.session.deadlines.evaluate);
         let proposal = self
-            .signed()
+            .signed_by(until)
             .await
             .map_err(|source| EvaluateError::Sign { tx_id: self.tx_id.clone(), source })?;
         let message = EvaluateRequest {
@@ -234,7 +237,7 @@ impl Proposal {
             proposed_transaction: Some(proposal),
             target_organizations: self.endorsing_organizations.clone(),
         };
-        let evaluated = self.session.evaluate(message).await;
+        let evaluated = self.session.evaluate(message, left(until)).await;
         match evaluated.map_err(|failure| failed(failure.of_creator(self.to_sign.creator())))?.result {
             Some(result) => Ok(result.payload),
             None => Err(failed(Status::internal("the gateway's answer holds no result").into())),
@@ -253,25 +256,33 @@ impl Proposal {
     }
 
     async fn endorsed(&self) -> Result<Endorsed, EndorseError> {
-        let proposal =
-            self.signed().await.map_err(|source| EndorseError::Sign { tx_id: self.tx_id.clone(), source })?;
+        let until = until(self.session.deadlines.endorse);
+        let proposal = self
+            .signed_by(until)
+            .await
+            .map_err(|source| EndorseError::Sign { tx_id: self.tx_id.clone(), source })?;
         let message = EndorseRequest {
             transaction_id: self.tx_id.clone(),
             channel_id: self.channel.clone(),
             proposed_transaction: Some(proposal),
             endorsing_organizations: self.endorsing_organizations.clone(),
         };
-        let response = self.session.endorse(message).await.map_err(|failure| EndorseError::Failed {
-            tx_id: self.tx_id.clone(),
-            source: failure.of_creator(self.to_sign.creator()),
-        })?;
+        let response =
+            self.session.endorse(message, left(until)).await.map_err(|failure| EndorseError::Failed {
+                tx_id: self.tx_id.clone(),
+                source: failure.of_creator(self.to_sign.creator()),
+            })?;
         Endorsed::of(self, response.prepared_transaction.unwrap_or_default().payload)
             .map_err(|reason| EndorseError::Mismatch { tx_id: self.tx_id.clone(), reason })
     }
 
-    /// The proposal with its signature, as any endorser takes it.
+    /// The proposal with its signature, as any endorser takes it; signing takes at most [`Deadlines::endorse`].
     pub async fn signed(&self) -> Result<SignedProposal, SignError> {
-        let signature = self.to_sign.signed(&self.session).await?;
+        self.signed_by(until(self.session.deadlines.endorse)).await
+    }
+
+    pub(crate) async fn signed_by(&self, until: Instant) -> Result<SignedProposal, SignError> {
+        let signature = self.to_sign.signed_by(&self.session, until).await?;
         Ok(SignedProposal { proposal_bytes: self.message().to_vec(), signature })
     }
 }

@@ -1,13 +1,12 @@
 //! Reading what a transaction wrote: at a peer that has committed it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use hlf_protos::protos::{ProposalResponse, SignedProposal};
 use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::deadlines::LIMIT_MAX;
+use crate::deadlines::{left, until};
 use crate::route::Route;
 use crate::{
     CallFailure, CommitStatusError, Committed, DeliverError, EvaluateError, Gateway, Proposal, SignError,
@@ -55,13 +54,13 @@ impl Proposal {
     }
 
     async fn evaluated_after(&self, after: &After) -> Result<Vec<u8>, Missed> {
-        let signed = self.signed().await.map_err(Missed::Sign)?;
-        let until = Instant::now() + self.session.deadlines.evaluate.min(LIMIT_MAX);
+        let until = until(self.session.deadlines.evaluate);
+        let signed = self.signed_by(until).await.map_err(Missed::Sign)?;
         let mut missed = Missed::Failed(Status::unavailable("no peer to ask").into());
         let peers = self.session.route.by_health();
         for (turn, peer) in peers.iter().enumerate() {
             let gateway = Gateway::of(self.session.on(Route::to(Arc::clone(peer))));
-            let left = until.saturating_duration_since(Instant::now());
+            let left = left(until);
             let limit = if turn + 1 == peers.len() { left } else { left / 2 };
             missed = match tokio::time::timeout(limit, self.read(&gateway, after, signed.clone())).await {
                 Ok(Err(Missed::Failed(failure))) if failure.is_retryable() => Missed::Failed(failure),
@@ -112,7 +111,7 @@ async fn has_block(gateway: &Gateway, channel: &str, number: u64) -> Result<(), 
 /// Waits until a peer's ledger has a transaction.
 async fn has_transaction(gateway: &Gateway, channel: &str, tx_id: &str) -> Result<(), Missed> {
     match Submitted::of(gateway, channel, tx_id).commit_status().await {
-        Ok(_) | Err(CommitStatusError::Duplicate { .. }) => Ok(()),
+        Ok(_) | Err(CommitStatusError::Duplicate { .. } | CommitStatusError::Contested { .. }) => Ok(()),
         Err(CommitStatusError::Sign { source, .. }) => Err(Missed::Sign(source)),
         Err(CommitStatusError::Unknown { source, .. }) => Err(Missed::Failed(source)),
     }

@@ -9,10 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::backoff::Backoff;
 use crate::contract::{Committed, Contract, TransactionError};
-use crate::deadlines::LIMIT_MAX;
+use crate::deadlines::{left, until};
 use crate::kept::{Kept, StoreError, TransactionStore};
 use crate::outcome::Sent;
-use crate::{EndorseError, FailureCause, Proposal, ProposalBuilder, ProposalError, SignedTransaction};
+use crate::{
+    Deadlines, EndorseError, FailureCause, Proposal, ProposalBuilder, ProposalError, SignedTransaction,
+};
 
 /// How often, how long and under which key a transaction is tried.
 #[derive(Clone)]
@@ -24,8 +26,9 @@ pub struct Retry {
     pub first_pause: Duration,
     /// The longest pause. 2 s by default.
     pub last_pause: Duration,
-    /// After this, nothing is begun: no attempt, no sending, no asking. What has begun ends by its stage's own
-    /// deadline. 2 min by default, so that a transaction which an orderer took and lost is sent once more.
+    /// After this, nothing is begun: no attempt, no sending, no asking. Endorsing and signing end by it, and what has
+    /// been sent ends by its stage's own deadline. 2 min by default, so that a transaction which an orderer took and lost
+    /// is sent once more.
     pub deadline: Duration,
     /// What makes repeated calls one, see [`Self::idempotent`]. None by default.
     pub key: Option<IdempotencyKey>,
@@ -151,7 +154,7 @@ impl Contract {
     ///
     /// Dropping the returned future leaves unknown what was sent; [`Retry::idempotent`] keeps it for a later call.
     pub async fn submit_retrying(&self, call: ProposalBuilder, retry: &Retry) -> Result<Retried, RetryError> {
-        let until = Instant::now() + retry.deadline.min(LIMIT_MAX);
+        let until = until(retry.deadline);
         let mut trying = Trying { contract: self, retry, until, attempts: 0, stored: None };
         match &retry.key {
             Some(key) => trying.under_key(&call, &key.name, key.store.as_ref()).await,
@@ -240,8 +243,13 @@ impl Trying<'_> {
         let mut backoff = Backoff::new(self.retry.first_pause, self.retry.last_pause);
         let mut differed = false;
         loop {
+            let proposal = call.clone().build()?;
+            if self.left().is_zero() {
+                let source = TransactionError::TooLate { tx_id: proposal.tx_id().to_owned() };
+                return Err(RetryError::Failed { attempts: self.attempts, source });
+            }
             self.attempts += 1;
-            let error = match self.attempt(call.clone().build()?, key).await? {
+            let error = match self.attempt(proposal, key).await? {
                 Ok(committed) => return Ok(Retried { committed, attempts: self.attempts }),
                 Err(error) => error,
             };
@@ -266,26 +274,34 @@ impl Trying<'_> {
         proposal: Proposal,
         key: Option<(Key<'_>, [u8; 32])>,
     ) -> Result<Result<Committed, TransactionError>, RetryError> {
-        let gateway = self.contract.gateway();
-        if let Some(commits) = gateway.commits() {
-            commits.follow(self.contract.channel());
-        }
+        let commits = self.contract.gateway().commits();
+        let (deadlines, left) = (proposal.session.deadlines, self.left());
+        let proposal = if left < deadlines.endorse {
+            proposal.with_deadlines(Deadlines { endorse: left, ..deadlines })
+        } else {
+            proposal
+        };
         let endorsed = match proposal.endorse().await {
             Ok(endorsed) => endorsed,
             Err(error) => return Ok(Err(error.into())),
         };
-        let transaction = match endorsed.signed().await {
+        if let Some(commits) = commits {
+            commits.follow(self.contract.channel());
+        }
+        let tx_id = || endorsed.tx_id().to_owned();
+        let transaction = match endorsed.signed_by(until(deadlines.submit).min(self.until)).await {
             Ok(transaction) => transaction,
-            Err(source) => {
-                let tx_id = endorsed.tx_id().to_owned();
-                return Ok(Err(TransactionError::NotSubmitted { tx_id, source }));
-            }
+            Err(source) => return Ok(Err(TransactionError::NotSubmitted { tx_id: tx_id(), source })),
         };
+        let (session, span, wait) = (&endorsed.session, &endorsed.span, self.left() / 2);
+        let sent = Sent::expected(session, commits, &transaction, false, span, wait).await;
+        // Once it is kept, another call may send it: it could only be called unknown.
+        if self.left().is_zero() {
+            return Ok(Err(TransactionError::TooLate { tx_id: tx_id() }));
+        }
         if let Some((key, call)) = key {
             self.keep(key, call, &transaction).await?;
         }
-        let sent =
-            Sent::expected(&endorsed.session, gateway.commits(), &transaction, false, &endorsed.span).await;
         let outcome = sent.again_and_again(self.retry, self.until).await;
         if let (Some((key, call)), Ok(committed)) = (key, &outcome) {
             self.remember(key, call, committed).await;
@@ -318,7 +334,7 @@ impl Trying<'_> {
     }
 
     fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        left(self.until)
     }
 }
 

@@ -111,24 +111,32 @@ impl Session {
     }
 
     /// Has one peer run a signed proposal.
-    pub(crate) async fn evaluate(&self, message: EvaluateRequest) -> Result<EvaluateResponse, CallFailure> {
+    pub(crate) async fn evaluate(
+        &self,
+        message: EvaluateRequest,
+        limit: Duration,
+    ) -> Result<EvaluateResponse, CallFailure> {
         let most = self.received_bytes_max;
         let call = |channel, request| async move { gateway(channel, most).evaluate(request).await };
-        self.route.call(self, Operation::Evaluate, message, self.deadlines.evaluate, answered, call).await
+        self.route.call(self, Operation::Evaluate, message, limit, answered, call).await
     }
 
     /// Has peers endorse a signed proposal.
-    pub(crate) async fn endorse(&self, message: EndorseRequest) -> Result<EndorseResponse, CallFailure> {
+    pub(crate) async fn endorse(
+        &self,
+        message: EndorseRequest,
+        limit: Duration,
+    ) -> Result<EndorseResponse, CallFailure> {
         let most = self.received_bytes_max;
         let call = |channel, request| async move { gateway(channel, most).endorse(request).await };
-        self.route.call(self, Operation::Endorse, message, self.deadlines.endorse, answered, call).await
+        self.route.call(self, Operation::Endorse, message, limit, answered, call).await
     }
 
     /// Has the orderers take a signed transaction.
-    pub(crate) async fn submit(&self, message: SubmitRequest) -> Result<(), CallFailure> {
+    pub(crate) async fn submit(&self, message: SubmitRequest, limit: Duration) -> Result<(), CallFailure> {
         let most = self.received_bytes_max;
         let call = |channel, request| async move { gateway(channel, most).submit(request).await };
-        self.route.call(self, Operation::Submit, message, self.deadlines.submit, answered, call).await?;
+        self.route.call(self, Operation::Submit, message, limit, answered, call).await?;
         Ok(())
     }
 

@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use hlf_protos::gateway::{CommitStatusRequest, SignedCommitStatusRequest};
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
+use tonic::Status;
 use tracing::{Instrument as _, field};
 
-use crate::deadlines::LIMIT_MAX;
+use crate::deadlines::{left, until};
 use crate::session::Session;
 use crate::span::TransactionSpan;
 use crate::to_sign::{ToSign, msp_id, part};
-use crate::{CallFailure, Deadlines, Endorsed, Gateway, ImportError, SignError, SignatureError};
+use crate::verdict::{in_block, is_doubtful, may_be_anothers, verdict};
+use crate::{
+    BlockRequest, CallFailure, Deadlines, DeliverError, Endorsed, Gateway, ImportError, SignError,
+    SignatureError,
+};
 
 /// How long a peer that is down or busy is left alone before it is asked again, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -67,6 +72,20 @@ pub enum CommitStatusError {
         tx_id: String,
         /// The block of the copy.
         block_number: u64,
+    },
+    /// The transaction's id is in a block, with a verdict that another's envelope under the same id gets as well, and
+    /// that block can't be read to see whether it holds the transaction itself.
+    #[error(
+        "outcome of transaction `{tx_id}` is unknown: what block {block_number} holds under its id may be another's, \
+         and that block can't be read"
+    )]
+    Contested {
+        /// The transaction's id.
+        tx_id: String,
+        /// The block.
+        block_number: u64,
+        /// Why it can't be read.
+        source: DeliverError,
     },
 }
 
@@ -158,6 +177,10 @@ impl Submitted {
 
     /// Waits until the transaction is in a block, at most for [`crate::Deadlines::commit_status`]; a peer that is
     /// down or busy in the meantime is asked again.
+    ///
+    /// Any member may have an envelope ordered that carries this transaction's id. So a verdict that such an envelope
+    /// gets too (BAD_PROPOSAL_TXID and the like) is taken only after a look at its filtered block, which this gateway's
+    /// identity asks for.
     pub async fn commit_status(&self) -> Result<CommitStatus, CommitStatusError> {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
@@ -175,25 +198,45 @@ impl Submitted {
     /// Asks for a verdict until it is the first copy's, within the given time.
     async fn first_verdict(&self, limit: Duration) -> Result<CommitStatus, CommitStatusError> {
         let tx_id = &self.tx_id;
+        let until = until(limit);
         let signature = self
             .to_sign
-            .signed(&self.session)
+            .signed_by(&self.session, until)
             .await
             .map_err(|source| CommitStatusError::Sign { tx_id: tx_id.clone(), source })?;
         let signed = SignedCommitStatusRequest { request: self.message().to_vec(), signature };
-
-        let until = Instant::now() + limit.min(LIMIT_MAX);
         let first = asked(&self.session, tx_id, &signed, until).await?;
-        if first.code != TxValidationCode::DuplicateTxid {
+        if !is_doubtful(first.code) {
             return Ok(first);
         }
         // A waiting gateway reports the copy that its next block holds; the ledger itself knows the first one.
         let second = asked(&self.session, tx_id, &signed, until).await?;
+        let block_number = second.block_number;
         if second.code == TxValidationCode::DuplicateTxid {
-            let block_number = second.block_number;
             return Err(CommitStatusError::Duplicate { tx_id: tx_id.clone(), block_number });
         }
-        Ok(second)
+        if !may_be_anothers(second.code) {
+            return Ok(second);
+        }
+        // The first under this id may be another's envelope, and the transaction itself behind it in the same block. It
+        // can't be VALID in a later one.
+        match self.in_block(block_number, until).await {
+            Ok(code) => Ok(CommitStatus { code, ..second }),
+            Err(source) => Err(CommitStatusError::Contested { tx_id: tx_id.clone(), block_number, source }),
+        }
+    }
+
+    /// The transaction's verdict in a block that holds it.
+    async fn in_block(&self, number: u64, until: Instant) -> Result<TxValidationCode, DeliverError> {
+        let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (number..=number).into());
+        let block = async { request.filtered_blocks().await?.next().await };
+        let channel = || self.channel.clone();
+        let block = tokio::time::timeout_at(until.into(), block).await.unwrap_or_else(|_| {
+            let late = Status::deadline_exceeded("the block did not come in time");
+            Err(DeliverError::Failed { channel: channel(), source: late.into() })
+        })?;
+        let code = block.and_then(|block| in_block(&block, &self.tx_id));
+        code.ok_or_else(|| DeliverError::Unexpected { channel: channel() })
     }
 }
 
@@ -214,7 +257,10 @@ impl CommitStatusError {
     /// The transaction's id, to ask again.
     pub fn tx_id(&self) -> &str {
         match self {
-            Self::Sign { tx_id, .. } | Self::Unknown { tx_id, .. } | Self::Duplicate { tx_id, .. } => tx_id,
+            Self::Sign { tx_id, .. }
+            | Self::Unknown { tx_id, .. }
+            | Self::Duplicate { tx_id, .. }
+            | Self::Contested { tx_id, .. } => tx_id,
         }
     }
 
@@ -222,7 +268,8 @@ impl CommitStatusError {
     pub fn failure(&self) -> Option<&CallFailure> {
         match self {
             Self::Unknown { source, .. } => Some(source),
-            Self::Sign { .. } | Self::Duplicate { .. } => None,
+            Self::Contested { source: DeliverError::Failed { source, .. }, .. } => Some(source),
+            Self::Sign { .. } | Self::Duplicate { .. } | Self::Contested { .. } => None,
         }
     }
 }
@@ -248,14 +295,11 @@ async fn asked(
 ) -> Result<CommitStatus, CommitStatusError> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let limit = until.saturating_duration_since(Instant::now());
-        let failure = match session.commit_status(signed.clone(), limit).await {
+        let failure = match session.commit_status(signed.clone(), left(until)).await {
             Ok(response) => {
-                let code = TxValidationCode::try_from(response.result)
-                    .unwrap_or(TxValidationCode::InvalidOtherReason);
                 return Ok(CommitStatus {
                     tx_id: tx_id.to_owned(),
-                    code,
+                    code: verdict(response.result),
                     block_number: response.block_number,
                 });
             }

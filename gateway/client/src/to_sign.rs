@@ -1,5 +1,7 @@
 //! Messages that an identity signs: here, or elsewhere.
 
+use std::time::Instant;
+
 use hlf_protos::msp::SerializedIdentity;
 use hlf_protos::prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -104,6 +106,12 @@ impl ToSign {
             }
         });
         signature.await.cloned()
+    }
+
+    /// As [`Self::signed`], by a time.
+    pub(crate) async fn signed_by(&self, session: &Session, until: Instant) -> Result<Vec<u8>, SignError> {
+        let late = || SignError::new("the signer did not answer within the time of the call");
+        tokio::time::timeout_at(until.into(), self.signed(session)).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// The message with a signature that was made elsewhere, which is checked as a peer would.

@@ -44,7 +44,7 @@ impl Display for Explanation {
         formatter.write_str("\n")?;
         self.cause.told(formatter, transaction.code)?;
         for copy in &self.copies {
-            write!(formatter, "\na copy of it in {copy} had no effect, as it is the second of its id")?;
+            write!(formatter, "\nwhat else is under its id, in {copy}, had no effect")?;
         }
         Ok(())
     }

@@ -1,17 +1,19 @@
 //! How long each stage waits: as its gateway says, or as the call itself says.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hlf_gateway::protos::gateway::{
     ChaincodeEventsResponse, CommitStatusResponse, EvaluateResponse, SubmitResponse,
 };
 use hlf_gateway::protos::protos::Response;
 use hlf_gateway::{
-    CallFailure, ChaincodeEventsError, Code, Deadlines, DeliverError, Endpoint, EventsFrom, Gateway,
-    Submitted,
+    After, CallFailure, ChaincodeEventsError, Code, Credentials, Deadlines, DeliverError, Endpoint,
+    EventsFrom, Gateway, Identity, KeySigner, SignError, Signer, Submitted, TransactionError,
 };
 
-use crate::scripted::{Answer, Script, ScriptedPeer, credentials, endorsed};
+use crate::scripted::{Answer, Script, ScriptedPeer, chain, credentials, endorsed, enrolment};
 
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(600);
@@ -233,4 +235,71 @@ async fn the_longest_deadline_is_no_trouble() {
     assert_eq!(contract.submit(contract.proposal("Move").build().unwrap()).await.unwrap().block_number, 7);
     assert_eq!(contract.proposal("Read").build().unwrap().evaluate().await.unwrap(), b"value");
     assert!(contract.events(EventsFrom::NextCommit).await.unwrap().next().await.is_ok());
+}
+
+/// Signs so many messages, and then never answers.
+struct Falling(KeySigner, AtomicUsize);
+
+impl Signer for Falling {
+    fn sign<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SignError>> {
+        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => self.0.sign(message),
+            Err(_) => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signer_that_never_answers_holds_no_stage_longer_than_its_deadline() {
+    let script = || Script {
+        endorse: Box::new(|request| Answer::Reply(endorsed(&request, b"done"))),
+        submit: Box::new(|_| Answer::Reply(SubmitResponse {})),
+        ..Script::default()
+    };
+    let peer = ScriptedPeer::start(script()).await;
+    let (certificate_pem, key_pem) = enrolment("user1");
+    let contract = async |signatures| {
+        let signer = Falling(KeySigner::from_pem(&key_pem).unwrap(), AtomicUsize::new(signatures));
+        let identity = Identity { msp_id: "NorthMSP".into(), certificate_pem: certificate_pem.clone() };
+        let endpoint = Endpoint::plaintext(peer.address.to_string());
+        let deadlines = Deadlines {
+            evaluate: SOON,
+            endorse: SOON,
+            submit: SOON,
+            commit_status: SOON,
+            open_stream: Some(SOON),
+            ..PATIENT
+        };
+        let credentials = Credentials::new(identity, signer);
+        Gateway::connect(&endpoint, credentials, deadlines).await.unwrap().contract("main", "assets")
+    };
+    let all = async {
+        let none = contract(0).await;
+        let proposal = || none.proposal("Do").build().unwrap();
+        let mut errors = vec![
+            chain(&proposal().evaluate().await.unwrap_err()),
+            chain(&proposal().evaluate_after(&After::Block(1)).await.unwrap_err()),
+            chain(&proposal().endorse().await.unwrap_err()),
+            chain(&none.gateway().commit_status("main", "ab").await.unwrap_err()),
+            chain(&none.gateway().blocks("main", ..).await.unwrap_err()),
+            chain(&none.events(EventsFrom::NextCommit).await.unwrap_err()),
+            chain(&none.gateway().endorser().ledger("main").info().await.unwrap_err()),
+        ];
+        let one = contract(1).await;
+        let error = one.submit(one.proposal("Do").build().unwrap()).await.unwrap_err();
+        assert!(matches!(error, TransactionError::NotSubmitted { .. }), "{error}");
+        errors.push(chain(&error));
+        let one = contract(1).await;
+        let endorsed = one.proposal("Do").build().unwrap().endorse().await.unwrap();
+        errors.push(chain(&endorsed.submit().await.unwrap_err()));
+        let two = contract(2).await;
+        let error = two.submit(two.proposal("Do").build().unwrap()).await.unwrap_err();
+        let TransactionError::Unknown { source, .. } = error else { panic!("{error}") };
+        errors.push(chain(&source));
+        errors
+    };
+    let errors = tokio::time::timeout(Duration::from_secs(60), all).await.expect("all of them end");
+    for error in errors {
+        assert!(error.contains("did not answer within the time"), "{error}");
+    }
 }

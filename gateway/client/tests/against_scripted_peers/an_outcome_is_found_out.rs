@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use hlf_gateway::protos::common::Status as Told;
 use hlf_gateway::protos::protos::TxValidationCode;
 use hlf_gateway::{
     Code, Contract, Deadlines, Endpoint, Gateway, KeptInFolder, KeptInMemory, Retry, RetryError,
-    SignedTransaction, Stage, TransactionError, TransactionStore,
+    SignedTransaction, Stage, StoreError, TransactionError, TransactionStore,
 };
 use tonic::Status;
 
-use crate::ledger::{Fate, Ledger};
+use crate::ledger::{Fate, Ledger, Transaction};
 use crate::scripted::{chain, counted_credentials, credentials, refusal};
 
 const CONFLICTS: [TxValidationCode; 2] =
@@ -365,4 +367,91 @@ async fn a_retry_signs_no_more_than_it_must() {
     ledger.change(|state| state.codes.push_back(CONFLICTS[0]));
     contract.submit_retrying(contract.proposal("Do"), &soon()).await.unwrap();
     assert_eq!(signatures.load(Ordering::Relaxed), 6, "two transactions, three each");
+}
+
+#[tokio::test]
+async fn another_s_envelope_under_the_id_makes_no_transaction_void() {
+    let ledger = Ledger::start();
+    let contract = contract(&ledger).await;
+    ledger.change(|state| state.forged = true);
+    let retry = soon().idempotent("order 17", Arc::new(KeptInMemory::default()));
+    let done = contract.submit_retrying(contract.proposal("Pay"), &retry).await.unwrap();
+    assert_eq!((done.attempts, done.committed.block_number), (1, 1));
+    let once = ["endorse", "submit", "commit status", "commit status", "filtered blocks"];
+    assert_eq!(ledger.state().calls, once);
+
+    // What the transaction itself got is told, and tried again as such.
+    ledger.change(|state| state.codes.push_back(CONFLICTS[0]));
+    let done = contract.submit_retrying(contract.proposal("Do"), &soon()).await.unwrap();
+    assert_eq!(done.attempts, 2);
+
+    // Without the block there is no knowing.
+    ledger.change(|state| state.deliver_refusal = Some(Told::Forbidden));
+    let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
+    assert!(matches!(&error, TransactionError::Unknown { stage: Stage::CommitStatus, .. }), "{error}");
+    assert!(chain(&error).contains("may be another's"), "{}", chain(&error));
+
+    // With it, and nothing else in it, it is a no: the id is taken.
+    ledger.change(|state| {
+        state.deliver_refusal = None;
+        state.append(vec![Transaction::anothers("taken")]);
+    });
+    let status = contract.gateway().commit_status("main", "taken").await.unwrap();
+    assert_eq!(status.code, TxValidationCode::BadProposalTxid);
+}
+
+/// Keeps what another store does, and takes its time to find it.
+struct Slow(KeptInMemory, Duration);
+
+impl TransactionStore for Slow {
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        std::thread::sleep(self.1);
+        self.0.load(key)
+    }
+
+    fn replace<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        new: &'a [u8],
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.0.replace(key, expected, new)
+    }
+}
+
+#[tokio::test]
+async fn after_its_deadline_a_retry_begins_nothing() {
+    let deadline = Duration::from_millis(100);
+    let retry = Retry { deadline, ..soon() };
+
+    // An endorsement ends by it, though its own time is longer.
+    let ledger = Ledger::start();
+    ledger.change(|state| state.stalled_call = Some("endorse"));
+    let endorsing = contract(&ledger).await;
+    let error = endorsing.submit_retrying(endorsing.proposal("Do"), &retry).await.unwrap_err();
+    let RetryError::Failed { attempts: 1, source: TransactionError::Endorse(source) } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(source.failure().unwrap().code(), Code::DeadlineExceeded);
+    assert_eq!(ledger.state().count("submit"), 0);
+
+    // What is found too late under a key is not tried at all.
+    let ledger = Ledger::start();
+    let contract = contract(&ledger).await;
+    let store = Arc::new(Slow(KeptInMemory::default(), deadline * 2));
+    let under_key = retry.clone().idempotent("order 17", Arc::clone(&store) as Arc<dyn TransactionStore>);
+    let error = contract.submit_retrying(contract.proposal("Pay"), &under_key).await.unwrap_err();
+    let RetryError::Failed { attempts: 0, source: TransactionError::TooLate { .. } } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(ledger.state().calls, Vec::<&str>::new());
+    assert_eq!(store.0.load("order 17").await.unwrap(), None);
+
+    // Nor is what was kept sent or asked for.
+    let endorsed = contract.proposal("Do").build().unwrap().endorse().await.unwrap();
+    let transaction = endorsed.signed().await.unwrap();
+    let none = Retry { deadline: Duration::ZERO, ..soon() };
+    let error = contract.gateway().settle(&transaction, &none).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Unknown { .. }), "{error}");
+    assert_eq!(ledger.state().calls, ["endorse"]);
 }

@@ -228,3 +228,68 @@ async fn lost_submissions_are_found_on_the_stream() {
     let state = ledger.state();
     assert_eq!((state.valid(), state.count("commit status")), (20, 0));
 }
+
+#[tokio::test]
+async fn another_s_envelope_under_the_id_is_not_the_outcome() {
+    let ledger = Ledger::start();
+    let (contract, _) = following(&ledger, UNHURRIED).await;
+    ledger.change(|state| state.forged = true);
+    submit_at_once(&contract, 3).await;
+    ledger.change(|state| state.codes.push_back(TxValidationCode::MvccReadConflict));
+    let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
+    let TransactionError::Invalid { code: TxValidationCode::MvccReadConflict, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(ledger.state().count("commit status"), 0);
+
+    // In a later block it says nothing about the transaction, which the ledger knows.
+    let ledger = Ledger::start();
+    let (contract, _) = following(&ledger, UNHURRIED).await;
+    let commits = contract.gateway().commits().unwrap();
+    ledger.append(vec![Transaction::valid("mine")]);
+    // Expected only after its block passed.
+    commits.expect("main", "other").await;
+    let mut expected = commits.expect("main", "mine").await;
+    ledger.append(vec![Transaction::anothers("mine")]);
+    let status = expected.commit_status(Duration::from_secs(10)).await.unwrap();
+    assert_eq!((status.code, status.block_number), (TxValidationCode::Valid, 1));
+    assert_eq!(ledger.state().count("commit status"), 1);
+}
+
+#[tokio::test]
+async fn a_block_that_the_peer_cannot_reduce_is_passed_by() {
+    let ledger = Ledger::start();
+    let (contract, _) = following(&ledger, UNHURRIED).await;
+    submit_at_once(&contract, 1).await;
+    ledger.append(vec![Transaction::malformed()]);
+    // Twice before the same block, and then from the newest on.
+    ledger.until(|state| state.count("filtered blocks") >= 3).await;
+    ledger.change(|state| state.commit_status_refusal = Some(Status::permission_denied("no reader")));
+    let told = tokio::time::timeout(Duration::from_secs(30), submit_at_once(&contract, 1));
+    told.await.expect("the stream goes on");
+    tokio::time::timeout(Duration::from_secs(30), submit_at_once(&contract, 5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_endorsed_opens_no_stream_and_one_that_never_begins_ends() {
+    let ledger = Ledger::start();
+    let (contract, _) = following(&ledger, UNHURRIED).await;
+    let commits = contract.gateway().commits().unwrap();
+    ledger.change(|state| state.endorse_refusals.push_back(Status::aborted("no such channel")));
+    contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();
+    assert_eq!(ledger.state().count("filtered blocks"), 0);
+    assert_eq!(commits.channels(), Vec::<String>::new());
+
+    ledger.change(|state| state.filtered_refusal = Some(Told::NotFound));
+    commits.follow("typo");
+    let ended = async {
+        while !commits.channels().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("nobody waits on it");
+    ledger.change(|state| state.filtered_refusal = None);
+    submit_at_once(&contract, 1).await;
+    assert_eq!(commits.channels(), ["main"]);
+    assert_eq!(ledger.state().count("commit status"), 0);
+}
