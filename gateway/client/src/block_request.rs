@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hlf_protos::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use hlf_protos::orderer::SeekInfo;
@@ -9,7 +10,7 @@ use hlf_protos::prost::Message as _;
 
 use crate::block_range::{BlockRange, Seek};
 use crate::blocks::{BlockStream, DeliverError, Deliveries, FilteredBlockStream, PrivateDataBlockStream};
-use crate::deadlines::{opened, until};
+use crate::deadlines::{left, opened, until};
 use crate::proposal_builder::now;
 use crate::responses::Responses;
 use crate::session::Session;
@@ -108,34 +109,37 @@ impl BlockRequest {
 
     /// Streams whole blocks.
     pub async fn blocks(&self) -> Result<BlockStream, DeliverError> {
-        let request = tokio_stream::once(self.envelope().await?);
+        let until = self.session.deadlines.open_stream.map(until);
+        let request = tokio_stream::once(self.envelope(until).await?);
         let mut client = self.session.deliver();
-        let limit = self.session.deadlines.open_stream;
+        let limit = until.map(left);
         let call = async move { opened(limit, client.deliver(request)).await };
         Ok(BlockStream(Deliveries::new(&self.channel, &self.seek, Responses::open(call))))
     }
 
     /// Streams blocks reduced to transaction ids, verdicts and events without payload.
     pub async fn filtered_blocks(&self) -> Result<FilteredBlockStream, DeliverError> {
-        let request = tokio_stream::once(self.envelope().await?);
+        let until = self.session.deadlines.open_stream.map(until);
+        let request = tokio_stream::once(self.envelope(until).await?);
         let mut client = self.session.deliver();
-        let limit = self.session.deadlines.open_stream;
+        let limit = until.map(left);
         let call = async move { opened(limit, client.deliver_filtered(request)).await };
         Ok(FilteredBlockStream(Deliveries::new(&self.channel, &self.seek, Responses::open(call))))
     }
 
     /// Streams whole blocks with the private data that the peer holds for them and the identity's organisation may see.
     pub async fn blocks_with_private_data(&self) -> Result<PrivateDataBlockStream, DeliverError> {
-        let request = tokio_stream::once(self.envelope().await?);
+        let until = self.session.deadlines.open_stream.map(until);
+        let request = tokio_stream::once(self.envelope(until).await?);
         let mut client = self.session.deliver();
-        let limit = self.session.deadlines.open_stream;
+        let limit = until.map(left);
         let call = async move { opened(limit, client.deliver_with_private_data(request)).await };
         Ok(PrivateDataBlockStream(Deliveries::new(&self.channel, &self.seek, Responses::open(call))))
     }
 
-    async fn envelope(&self) -> Result<Envelope, DeliverError> {
-        let signed = match self.session.deadlines.open_stream {
-            Some(limit) => self.to_sign.signed_by(&self.session, until(limit)).await,
+    async fn envelope(&self, until: Option<Instant>) -> Result<Envelope, DeliverError> {
+        let signed = match until {
+            Some(until) => self.to_sign.signed_by(&self.session, until).await,
             None => self.to_sign.signed(&self.session).await,
         };
         match signed {

@@ -12,7 +12,7 @@ use hlf_protos::prost::Message as _;
 use hlf_protos::protos::ChaincodeEvent;
 
 use crate::block_range::position;
-use crate::deadlines::{opened, until};
+use crate::deadlines::{left, opened, until};
 use crate::responses::Responses;
 use crate::session::Session;
 use crate::to_sign::{ToSign, part};
@@ -166,9 +166,9 @@ impl EventsRequest {
     /// Streams the events of VALID transactions; the same request may be sent again.
     pub async fn events(&self) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
         let chaincode = self.chaincode.clone();
-        let limit = self.session.deadlines.open_stream;
-        let signed = match limit {
-            Some(limit) => self.to_sign.signed_by(&self.session, until(limit)).await,
+        let until = self.session.deadlines.open_stream.map(until);
+        let signed = match until {
+            Some(until) => self.to_sign.signed_by(&self.session, until).await,
             None => self.to_sign.signed(&self.session).await,
         };
         let signature = match signed {
@@ -177,6 +177,7 @@ impl EventsRequest {
         };
         let signed = SignedChaincodeEventsRequest { request: self.message().to_vec(), signature };
         let mut client = self.session.gateway();
+        let limit = until.map(left);
         let call = async move { opened(limit, client.chaincode_events(signed)).await };
         Ok(ChaincodeEventStream { chaincode, responses: Responses::open(call), ended: false })
     }

@@ -25,9 +25,9 @@ pub struct Deadlines {
     /// Waiting for the block of a transaction whose submission failed, before its outcome is called unknown.
     /// 10 s by default.
     pub lost_submit: Duration,
-    /// Signing a request for blocks or events; then waiting for the first message, which is how a peer answers it. None by
-    /// default: a channel may be quiet for days, and a dead connection ends a stream within minutes anyway. What comes
-    /// after the first message is never bounded.
+    /// Signing a request for blocks or events and waiting for the stream's first message, which is how a peer answers it.
+    /// None by default: a channel may be quiet for days, and a dead connection ends a stream within minutes anyway. What
+    /// comes after the first message is never bounded.
     pub open_stream: Option<Duration>,
 }
 

@@ -497,7 +497,7 @@ impl<T: Send + 'static> Listener<T> {
             Err(StreamError::Blocks(crate::DeliverError::Sign { .. })) => self.quiet_since = Instant::now(),
             // Who may not see what the peer has, or can't be shown it for want of one block that can't be reduced, has the
             // stream opened afresh instead. The peer answers, so that's no break.
-            Err(error) if error.is_lasting(true, false) => {
+            Err(error) if error.is_lasting(false, false) => {
                 tracing::debug!(stream = self.feed.name(), error = %error, "stream is opened afresh");
                 self.stream = None;
                 self.missing = None;
