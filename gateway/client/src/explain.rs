@@ -309,6 +309,12 @@ fn itself<'a>(in_block: &'a [Decoded], tx_id: &str) -> Option<&'a Decoded> {
     under_id.reduce(|best, decoded| if weight(decoded.code) > weight(best.code) { decoded } else { best })
 }
 
+/// A transaction's verdict in a whole block, if the block holds it and its verdict.
+pub(crate) fn verdict_in(block: &Block, tx_id: &str) -> Option<TxValidationCode> {
+    let code = itself(&transactions(block), tx_id)?.code;
+    Some(code).filter(|code| *code != TxValidationCode::NotValidated)
+}
+
 /// What else is under a transaction's id, from its block on.
 async fn copies(
     gateway: &Gateway,

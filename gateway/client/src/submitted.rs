@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hlf_protos::common::Status as Told;
 use hlf_protos::gateway::{CommitStatusRequest, SignedCommitStatusRequest};
 use hlf_protos::prost::Message as _;
 use hlf_protos::protos::TxValidationCode;
@@ -11,6 +12,7 @@ use tonic::Status;
 use tracing::{Instrument as _, field};
 
 use crate::deadlines::{left, until};
+use crate::explain::verdict_in;
 use crate::session::Session;
 use crate::span::TransactionSpan;
 use crate::to_sign::{ToSign, msp_id, part};
@@ -179,8 +181,8 @@ impl Submitted {
     /// down or busy in the meantime is asked again.
     ///
     /// Any member may have an envelope ordered that carries this transaction's id. So a verdict that such an envelope
-    /// gets too (BAD_PROPOSAL_TXID and the like) is taken only after a look at its filtered block, which this gateway's
-    /// identity asks for.
+    /// gets too (BAD_PROPOSAL_TXID and the like) is taken only after a look at its block, filtered or else whole, which this
+    /// gateway's identity asks for.
     pub async fn commit_status(&self) -> Result<CommitStatus, CommitStatusError> {
         self.commit_status_within(self.session.deadlines.commit_status).await
     }
@@ -228,15 +230,24 @@ impl Submitted {
 
     /// The transaction's verdict in a block that holds it.
     async fn in_block(&self, number: u64, until: Instant) -> Result<TxValidationCode, DeliverError> {
-        let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (number..=number).into());
-        let block = async { request.filtered_blocks().await?.next().await };
         let channel = || self.channel.clone();
-        let block = tokio::time::timeout_at(until.into(), block).await.unwrap_or_else(|_| {
+        let found = tokio::time::timeout_at(until.into(), self.found(number)).await.unwrap_or_else(|_| {
             let late = Status::deadline_exceeded("the block did not come in time");
             Err(DeliverError::Failed { channel: channel(), source: late.into() })
-        })?;
-        let code = block.and_then(|block| in_block(&block, &self.tx_id));
-        code.ok_or_else(|| DeliverError::Unexpected { channel: channel() })
+        });
+        found?.ok_or_else(|| DeliverError::Unexpected { channel: channel() })
+    }
+
+    async fn found(&self, number: u64) -> Result<Option<TxValidationCode>, DeliverError> {
+        let request = BlockRequest::new(Arc::clone(&self.session), &self.channel, (number..=number).into());
+        match request.filtered_blocks().await?.next().await {
+            // Something else in the block can't be decoded, so the peer can't reduce it.
+            Err(DeliverError::Refused { status: Told::BadRequest, .. }) => {
+                let block = request.blocks().await?.next().await?;
+                Ok(block.and_then(|block| verdict_in(&block, &self.tx_id)))
+            }
+            filtered => Ok(filtered?.and_then(|block| in_block(&block, &self.tx_id))),
+        }
     }
 }
 

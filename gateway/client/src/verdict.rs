@@ -8,8 +8,9 @@ use hlf_protos::protos::{FilteredBlock, TxValidationCode};
 
 /// Whether a verdict may be on an envelope that somebody else made under a transaction's id.
 ///
-/// Those are what peers find before they have verified that the id is of its creator, and its signature (Fabric
-/// `core/common/validation/msgvalidation.go`).
+/// Those are what peers find before they have verified the creator's signature, and that the id is of this creator (Fabric
+/// `core/common/validation/msgvalidation.go`). One comes right after: a signed proposal reads as a signed envelope too, of
+/// the same creator and id, so whoever was asked to endorse can have it ordered, and gets INVALID_ENDORSER_TRANSACTION.
 pub(crate) fn may_be_anothers(code: TxValidationCode) -> bool {
     use TxValidationCode as Code;
     matches!(
@@ -18,6 +19,7 @@ pub(crate) fn may_be_anothers(code: TxValidationCode) -> bool {
             | Code::BadPayload
             | Code::BadCommonHeader
             | Code::BadCreatorSignature
+            | Code::InvalidEndorserTransaction
             | Code::InvalidConfigTransaction
             | Code::UnsupportedTxPayload
             | Code::BadProposalTxid
@@ -61,7 +63,8 @@ mod tests {
     #[test]
     fn of_all_under_one_id_a_verdict_that_only_the_transaction_itself_can_get_wins() {
         use TxValidationCode::{
-            BadProposalTxid, DuplicateTxid, MvccReadConflict, UnsupportedTxPayload, Valid,
+            BadProposalTxid, DuplicateTxid, InvalidEndorserTransaction, MvccReadConflict,
+            UnsupportedTxPayload, Valid,
         };
         let of = |codes: &[TxValidationCode]| {
             let entry = |(txid, code): (&str, TxValidationCode)| FilteredTransaction {
@@ -82,7 +85,8 @@ mod tests {
         assert_eq!(of(&[BadProposalTxid, Valid, DuplicateTxid]), Some(Valid));
         assert_eq!(of(&[DuplicateTxid, UnsupportedTxPayload]), Some(UnsupportedTxPayload));
         assert_eq!(of(&[UnsupportedTxPayload, MvccReadConflict, BadProposalTxid]), Some(MvccReadConflict));
-        assert!(is_doubtful(DuplicateTxid) && is_doubtful(BadProposalTxid));
+        assert_eq!(of(&[InvalidEndorserTransaction, Valid]), Some(Valid));
+        assert!([DuplicateTxid, BadProposalTxid, InvalidEndorserTransaction].into_iter().all(is_doubtful));
         assert!(!is_doubtful(Valid) && !is_doubtful(MvccReadConflict));
     }
 }

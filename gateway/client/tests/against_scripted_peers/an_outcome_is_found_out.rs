@@ -385,6 +385,13 @@ async fn another_s_envelope_under_the_id_makes_no_transaction_void() {
     let done = contract.submit_retrying(contract.proposal("Do"), &soon()).await.unwrap();
     assert_eq!(done.attempts, 2);
 
+    // Nor if the peer can't reduce the block.
+    ledger.change(|state| state.spoilt = true);
+    let done = contract.submit_retrying(contract.proposal("Do"), &soon()).await.unwrap();
+    assert_eq!(done.attempts, 1);
+    assert!(ledger.state().calls.ends_with(&["filtered blocks", "blocks"]));
+    ledger.change(|state| state.spoilt = false);
+
     // Without the block there is no knowing.
     ledger.change(|state| state.deliver_refusal = Some(Told::Forbidden));
     let error = contract.submit(contract.proposal("Do").build().unwrap()).await.unwrap_err();

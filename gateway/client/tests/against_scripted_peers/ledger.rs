@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::Stream;
-use hlf_gateway::protos::common::{self, Block, BlockData, BlockHeader, Envelope, Payload};
+use hlf_gateway::protos::common::{
+    self, Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, Header, Payload,
+};
 use hlf_gateway::protos::gateway::gateway_server::{Gateway, GatewayServer};
 use hlf_gateway::protos::gateway::{
     ChaincodeEventsRequest, ChaincodeEventsResponse, CommitStatusRequest, CommitStatusResponse,
@@ -105,6 +107,8 @@ pub(crate) struct State {
     pub(crate) codes: VecDeque<TxValidationCode>,
     /// Whether another's envelope under the same id is before each transaction in its block.
     pub(crate) forged: bool,
+    /// Whether an envelope that can't be decoded is behind each transaction in its block.
+    pub(crate) spoilt: bool,
     pub(crate) endorse_refusals: VecDeque<Status>,
     pub(crate) commit_status_refusal: Option<Status>,
     pub(crate) deliver_refusal: Option<common::Status>,
@@ -151,6 +155,9 @@ impl State {
         let mut block = vec![Transaction { code, ..Transaction::valid(tx_id) }];
         if self.forged {
             block.insert(0, Transaction::anothers(tx_id));
+        }
+        if self.spoilt {
+            block.push(Transaction::malformed());
         }
         self.append(block);
     }
@@ -522,10 +529,16 @@ impl Deliver for Peer {
 }
 
 fn whole(number: u64, block: &[Transaction]) -> Block {
-    let data = block.iter().map(|transaction| transaction.tx_id.clone().into_bytes()).collect();
+    let envelope = |transaction: &Transaction| {
+        let header = ChannelHeader { tx_id: transaction.tx_id.clone(), ..ChannelHeader::default() };
+        let header = Header { channel_header: header.encode_to_vec(), ..Header::default() };
+        let payload = Payload { header: Some(header), data: Vec::new() }.encode_to_vec();
+        Envelope { payload, signature: Vec::new() }.encode_to_vec()
+    };
+    let codes = block.iter().map(|transaction| transaction.code as u8).collect();
     Block {
         header: Some(BlockHeader { number, ..BlockHeader::default() }),
-        data: Some(BlockData { data }),
-        metadata: None,
+        data: Some(BlockData { data: block.iter().map(envelope).collect() }),
+        metadata: Some(BlockMetadata { metadata: vec![Vec::new(), Vec::new(), codes] }),
     }
 }
