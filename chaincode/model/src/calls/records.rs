@@ -30,7 +30,8 @@ call!(submit 1 WRITERS
     }
 );
 call!(submit 1 WRITERS
-    /// Adds a version; earlier ones stay. For: authorised clinician or service of the custodian.
+    /// Adds a version; earlier ones stay, and a record of the patient's own gets none. For: authorised clinician or
+    /// service of the custodian.
     AmendRecord -> RecordAdded {
         /// Whose record it is.
         patient: PatientId,
@@ -111,8 +112,8 @@ call!(submit 2 CARE
     }
 );
 call!(submit 2 WRITERS
-    /// Withdraws a record: it stays on record, and is released to nobody. For: authorised clinician or service of
-    /// the custodian.
+    /// Withdraws a record that is not the patient's own: it stays on record, and is released to nobody. For: authorised
+    /// clinician or service of the custodian.
     WithdrawRecord -> RecordChanged {
         /// Whose record it is.
         patient: PatientId,
@@ -121,8 +122,8 @@ call!(submit 2 WRITERS
     }
 );
 call!(submit 2 DESK
-    /// Offers custody of a record to another member, or takes the offer back. For: service or admin of the
-    /// custodian.
+    /// Offers custody of a record that is not the patient's own to another member, or takes the offer back. For: service
+    /// or admin of the custodian.
     TransferCustody -> RecordChanged {
         /// Whose record it is.
         patient: PatientId,
