@@ -22,11 +22,13 @@ pub(crate) async fn a_patient_adds_records_and_has_others_corrected(story: &mut 
     story.run_as("north/service", &verify).await.done();
     assert_eq!(story.caretrail.read("diary-again.txt"), b"what diary.txt says");
     // Whoever keeps it changes nothing of it.
-    for change in ["record amend {} first.txt", "record withdraw {}", "record transfer {} --to SouthMSP"] {
-        let line = change.replacen("{}", &text(&own["record"]), 1);
-        let who = if change.contains("transfer") { "north/service" } else { "north/ada" };
-        story.of_cared(who, &line).await.failed("PATIENTS_OWN_RECORD");
-    }
+    let own = text(&own["record"]);
+    let amend = format!("record amend {own} first.txt");
+    story.run_as("north/ada", &amend).await.failed("PATIENTS_OWN_RECORD");
+    let withdraw = format!("record withdraw {own}");
+    story.of_cared("north/ada", &withdraw).await.failed("PATIENTS_OWN_RECORD");
+    let transfer = format!("record transfer {own} --to SouthMSP");
+    story.of_cared("north/service", &transfer).await.failed("PATIENTS_OWN_RECORD");
 
     // A clinician's record is never written over: the patient asks, and the custodian answers, each time once.
     let record = story.cared.record.clone();
