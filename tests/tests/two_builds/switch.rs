@@ -157,11 +157,7 @@ pub(crate) async fn upgraded_it_goes_on_where_the_others_are(age: &mut Age) {
     assert_eq!((decided.epoch, decided.decisions[0].rule), (2, Rule::ConsentPermits));
     let told = age.told.take().unwrap();
     let replay = ReplayDecision { patient: told.patient.id, decision: decided.decision };
-    assert_eq!(
-        age.refused("north/auditor", &replay).await,
-        Code::ReplayUnavailable,
-        "the record is of the first engine"
-    );
+    assert!(age.seen("north/auditor", &replay).await.matches, "also about a record of the first engine");
     let signed = age.signed(&told.patient, Operation::EndConsent(Ending { consent: told.consent }));
     age.done("south/service", &EndConsent { signed }).await;
     age.told = Some(told);
