@@ -25,6 +25,9 @@ const HEIGHT: Duration = Duration::from_secs(10);
 /// How long the stream may take to deliver what the peer has.
 const BEHIND: Duration = Duration::from_secs(2);
 
+/// How often the time is doubled after which a stream is opened afresh that nothing more is known of.
+const DOUBLED_MAX: u32 = 6;
+
 /// How a listener deals with a stream that breaks or stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
@@ -34,7 +37,8 @@ pub struct Listening {
     /// The longest pause. 10 s by default.
     pub last_pause: Duration,
     /// After how long a silence the peer is asked for its height, to notice a stream that stands still: one filtered
-    /// block each time, and the filtered blocks since the last one. 30 s by default.
+    /// block each time, and the filtered blocks since the last one. Where it can't tell, the stream is opened afresh, after
+    /// twice the time each time. 30 s by default.
     pub quiet: Duration,
     /// How long it may go on without a stream before the listener gives up. A stream that stands and has nothing to
     /// deliver counts as one. For ever by default.
@@ -169,6 +173,8 @@ pub struct Listener<T> {
     backoff: Backoff,
     open_at: Instant,
     quiet_since: Instant,
+    /// How often in a row the stream was opened afresh because the peer can't tell what it has.
+    unsure: u32,
     /// Since when there is no stream, and how often one broke.
     broken_since: Option<Instant>,
     interruptions: u64,
@@ -267,6 +273,7 @@ impl<T: Send + 'static> Listener<T> {
             backoff: Backoff::new(listening.first_pause, listening.last_pause),
             open_at: Instant::now(),
             quiet_since: Instant::now(),
+            unsure: 0,
             broken_since: None,
             interruptions: 0,
             last_interruption: None,
@@ -373,6 +380,9 @@ impl<T: Send + 'static> Listener<T> {
                 self.missing = None;
             }));
         };
+        // A stream may take its time to begin: each that is opened afresh is given more.
+        let doubled = 2_u32.pow(self.unsure.min(DOUBLED_MAX));
+        let quiet = (self.listening.quiet.min(LIMIT_MAX) * doubled).min(LIMIT_MAX);
         let missing = async {
             match self.missing {
                 Some((_, by)) => sleep_until(by).await,
@@ -390,7 +400,7 @@ impl<T: Send + 'static> Listener<T> {
                 let block_number = self.missing.take().map_or(position.block, |(number, _)| number);
                 Ok(Err(StreamError::Stalled { channel: self.channel.clone(), block_number }))
             }
-            () = sleep_until(self.quiet_since + self.listening.quiet.min(LIMIT_MAX)), if self.missing.is_none() => {
+            () = sleep_until(self.quiet_since + quiet), if self.missing.is_none() => {
                 Ok(self.after_silence(position.block).await)
             }
         }
@@ -455,6 +465,7 @@ impl<T: Send + 'static> Listener<T> {
         let begins = self.position.get_or_insert_with(|| Position::whole(number));
         self.begun = true;
         self.stream_begun = true;
+        self.unsure = 0;
         self.broken_since = None;
         self.backoff.reset();
         self.quiet_since = Instant::now();
@@ -493,7 +504,7 @@ impl<T: Send + 'static> Listener<T> {
     /// After a silence: whether the stream stands, as far as the peer tells.
     async fn after_silence(&mut self, next: u64) -> Result<(), StreamError> {
         match self.look_behind(next).await {
-            Ok(()) => (),
+            Ok(()) => self.unsure = 0,
             Err(StreamError::Blocks(crate::DeliverError::Sign { .. })) => self.quiet_since = Instant::now(),
             // Who may not see what the peer has, or can't be shown it for want of one block that can't be reduced, has the
             // stream opened afresh instead. The peer answers, so that's no break.
@@ -501,6 +512,7 @@ impl<T: Send + 'static> Listener<T> {
                 tracing::debug!(stream = self.feed.name(), error = %error, "stream is opened afresh");
                 self.stream = None;
                 self.missing = None;
+                self.unsure = self.unsure.saturating_add(1);
             }
             Err(error) => return Err(error),
         }

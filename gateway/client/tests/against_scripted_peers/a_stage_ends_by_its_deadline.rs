@@ -258,23 +258,22 @@ async fn a_signer_that_never_answers_holds_no_stage_longer_than_its_deadline() {
     };
     let peer = ScriptedPeer::start(script()).await;
     let (certificate_pem, key_pem) = enrolment("user1");
-    let contract = async |signatures| {
+    let contract = async |signatures, deadlines| {
         let signer = Falling(KeySigner::from_pem(&key_pem).unwrap(), AtomicUsize::new(signatures));
         let identity = Identity { msp_id: "NorthMSP".into(), certificate_pem: certificate_pem.clone() };
         let endpoint = Endpoint::plaintext(peer.address.to_string());
-        let deadlines = Deadlines {
-            evaluate: SOON,
-            endorse: SOON,
-            submit: SOON,
-            commit_status: SOON,
-            open_stream: Some(SOON),
-            ..PATIENT
-        };
         let credentials = Credentials::new(identity, signer);
         Gateway::connect(&endpoint, credentials, deadlines).await.unwrap().contract("main", "assets")
     };
     let all = async {
-        let none = contract(0).await;
+        let all = Deadlines {
+            evaluate: SOON,
+            endorse: SOON,
+            commit_status: SOON,
+            open_stream: Some(SOON),
+            ..PATIENT
+        };
+        let none = contract(0, all).await;
         let proposal = || none.proposal("Do").build().unwrap();
         let mut errors = vec![
             chain(&proposal().evaluate().await.unwrap_err()),
@@ -285,14 +284,14 @@ async fn a_signer_that_never_answers_holds_no_stage_longer_than_its_deadline() {
             chain(&none.events(EventsFrom::NextCommit).await.unwrap_err()),
             chain(&none.gateway().endorser().ledger("main").info().await.unwrap_err()),
         ];
-        let one = contract(1).await;
+        let one = contract(1, Deadlines { submit: SOON, ..PATIENT }).await;
         let error = one.submit(one.proposal("Do").build().unwrap()).await.unwrap_err();
         assert!(matches!(error, TransactionError::NotSubmitted { .. }), "{error}");
         errors.push(chain(&error));
-        let one = contract(1).await;
+        let one = contract(1, Deadlines { submit: SOON, ..PATIENT }).await;
         let endorsed = one.proposal("Do").build().unwrap().endorse().await.unwrap();
         errors.push(chain(&endorsed.submit().await.unwrap_err()));
-        let two = contract(2).await;
+        let two = contract(2, Deadlines { commit_status: SOON, ..PATIENT }).await;
         let error = two.submit(two.proposal("Do").build().unwrap()).await.unwrap_err();
         let TransactionError::Unknown { source, .. } = error else { panic!("{error}") };
         errors.push(chain(&source));
