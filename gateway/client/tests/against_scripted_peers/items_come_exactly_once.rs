@@ -607,13 +607,15 @@ async fn a_quiet_stream_is_a_stream_and_who_may_not_look_behind_it_does_not_give
     let contract = contract(&ledger).await;
     let mut events = contract.listen(Start::Number(1)).with(listening);
     let listener = tokio::spawn(async move { (next_events(&mut events, 1).await, events) });
-    ledger.until(|state| state.count("events") == 1).await;
+    // Once it looks behind its stream, that is there to be broken.
+    ledger.until(|state| state.count("events") >= 1 && state.count("filtered blocks") >= 1).await;
     ledger.end_streams(End::Break);
+    ledger.until(|state| state.count("events") >= 2).await;
     // So many looks behind it take longer than what it gives up after.
     let looked = ledger.state().count("filtered blocks");
     ledger.until(|state| state.count("filtered blocks") >= looked + 20).await;
     ledger.end_streams(End::Break);
-    ledger.until(|state| state.count("events") == 3).await;
+    ledger.until(|state| state.count("events") >= 3).await;
     ledger.append(vec![Transaction::event("1", "assets", "1")]);
     let (first, mut events) = listener.await.unwrap();
     assert_eq!((first, events.interruptions()), (vec!["1".to_owned()], 2));
