@@ -156,7 +156,7 @@ impl Supervisor {
         Self { layout, children: Mutex::default() }
     }
 
-    /// Makes a service run, from the program and settings as they are now.
+    /// Makes a service run, from the program and settings as they are now; one that was stopped (SIGSTOP) goes on.
     ///
     /// It returns once the process exists; whether it is ready is for the caller to ask.
     ///
@@ -165,7 +165,10 @@ impl Supervisor {
     pub async fn ensure(&self, service: &Service) -> Result<Ensured, ProcessError> {
         let fingerprint = fingerprint::of(service)?;
         let ran = match self.record_of_running(&service.name) {
-            Some(record) if record.fingerprint == fingerprint => return Ok(Ensured::Running),
+            Some(record) if record.fingerprint == fingerprint => {
+                self.wake(record.pid)?;
+                return Ok(Ensured::Running);
+            }
             record => record.is_some(),
         };
         // Of a start that was interrupted, a process may be left that no record knows.
@@ -390,6 +393,16 @@ impl Supervisor {
             }
         }
         Err(ProcessError::Unstoppable(handles.iter().map(Handle::pid).collect()))
+    }
+
+    /// Lets a process go on that stands still, since whoever froze it is gone.
+    fn wake(&self, pid: u32) -> Result<(), ProcessError> {
+        if proc_fs::stands_still(pid)
+            && let Some(handle) = self.handle(pid)?
+        {
+            handle.send(Signal::CONT)?;
+        }
+        Ok(())
     }
 
     /// A handle of a process that is ours; with it the id cannot come to mean another process.

@@ -1,6 +1,7 @@
 //! Processes that stand still for a moment, so that their files can be looked at.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use super::{Handle, ProcessError, Supervisor, proc_fs};
 /// How long the kernel may take to stop every thread: one that waits for a disk stops when it has it.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
+
+/// The guard: it goes by the end of its input alone.
+const GUARD: &str = r#"trap '' HUP INT TERM QUIT; read -r line; if [ $# -gt 0 ]; then kill -CONT "$@"; fi"#;
 
 /// Processes that stand still until this is dropped, or the program ends in whatever way.
 pub(crate) struct Frozen {
@@ -48,15 +52,18 @@ impl Supervisor {
 }
 
 /// Waits for this program's end, and lets the processes go on then: nobody else would, were it killed meanwhile.
+///
+/// What ends this program, such as a terminal that closes, goes to its whole group, so the guard has one of its own.
 fn guard(handles: &[Handle]) -> Result<Child, ProcessError> {
     let program = "/bin/sh";
     Command::new(program)
-        .args(["-c", "read -r line; if [ $# -gt 0 ]; then kill -CONT \"$@\"; fi", "guard"])
+        .args(["-c", GUARD, "guard"])
         .args(handles.iter().map(|handle| handle.pid().to_string()))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .map_err(|source| ProcessError::Start {
             name: "guard of frozen processes".to_owned(),
@@ -67,6 +74,10 @@ fn guard(handles: &[Handle]) -> Result<Child, ProcessError> {
 
 #[cfg(test)]
 impl Frozen {
+    pub(super) fn guard(&self) -> u32 {
+        self.guard.id()
+    }
+
     /// What the kernel does when the program ends: the guard hears that nobody is there any more.
     pub(super) fn forget_but_for_the_guard(mut self) {
         self.handles.clear();

@@ -213,5 +213,39 @@ async fn frozen_processes_stand_still_and_go_on() {
     let frozen = supervisor.freeze(&names).await.unwrap();
     frozen.forget_but_for_the_guard();
     until("the guard to let them go on", || pids.iter().all(|pid| !proc_fs::stands_still(*pid))).await;
+
+    // Signals that end the program reach the guard too: it stays until nobody is there any more.
+    let frozen = supervisor.freeze(&names).await.unwrap();
+    let guard = frozen.guard();
+    let ignores = |signals: u64| {
+        let status = fs::read_to_string(format!("/proc/{guard}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & signals == signals
+    };
+    // SIGHUP 1, SIGINT 2, SIGQUIT 3, SIGTERM 15.
+    until("the guard to stand", || ignores(0b100_0000_0000_0111)).await;
+    let id = |pid: u32| rustix::process::Pid::from_raw(i32::try_from(pid).unwrap());
+    assert_eq!(rustix::process::getpgid(id(guard)).unwrap(), id(guard).unwrap());
+    for signal in [Signal::HUP, Signal::TERM] {
+        rustix::process::kill_process(id(guard).unwrap(), signal).unwrap();
+    }
+    frozen.forget_but_for_the_guard();
+    until("the guard to let them go on", || pids.iter().all(|pid| !proc_fs::stands_still(*pid))).await;
+    supervisor.sweep().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_was_left_frozen_is_woken() {
+    let home = tempfile::tempdir().unwrap();
+    let supervisor = supervisor(&home);
+    let service = shell("a", "while :; do :; done");
+    supervisor.ensure(&service).await.unwrap();
+    let pid = supervisor.running("a").unwrap().pid;
+    let id = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(id, Signal::STOP).unwrap();
+    until("it to stand still", || proc_fs::stands_still(pid)).await;
+    assert_eq!(supervisor.ensure(&service).await.unwrap(), Ensured::Running);
+    until("it to go on", || !proc_fs::stands_still(pid)).await;
+    assert_eq!(supervisor.running("a").unwrap().pid, pid);
     supervisor.sweep().await.unwrap();
 }

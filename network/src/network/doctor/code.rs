@@ -205,7 +205,7 @@ codes! {
     NodeUnreachable Error "node-unreachable":
         "a node runs and does not answer",
         "it is stopped (SIGSTOP), overloaded, or hangs",
-        "{command} logs {node}; if it hangs, end the process that is named: kill PID; then: {command} up";
+        "{command} up, which lets a stopped one go on; one that hangs is ended first: kill -KILL PID; its log: {command} logs {node}";
     OperationsUnreachable Error "operations-unreachable":
         "a node's operations endpoint does not answer",
         "it listens on another port than the file of ports says, or its TLS files are others than its callers'",
