@@ -13,6 +13,7 @@ use hlf_protos::orderer::seek_info::{SeekBehavior, SeekContentType, SeekErrorRes
 use hlf_protos::orderer::seek_position::Type as Seek;
 use hlf_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified};
 use hlf_protos::prost::Message as _;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 /// How long one orderer may take to answer.
@@ -60,21 +61,34 @@ pub(crate) struct Newest {
     pub(crate) config: Block,
 }
 
-/// The channel, of the first orderer that gives it.
+/// The channel, of the orderer that has most of it: one that is cut off from the others answers too, and is behind.
 pub(crate) async fn newest(
     orderers: &[Endpoint],
     credentials: &Credentials,
     channel: &str,
 ) -> Result<Newest, OrderedError> {
-    let mut last = OrderedError::Nobody;
+    // All at once: one behind a cut link takes its time.
+    let mut asked = JoinSet::new();
     for orderer in orderers {
-        match newest_of(orderer, credentials, channel).await {
-            Ok(newest) => return Ok(newest),
-            Err(error) if error.is_stranger() => return Err(error),
-            Err(error) => last = error,
-        }
+        let (orderer, credentials, channel) = (orderer.clone(), credentials.clone(), channel.to_owned());
+        asked.spawn(async move { newest_of(&orderer, &credentials, &channel).await });
     }
-    Err(last)
+    highest(asked.join_all().await)
+}
+
+/// The most that anybody has. Who has nothing to give is told of only when nobody has, a refusal first: it is an answer.
+fn highest(answers: Vec<Result<Newest, OrderedError>>) -> Result<Newest, OrderedError> {
+    let mut most: Result<Newest, _> = Err(OrderedError::Nobody);
+    for answer in answers {
+        most = match (most, answer) {
+            (Ok(most), Ok(newest)) if newest.height <= most.height => Ok(most),
+            (_, Ok(newest)) => Ok(newest),
+            (Ok(most), Err(_)) => Ok(most),
+            (Err(error), Err(_)) if error.is_stranger() => Err(error),
+            (Err(_), Err(error)) => Err(error),
+        };
+    }
+    most
 }
 
 /// The number of blocks that one orderer has of a channel.
@@ -187,4 +201,23 @@ fn last_config(block: &Block) -> Result<u64, OrderedError> {
     // Older blocks have it in a place of its own; a first block has neither.
     let apart = entry(BlockMetadataIndex::LastConfig)?;
     Ok(LastConfig::decode(apart.value.as_slice()).map_err(unreadable)?.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_of_a_channel_counts_and_a_refusal_only_when_nobody_gives_it() {
+        let has = |height| Ok(Newest { height, config: Block::default() });
+        let refuses = || Err(OrderedError::Refused(Status::Forbidden));
+        let away = || Err(OrderedError::Unreadable("nothing".to_owned()));
+        let height = |answers| highest(answers).unwrap().height;
+        assert_eq!(height(vec![has(3), has(9), has(7)]), 9);
+        // The first one is behind: it knows nothing of who asks.
+        assert_eq!(height(vec![refuses(), away(), has(2), away()]), 2);
+        assert!(highest(vec![away(), refuses(), away()]).unwrap_err().is_stranger());
+        assert!(matches!(highest(vec![away(), away()]), Err(OrderedError::Unreadable(_))));
+        assert!(matches!(highest(Vec::new()), Err(OrderedError::Nobody)));
+    }
 }

@@ -165,6 +165,13 @@ pub enum SubmitError {
 }
 
 impl Proposal {
+impl SubmitError {
+    /// Whether the orderer took nothing because it knows no leader, while another may.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == Status::ServiceUnavailable.as_str_name())
+    }
+}
+
     /// Makes a proposal of edits to a channel as it is now.
     ///
     /// # Errors

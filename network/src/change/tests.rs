@@ -206,3 +206,28 @@ fn a_file_that_does_not_agree_with_itself_is_refused() {
         assert_eq!(found, expected, "{text}");
     }
 }
+
+#[test]
+fn an_orderer_without_a_leader_is_no_answer_for_the_others() {
+    let refused =
+        |status: &str| super::SubmitError::Refused { status: status.to_owned(), info: String::new() };
+    assert!(refused("SERVICE_UNAVAILABLE").is_unavailable());
+    assert!(!refused("BAD_REQUEST").is_unavailable());
+    assert!(!super::SubmitError::Incomplete(String::new()).is_unavailable());
+}
+
+#[test]
+fn ordering_nodes_that_come_and_go_are_told_from_those_that_change() {
+    use super::{Consenter, ConsenterCertificates, ConsentersChange};
+    let node = |port: u16, certificate: &str| Consenter {
+        host: "node".to_owned(),
+        port,
+        certificates: ConsenterCertificates { server: certificate.into(), client: certificate.into() },
+        bft: None,
+    };
+    let change = ConsentersChange::between(&[node(1, "a"), node(2, "b")], &[node(2, "b"), node(3, "c")]);
+    let list = |name: &str| vec![name.to_owned()];
+    assert_eq!(change, ConsentersChange { come: list("node:3"), go: list("node:1"), stay: list("node:2") });
+    assert!(change.is_any());
+    assert!(!ConsentersChange::between(&[node(1, "a")], &[node(1, "renewed")]).is_any());
+}

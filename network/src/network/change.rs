@@ -164,7 +164,7 @@ impl Network {
         // gateway does: one that is not level with the others takes it and hands it to nobody.
         let everywhere = orderer.consensus == Consensus::Bft;
         let mut taken = 0_usize;
-        let (mut unreached, mut refused) = (None, None);
+        let (mut unreached, mut unable, mut refused) = (None, None, None);
         for consenter in &orderer.consenters {
             let address = node::public(&ports, &orderer.host(consenter))?.to_string();
             let roots = files::read(&self.orderer_tls_ca())?;
@@ -184,7 +184,7 @@ impl Network {
             step.done(if everywhere { "the ordering service took it" } else { "an orderer took it" });
             return self.await_in_force(proposal, limit, progress).await;
         }
-        Err(refused.or(unreached).map_or(ChangeError::NoPeer(None), ChangeError::Submit))
+        Err(refused.or(unable).or(unreached).map_or(ChangeError::NoPeer(None), ChangeError::Submit))
     }
 
     async fn await_in_force(
@@ -192,6 +192,7 @@ impl Network {
         proposal: &Proposal,
         limit: Duration,
         progress: &dyn Progress,
+                Err(error) if error.is_unavailable() => unable = Some(error),
     ) -> Result<(), ChangeError> {
         if self.own_organizations().next().is_none() {
             let step = Step::begin(progress, "wait for the orderers");
