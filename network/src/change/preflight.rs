@@ -12,9 +12,9 @@ use x509_parser::time::ASN1Time;
 
 use super::config::{
     ACLS, APPLICATION, BATCH_SIZE, BATCH_TIMEOUT, BFT, CAPABILITIES, CONSENSUS_TYPE, ChannelConfig,
-    ConfigError, ORDERER,
+    ConfigError, Consenter, ORDERER,
 };
-use super::members::common_name;
+use super::members::{common_name, is_issued_by};
 use super::standing::Rule;
 
 /// BFT tolerates one faulty node from this many on.
@@ -125,11 +125,68 @@ fn consenters(present: &ChannelConfig, wanted: &ChannelConfig) -> Result<(), Rej
         leaf(&whose, &consenter.certificates.client)?;
         if let Some(member) = &consenter.bft {
             leaf(&whose, &member.identity)?;
-            wanted.msp(&member.msp_id).map_err(|_| Rejection::Certificate {
-                whose,
-                what: format!("its organisation `{}` is not in the channel", member.msp_id),
-            })?;
         }
+    }
+    let trusted = |config: &ChannelConfig| -> Result<Vec<Result<(), String>>, Rejection> {
+        let tls = ordering_tls(config)?;
+        Ok(after.iter().map(|consenter| vouched(consenter, config, &tls)).collect())
+    };
+    for ((consenter, now), then) in after.iter().zip(trusted(present)?).zip(trusted(wanted)?) {
+        // What is so already, another change need not mend.
+        if let Err(what) = then
+            && (now.is_ok() || !before.contains(consenter))
+        {
+            return Err(Rejection::Certificate { whose: format!("orderer `{}`", consenter.address()), what });
+        }
+    }
+    Ok(())
+}
+
+/// The TLS authorities of all ordering organisations, those that signed themselves and those below them.
+fn ordering_tls(config: &ChannelConfig) -> Result<[Vec<Vec<u8>>; 2], Rejection> {
+    let (mut roots, mut below) = (Vec::new(), Vec::new());
+    for msp_id in config.group(&[ORDERER])?.groups.keys() {
+        let msp = config.msp(msp_id)?;
+        roots.extend(msp.tls_root_certs);
+        below.extend(msp.tls_intermediate_certs);
+    }
+    Ok([roots, below])
+}
+
+/// Whether the channel knows the authorities of an ordering node's certificates; else what is wrong with them.
+///
+/// Fabric refuses a node whose TLS certificates are of none. Blocks of a BFT node whose identity is of none count nowhere,
+/// and with too many such nodes no block is left that could mend it.
+fn vouched(
+    consenter: &Consenter,
+    config: &ChannelConfig,
+    [roots, below]: &[Vec<Vec<u8>>; 2],
+) -> Result<(), String> {
+    let read =
+        |pem: &[u8]| parse_x509_pem(pem).map(|(_, pem)| pem.contents).map_err(|error| error.to_string());
+    for pem in [&consenter.certificates.server, &consenter.certificates.client] {
+        let der = read(pem)?;
+        let (_, found) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+        if !is_issued_by(&found, roots, below) {
+            return Err(format!(
+                "its TLS certificate is issued by `{}`, which the channel would know as no TLS authority of an ordering \
+                 organisation; let the channel know that authority first, or keep it until the node has a certificate of \
+                 another one",
+                found.issuer()
+            ));
+        }
+    }
+    let Some(member) = &consenter.bft else { return Ok(()) };
+    let msp_id = &member.msp_id;
+    let msp = config.msp(msp_id).map_err(|_| format!("its organisation `{msp_id}` is not in the channel"))?;
+    let der = read(&member.identity)?;
+    let (_, found) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    if !is_issued_by(&found, &msp.root_certs, &msp.intermediate_certs) {
+        return Err(format!(
+            "its identity is issued by `{}`, which the channel would know as no authority of `{msp_id}`; let the channel know \
+             that authority first, or keep it until the node has an identity of another one",
+            found.issuer()
+        ));
     }
     Ok(())
 }
@@ -234,7 +291,7 @@ fn acls(wanted: &ChannelConfig) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Demands that authorities that come are authorities, in their time.
+/// Demands that authorities that come are authorities, in their time, and that those above them are there.
 fn authorities(present: &ChannelConfig, wanted: &ChannelConfig) -> Result<(), Rejection> {
     for section in [APPLICATION, ORDERER] {
         let names: BTreeSet<&String> = wanted.group(&[section])?.groups.keys().collect();
@@ -265,6 +322,32 @@ fn authorities(present: &ChannelConfig, wanted: &ChannelConfig) -> Result<(), Re
                     in_its_time(&found).map_err(|when| fail(&when))?;
                 }
             }
+            let chains = [
+                (&after.root_certs, &after.intermediate_certs, "authority"),
+                (&after.tls_root_certs, &after.tls_intermediate_certs, "TLS authority"),
+            ];
+            for (roots, below, what) in chains {
+                for pem in below {
+                    let wrong = |why: String| Rejection::Certificate {
+                        whose: whose.clone(),
+                        what: format!("its {what} {why}"),
+                    };
+                    let (_, pem) =
+                        parse_x509_pem(pem).map_err(|_| wrong("is not a certificate in PEM".to_owned()))?;
+                    let (_, found) = X509Certificate::from_der(&pem.contents)
+                        .map_err(|_| wrong("is not an X.509 certificate".to_owned()))?;
+                    let name = common_name(&found);
+                    if !found.is_ca() {
+                        return Err(wrong(format!("`{name}` may not issue certificates")));
+                    }
+                    if !is_issued_by(&found, roots, below) {
+                        let issuer = found.issuer();
+                        return Err(wrong(format!(
+                            "`{name}` would be there without the one above it, `{issuer}`; both come and go in one proposal"
+                        )));
+                    }
+                }
+            }
             if after.name != **msp_id {
                 let what = format!("its membership rules are those of `{}`", after.name);
                 return Err(Rejection::Certificate { whose, what });
@@ -290,4 +373,177 @@ fn in_its_time(certificate: &X509Certificate<'_>) -> Result<(), String> {
     }
     let name = common_name(certificate);
     Err(format!("`{name}` is not valid now: it is for {} to {}", validity.not_before, validity.not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hlf_protos::common::{Config, ConfigValue, Orderers};
+    use hlf_protos::etcdraft;
+    use hlf_protos::msp::{FabricMspConfig, MspConfig};
+    use hlf_protos::prost::Message;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyIdMethod};
+
+    use super::super::config::{MSP, ORDERERS};
+    use super::*;
+    use crate::ca::{Authority, Key};
+    use crate::spec::UserKey;
+
+    /// A certificate and its key, PEM, of an authority or, without one, of itself.
+    struct Pair(String, String);
+
+    impl Pair {
+        fn root(name: &str) -> Self {
+            let (pem, key) = Authority::make(name).unwrap();
+            Self(pem, text(&key))
+        }
+
+        fn issues(&self, name: &str, is_ca: bool) -> Self {
+            let issuer = Issuer::from_ca_cert_pem(&self.0, Key::of_any_kind(&self.1).unwrap()).unwrap();
+            let key = Key::generate(UserKey::P256).unwrap();
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.serial_number = Some(1_u64.into());
+            params.key_identifier_method = KeyIdMethod::PreSpecified(key.identifier());
+            params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+            Self(params.signed_by(&key, &issuer).unwrap().pem(), text(&key))
+        }
+
+        fn pem(&self) -> Vec<u8> {
+            self.0.clone().into_bytes()
+        }
+    }
+
+    fn text(key: &Key) -> String {
+        String::from_utf8(key.to_pem().unwrap().as_ref().to_vec()).unwrap()
+    }
+
+    fn value(message: &impl Message) -> ConfigValue {
+        ConfigValue { value: message.encode_to_vec(), ..ConfigValue::default() }
+    }
+
+    /// Authorities of the ordering organisation: roots and those below, of identities, then of TLS certificates.
+    type Trust<'a> = [&'a [&'a Pair]; 4];
+
+    fn channel(trust: Trust<'_>, values: &[(&str, ConfigValue)]) -> ChannelConfig {
+        let [root_certs, intermediate_certs, tls_root_certs, tls_intermediate_certs] =
+            trust.map(|pairs| pairs.iter().map(|pair| pair.pem()).collect());
+        let msp = FabricMspConfig {
+            name: "OrdererMSP".to_owned(),
+            root_certs,
+            intermediate_certs,
+            tls_root_certs,
+            tls_intermediate_certs,
+            ..FabricMspConfig::default()
+        };
+        let msp = value(&MspConfig { r#type: 0, config: msp.encode_to_vec() });
+        let organization =
+            ConfigGroup { values: BTreeMap::from([(MSP.to_owned(), msp)]), ..ConfigGroup::default() };
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let orderer = ConfigGroup {
+            groups: BTreeMap::from([("OrdererMSP".to_owned(), organization)]),
+            values,
+            ..ConfigGroup::default()
+        };
+        let groups = [(APPLICATION, ConfigGroup::default()), (ORDERER, orderer)];
+        let root = ConfigGroup {
+            groups: groups.map(|(name, group)| (name.to_owned(), group)).into(),
+            ..ConfigGroup::default()
+        };
+        ChannelConfig::new("main".to_owned(), Config { sequence: 1, channel_group: Some(root) }).unwrap()
+    }
+
+    fn raft(trust: Trust<'_>, nodes: &[&Pair]) -> ChannelConfig {
+        let consenters = (1..).zip(nodes).map(|(port, node)| etcdraft::Consenter {
+            host: "node".to_owned(),
+            port,
+            client_tls_cert: node.pem(),
+            server_tls_cert: node.pem(),
+        });
+        let metadata = etcdraft::ConfigMetadata { consenters: consenters.collect(), ..Default::default() };
+        let kind = ConsensusType {
+            r#type: "etcdraft".to_owned(),
+            metadata: metadata.encode_to_vec(),
+            ..ConsensusType::default()
+        };
+        channel(trust, &[(CONSENSUS_TYPE, value(&kind))])
+    }
+
+    fn bft(trust: Trust<'_>, tls: &Pair, identities: &[&Pair]) -> ChannelConfig {
+        let nodes = (1..).zip(identities).map(|(id, identity)| hlf_protos::common::Consenter {
+            id,
+            host: "node".to_owned(),
+            port: id,
+            msp_id: "OrdererMSP".to_owned(),
+            identity: identity.pem(),
+            client_tls_cert: tls.pem(),
+            server_tls_cert: tls.pem(),
+        });
+        let kind = ConsensusType { r#type: BFT.to_owned(), ..ConsensusType::default() };
+        let orderers = Orderers { consenter_mapping: nodes.collect() };
+        channel(trust, &[(CONSENSUS_TYPE, value(&kind)), (ORDERERS, value(&orderers))])
+    }
+
+    fn refused(checked: Result<(), Rejection>, expected: &str) {
+        let told = checked.unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+
+    #[test]
+    fn an_authority_comes_with_those_above_it_and_does_not_stay_without_them() {
+        let (ca, tls) = (Pair::root("ca"), Pair::root("tlsca"));
+        let (lower, lower_tls) = (ca.issues("lower", true), tls.issues("lower-tls", true));
+        let elsewhere = Pair::root("elsewhere");
+        let stranger = elsewhere.issues("stranger", true);
+        let plain = || channel([&[&ca], &[], &[&tls], &[]], &[]);
+        let whole = || channel([&[&ca], &[&lower], &[&tls], &[&lower_tls]], &[]);
+        authorities(&plain(), &whole()).unwrap();
+        authorities(&whole(), &plain()).unwrap();
+        let table = [
+            (channel([&[&ca], &[&stranger], &[&tls], &[]], &[]), "its authority `stranger` would be there"),
+            (channel([&[&ca], &[], &[&tls], &[&stranger]], &[]), "its TLS authority `stranger` would be"),
+            (channel([&[&elsewhere], &[&lower], &[&tls], &[]], &[]), "`lower` would be there without"),
+            (channel([&[&ca], &[], &[&elsewhere], &[&lower_tls]], &[]), "`lower-tls` would be there without"),
+        ];
+        for (wanted, expected) in table {
+            refused(authorities(&whole(), &wanted), expected);
+        }
+    }
+
+    #[test]
+    fn ordering_nodes_are_of_authorities_that_the_channel_knows() {
+        let (ca, tls, other) = (Pair::root("ca"), Pair::root("tlsca"), Pair::root("other"));
+        let lower = tls.issues("lower", true);
+        let (first, second) = (tls.issues("first", false), lower.issues("second", false));
+        let stranger = other.issues("stranger", false);
+        let known: Trust<'_> = [&[&ca], &[], &[&tls], &[&lower]];
+        let present = raft(known, &[&first]);
+        consenters(&present, &raft(known, &[&first, &second])).unwrap();
+        refused(consenters(&present, &raft(known, &[&first, &stranger])), "issued by `CN=other`");
+        let without: Trust<'_> = [&[&ca], &[], &[&other], &[]];
+        refused(consenters(&present, &raft(without, &[&first])), "orderer `node:1`: its TLS certificate");
+        let of_lower = raft(known, &[&second]);
+        refused(consenters(&of_lower, &raft([&[&ca], &[], &[&tls], &[]], &[&second])), "`CN=lower`");
+        // What is wrong already is another change's matter.
+        consenters(&raft(without, &[&first]), &raft(without, &[&first])).unwrap();
+    }
+
+    #[test]
+    fn identities_of_bft_nodes_are_of_authorities_that_the_channel_knows() {
+        let (ca, tls, other) = (Pair::root("ca"), Pair::root("tlsca"), Pair::root("other"));
+        let node = tls.issues("node", false);
+        let (one, new) = (ca.issues("one", false), other.issues("new", false));
+        let old: Trust<'_> = [&[&ca], &[], &[&tls], &[]];
+        let both: Trust<'_> = [&[&ca, &other], &[], &[&tls], &[]];
+        let finished: Trust<'_> = [&[&other], &[], &[&tls], &[]];
+        let nodes = [&one, &one, &one, &one];
+        let present = bft(old, &node, &nodes);
+        consenters(&present, &bft(both, &node, &nodes)).unwrap();
+        refused(consenters(&present, &bft(finished, &node, &nodes)), "no authority of `OrdererMSP`");
+        let replaced = [&new, &one, &one, &one];
+        refused(consenters(&present, &bft(old, &node, &replaced)), "its identity is issued by `CN=other`");
+        consenters(&present, &bft(both, &node, &replaced)).unwrap();
+        consenters(&bft(both, &node, &[&new; 4]), &bft(finished, &node, &[&new; 4])).unwrap();
+    }
 }
