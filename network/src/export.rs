@@ -9,9 +9,9 @@ mod kubernetes;
 mod systemd;
 mod workload;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::builder::BuilderProgram;
@@ -23,6 +23,9 @@ use crate::overlay::OverlayError;
 use crate::ports::PortError;
 use crate::profile::ProfileError;
 use workload::{Site, Workload};
+
+/// Entered by everybody; keys in it are in files for their owner alone.
+const FOLDER: u32 = 0o755;
 
 /// Who will run the processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,20 +268,32 @@ impl Written {
         // An empty folder that was there gives way to the one that is made whole.
         let _ = fs::remove_dir(folder);
         files::make_whole(folder, |draft| -> Result<(), FileError> {
+            let mut folders = BTreeSet::from([draft.to_owned()]);
             for (path, entry) in self.0 {
                 let path = draft.join(path);
                 match entry {
-                    Entry::File { mode, bytes } => files::write_new(&path, mode, &bytes)?,
+                    Entry::File { mode, bytes } => {
+                        files::write_new(&path, mode, &bytes)?;
+                        set_mode(&path, mode)?;
+                    }
                     Entry::Link(to) => {
                         files::make_folder(path.parent().unwrap_or(draft))?;
                         symlink(to, &path).map_err(|e| FileError::new(&path, "made", e))?;
                     }
                 }
+                folders.extend(
+                    path.ancestors().skip(1).take_while(|at| at.starts_with(draft)).map(Path::to_owned),
+                );
             }
-            Ok(())
+            folders.iter().try_for_each(|folder| set_mode(folder, FOLDER))
         })?;
         Ok(())
     }
+}
+
+/// Sets a mode whatever the operator's umask is: other users read what is copied from here.
+fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|e| FileError::new(path, "changed", e))
 }
 
 /// Whole manifests as YAML documents, under lines of comment.
@@ -296,4 +311,26 @@ fn yaml(comment: &str, documents: &[serde_json::Value]) -> Result<String, Export
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_set_and_not_what_a_umask_leaves_of_them() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("exported");
+        let mut written = Written::default();
+        // Every usual umask takes something of these.
+        written.add("config/core.yaml", 0o666, b"public".to_vec());
+        written.add("keys/peer0/tls.pem", files::SECRET, b"secret".to_vec());
+        written.link("config/msp/keystore", "/run/credentials".into());
+        written.save(&folder).unwrap();
+        let mode = |path: &str| fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("config/core.yaml"), mode("keys/peer0/tls.pem")), (0o666, 0o600));
+        for path in ["", "config", "config/msp", "keys/peer0"] {
+            assert_eq!(mode(path), FOLDER, "{path}");
+        }
+    }
 }

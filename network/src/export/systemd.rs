@@ -13,7 +13,7 @@ const KEYS: &str = "/etc/hlf-network-keys";
 const TARGET: &str = "hlf-network.target";
 
 /// What no process of a network needs, each a line of its unit.
-const HARDENING: [&str; 27] = [
+const HARDENING: [&str; 26] = [
     "NoNewPrivileges=yes",
     "CapabilityBoundingSet=",
     "AmbientCapabilities=",
@@ -29,7 +29,6 @@ const HARDENING: [&str; 27] = [
     "ProtectKernelTunables=yes",
     "ProtectControlGroups=yes",
     "ProtectProc=invisible",
-    "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
     "RestrictNamespaces=yes",
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",
@@ -98,6 +97,12 @@ fn service(export: &Export, workload: &Workload) -> Result<String, ExportError> 
         text.push_str(line);
         text.push('\n');
     }
+    let families = match workload.kind {
+        // A peer asks the kernel for this machine's addresses at its start, and ends when it may not.
+        Kind::Peer => "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+        Kind::Orderer | Kind::Chaincode => "AF_INET AF_INET6 AF_UNIX",
+    };
+    let _ = writeln!(text, "RestrictAddressFamilies={families}");
     let _ = write!(text, "\n[Install]\nWantedBy={TARGET}\n");
     Ok(text)
 }
@@ -135,7 +140,8 @@ fn readme(export: &Export, workloads: &[Workload]) -> String {
          ```\n\n\
          Before that, put these programs into `{programs}`: {needed}.\n\n\
          Ledgers are not in this folder. To move nodes that have one, stop them where they are, and copy the content of \
-         `nodes/NODE/data` of the network's folder to `{data}/NODE`, owned by `{USER}`, before the first start here. They must not run at both places. A node without a \
+         `nodes/NODE/data` of the network's folder to `{data}/NODE`, owned by `{USER}`, before the first start here. Leave `externalbuilder` \
+         out: in it are built packages with the old addresses, and a peer builds anew what is not there. They must not run at both places. A node without a \
          ledger has to join the channel: `peer channel join`, `osnadmin channel join`.\n\n\
          Then remove `keys/` from this folder.\n\n\
          | unit | listens |\n|---|---|\n",

@@ -261,10 +261,9 @@ impl Maker<'_> {
             files.insert(self.inside(&scripts.join("bin").join(phase.as_str()))?, content);
         }
         let (_, client) = self.network.chaincode_tls(organization);
-        let service = chaincode_service(organization);
-        let address = match self.site.chaincode_address(&service) {
+        let address = match self.site.chaincode_address(&chaincode_service(organization)) {
             Some(address) => address,
-            None => node::loopback(ports, &service, LISTEN)?,
+            None => node::loopback(ports, &self.network.chaincode_place(organization), LISTEN)?,
         };
         for path in [&client.roots, &client.certificate] {
             files.insert(self.inside(path)?, public(bytes(path)?));
@@ -304,7 +303,7 @@ impl Maker<'_> {
         let (server, _) = self.network.chaincode_tls(organization);
         let listen = match self.site.listens(Kind::Chaincode, CHAINCODE_PORT).remove(LISTEN) {
             Some(address) if self.site.in_containers() => address,
-            _ => node::listen(ports, &name, LISTEN)?,
+            _ => node::listen(ports, &self.network.chaincode_place(organization), LISTEN)?,
         };
         let mut env = BTreeMap::from([
             ("CHAINCODE_ID".to_owned(), service.package_id),

@@ -52,6 +52,11 @@ fn note(layout: &Layout, organization: &Organization) -> PathBuf {
 }
 
 impl Network {
+    /// The place of an organisation's chaincode that is in use, by its process's name.
+    pub(crate) fn chaincode_place(&self, organization: &Organization) -> String {
+        in_use(&self.layout, organization)
+    }
+
     /// The package that a service serves, by its process; `None` when it does not run.
     pub(super) fn served_at(&self, place: &str) -> Option<String> {
         let running = self.supervisor.running(place)?;

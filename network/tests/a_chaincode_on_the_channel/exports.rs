@@ -52,6 +52,13 @@ pub(crate) async fn exported_units_run_the_network_and_manifests_are_taken() {
     up(&network, &options).await;
     put(&network, "north", "before").await;
     has(&network, "south", "before").await;
+    // An upgrade is served at the other one of two places, and stays there.
+    let mut chaincode = Chaincode::new("shelf", "shelf_2");
+    chaincode.sequence = 2;
+    let mut spec = spec;
+    spec.set_chaincode(chaincode).unwrap();
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    up(&network, &options).await;
 
     manifests_are_taken(&network, &options, &bench.folder.join("exported"));
 
@@ -68,11 +75,26 @@ pub(crate) async fn exported_units_run_the_network_and_manifests_are_taken() {
     assert_eq!(exported.only_on_this_machine, nodes);
     assert!(matches!(network.export(&units, &folder), Err(ExportError::NotEmpty(_))));
 
+    for process in &exported.processes {
+        let unit = fs::read_to_string(folder.join(format!("systemd/hlf-{process}.service"))).unwrap();
+        let families = unit.lines().find_map(|line| line.strip_prefix("RestrictAddressFamilies=")).unwrap();
+        // A peer asks for this machine's addresses.
+        assert_eq!(families.contains("AF_NETLINK"), process.starts_with("peer"), "{process}: {families}");
+        if let Some(domain) = process.strip_prefix("chaincode.") {
+            let member = spec.organizations.iter().find(|member| member.domain == domain).unwrap();
+            let address = network.profile(member).unwrap().chaincode_service.unwrap().address;
+            assert!(unit.contains(&format!("CHAINCODE_SERVER_ADDRESS={address}")), "{address}:\n{unit}");
+        }
+    }
+
     network.down(&crate::bench::say).await.unwrap();
     fs::create_dir_all(&units.paths.data).unwrap();
     for node in nodes {
         let data = network.layout().root().join("nodes").join(node).join("data");
-        fs::rename(data, units.paths.data.join(node)).unwrap();
+        let moved = units.paths.data.join(node);
+        fs::rename(data, &moved).unwrap();
+        // Built packages stay behind, as the page in the folder says.
+        let _ = fs::remove_dir_all(moved.join("externalbuilder"));
     }
     copy(&folder.join("config"), &units.paths.config);
     link_programs(&network, &units.paths.programs);
