@@ -242,6 +242,22 @@ impl Home {
         self.spread_trust()
     }
 
+    /// The authorities in the organisation's own MSP.
+    pub(crate) fn trust(&self) -> Result<FabricMspConfig, FileError> {
+        let part = |part: &str| -> Result<Vec<Vec<u8>>, FileError> {
+            let at = self.folder.join("msp").join(part);
+            folder::listed(&at)?.iter().map(|file| Ok(files::read(&at.join(file))?.into_bytes())).collect()
+        };
+        let [roots, intermediates, tls_roots, tls_intermediates] = TRUST;
+        Ok(FabricMspConfig {
+            root_certs: part(roots)?,
+            intermediate_certs: part(intermediates)?,
+            tls_root_certs: part(tls_roots)?,
+            tls_intermediate_certs: part(tls_intermediates)?,
+            ..FabricMspConfig::default()
+        })
+    }
+
     /// Whether the organisation's own MSP holds these authorities and no others.
     fn trusts_exactly(&self, parts: [&Vec<Vec<u8>>; 4]) -> Result<bool, FileError> {
         for (part, certificates) in TRUST.into_iter().zip(parts) {

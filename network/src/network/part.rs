@@ -211,7 +211,7 @@ impl Network {
 impl Stand<'_> {
     /// Own keys and own ports.
     async fn prepare(&self) -> Result<Ports, PartError> {
-        let given = self.take_given_keys()? || self.take_requested()?;
+        let given = self.take_given_keys()? || self.take_requested().await?;
         let ports = self.network.keep_ports(self.wanted_ports()).map_err(UpError::from)?;
         if !given {
             self.issue(&ports).await?;

@@ -6,6 +6,7 @@ use hlf_protos::msp::FabricMspConfig;
 use rcgen::PublicKeyData as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::super::Network;
 use super::super::certificates::import::{demand_fit, pem_of, pems};
 use super::super::certificates::{CertificatesError, UnfitError, Use};
 use super::super::issue::CHAINCODE_SERVICE;
@@ -30,7 +31,7 @@ struct Waiting {
 impl Stand<'_> {
     /// Takes up certificates that were made elsewhere, once; false when they are to be made here. Until all are there,
     /// [`PartError::Requested`] says which are missing.
-    pub(super) fn take_requested(&self) -> Result<bool, PartError> {
+    pub(super) async fn take_requested(&self) -> Result<bool, PartError> {
         let network = self.network;
         let Some(Keys::Requests { folder }) = network.part.as_ref().map(|part| &part.keys) else {
             return Ok(false);
@@ -48,9 +49,11 @@ impl Stand<'_> {
         let kept = network.layout.root().join("requests");
         files::make_private_folder(&kept)?;
         files::make_folder(folder)?;
+        // What the channel knows of the organisation changes by proposals, and no file beside requests takes it back.
+        let later = home.folder().join("msp").exists() && network.first_block_here()?.is_some();
         let mut missing: Vec<String> = AUTHORITIES
             .into_iter()
-            .filter(|(_, name)| !folder.join(name).exists())
+            .filter(|(_, name)| !later && !folder.join(name).exists())
             .map(|(_, name)| name.to_owned())
             .collect();
         let mut ready = Vec::new();
@@ -71,7 +74,7 @@ impl Stand<'_> {
             step.done(&format!("requests are in `{}`", folder.display()));
             return Err(PartError::Requested { folder: folder.clone(), missing: missing.join(", ") });
         }
-        let msp = trust_of(folder)?;
+        let msp = if later { known_trust(network, &home).await? } else { trust_of(folder)? };
         // All are judged before the first is taken.
         let mut taken = Vec::new();
         for (holding, waiting) in ready {
@@ -83,7 +86,7 @@ impl Stand<'_> {
             }
             taken.push((holding.with_orders(orders), certificates));
         }
-        for (signs, name) in AUTHORITIES {
+        for (signs, name) in AUTHORITIES.into_iter().filter(|_| !later) {
             let pem = files::read(&folder.join(name))?;
             files::replace(&home.authority(signs), files::PUBLIC, pem.as_bytes())?;
         }
@@ -172,7 +175,8 @@ impl Waiting {
         let key = order.key.der_bytes();
         let der = demand_fit(&self.name, of, &given, (&sample, key), (msp, msp_id)).map_err(|error| match error {
             CertificatesError::Import(UnfitError::Chain { issuer, .. }) => unfit(format!(
-                "it is of `{issuer}`, and `{name}` holds no such authority with that key, or not those above it"
+                "it is of `{issuer}`, and neither `{name}` nor, once there is one, the channel holds such an authority with \
+                 that key, and those above it"
             )),
             error => unfit(wait::chain(&error)),
         })?;
@@ -184,6 +188,15 @@ impl Waiting {
             ));
         }
         Ok(pem)
+    }
+}
+
+/// Whom the channel trusts of the organisation; when nobody tells, whom it trusted when that was last heard.
+async fn known_trust(network: &Network, home: &Home) -> Result<FabricMspConfig, PartError> {
+    let told = network.channel_config().await;
+    match told.ok().and_then(|config| config.msp(network.own_msp_id()).ok()) {
+        Some(msp) => Ok(msp),
+        None => Ok(home.trust()?),
     }
 }
 
@@ -211,4 +224,31 @@ fn trust_of(folder: &Path) -> Result<FabricMspConfig, PartError> {
         }
     }
     Ok(msp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::{Authority, DevelopmentCa};
+    use crate::spec::{Consortium, DEFAULT, Part};
+
+    /// Its authorities were changed on the channel; the file beside requests still holds the first ones.
+    #[tokio::test]
+    async fn what_the_channel_trusts_is_not_taken_back_by_files_beside_requests() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = Consortium::parse(DEFAULT).unwrap();
+        let network = Network::new_part(&folder.path().join("state"), spec, Part::new("north")).unwrap();
+        let home = network.home(network.own_organizations().next().unwrap());
+        DevelopmentCa::open_or_make(home.folder(), home.domain()).unwrap();
+        let new = || vec![Authority::make("ca.north").unwrap().0.into_bytes()];
+        let changed =
+            FabricMspConfig { root_certs: new(), tls_root_certs: new(), ..FabricMspConfig::default() };
+        home.set_trust(&changed).unwrap();
+        for (_, name) in AUTHORITIES {
+            std::fs::write(folder.path().join(name), Authority::make(name).unwrap().0).unwrap();
+        }
+        // None of its peers runs that could tell.
+        assert_eq!(known_trust(&network, &home).await.unwrap(), changed);
+        assert_ne!(trust_of(folder.path()).unwrap(), changed);
+    }
 }
