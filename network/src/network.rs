@@ -13,6 +13,7 @@ mod doctor;
 mod environment;
 mod issue;
 mod metrics;
+mod joining;
 mod nodes;
 mod own;
 mod part;
@@ -52,6 +53,7 @@ pub use doctor::{Checkup, Code, DoctorError, Finding, Obstacles, Severity, catal
 pub use environment::{EnvironmentError, PeerEnvironment};
 pub use issue::IssueError;
 pub use metrics::{DASHBOARD, Exporter, ExporterError, METRICS, MetricsError, MetricsTarget};
+pub use joining::JoinError;
 pub use part::{Agreed, Awaited, ImportError, Imported, PartError, PartStanding};
 pub use ready::{Readiness, ReadyError, Unmet};
 pub use restore::{RestoreError, Restored};

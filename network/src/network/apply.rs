@@ -10,7 +10,7 @@ use hlf_gateway::Credentials;
 
 use super::claim::{self, StateError};
 use super::up::{Options, Stand, UpError};
-use super::{ChangeError, Network};
+use super::{ChangeError, JoinError, Network};
 use crate::change::{ChannelConfig, Edit, MetaRule, PolicyRule, Proposal, ProposalError, SubmitError};
 use crate::commands::typed;
 use crate::fabric::Binaries;
@@ -132,7 +132,8 @@ impl Network {
             .map_err(base)?;
         for Planned { change, after } in plan.changes {
             let after = at.with_spec(after);
-            let work = Work { at: &at, after: &after, options, progress, binaries: binaries.clone() };
+            let binaries = binaries.clone();
+            let work = Work { at: &at, after: &after, options, progress, binaries, leaving: leaving.clone() };
             let done = work.make(&change).await;
             done.map_err(|source| ApplyError::Step { change: change.to_string(), source: Box::new(source) })?;
             claim::record(&after.layout, &after.spec)?;
@@ -157,6 +158,9 @@ impl Network {
             (None, Some(unfinished)) => Ok(unfinished),
             (None, None) => Ok(self.spec.clone()),
         }
+        let service = &made.spec.orderer;
+        let gone = service.consenters.iter().filter(|name| !target.orderer.consenters.contains(name));
+        let leaving: Vec<String> = gone.map(|name| service.host(name)).collect();
     }
 
     pub(super) fn with_spec(&self, spec: Consortium) -> Self {
@@ -220,7 +224,14 @@ impl<'a> Work<'a> {
             Change::RemovePeer { organization, peer } => self.remove_peer(organization, peer).await?,
             Change::RemoveOrganization { organization } => self.remove_organization(organization).await?,
         }
-        Ok(self.stand().settle().await?)
+        match self.stand().settle().await {
+            Err(UpError::Join(JoinError::Lost { hosts }))
+                if hosts.iter().all(|host| self.leaving.contains(host)) =>
+            {
+                Ok(())
+            }
+            settled => Ok(settled?),
+        }
     }
 
     pub(super) fn stand(&self) -> Stand<'a> {
@@ -255,6 +266,8 @@ impl<'a> Work<'a> {
         });
         self.change(self.at, "who must endorse", |_| Ok(edits.to_vec())).await
     }
+    /// Ordering nodes that a later change lets go: one of them that has lost its ledger holds nothing up.
+    pub(super) leaving: Vec<String>,
 
     /// Changes the channel's configuration, signed by whoever is needed and here, and waits until the peers of a
     /// network have it. No edits, or edits that change nothing, are fine.

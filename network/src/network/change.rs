@@ -5,7 +5,6 @@ use std::time::Duration;
 use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
 
 use hlf_protos::common::Block;
-use hlf_protos::prost::Message as _;
 
 use super::Network;
 use crate::change::{
@@ -230,12 +229,12 @@ impl Network {
     }
 
     /// The channel's newest configuration block, from the first peer that answers.
-    pub(super) async fn channel_config_block(&self) -> Result<Vec<u8>, ChangeError> {
+    pub(super) async fn channel_config_block(&self) -> Result<Block, ChangeError> {
         let mut last = None;
         for organization in self.own_organizations() {
             for peer in &organization.peers {
                 match self.peer_config_block(organization, &organization.host(peer)).await {
-                    Ok(block) => return Ok(block.encode_to_vec()),
+                    Ok(block) => return Ok(block),
                     Err(ChangeError::NoPeer(error)) => last = error,
                     Err(error) => return Err(error),
                 }

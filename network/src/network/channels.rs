@@ -1,6 +1,7 @@
 //! Channels beyond the spec's one.
 
 use super::Network;
+use super::joining;
 use super::up::{Options, Stand, UpError};
 use crate::genesis;
 use crate::lock::FolderLock;
@@ -34,6 +35,6 @@ impl Network {
         let ports = network.keep_ports(stand.wanted_ports())?;
         stand.make_genesis(&ports)?;
         let members = stand.start_nodes(&ports).await?;
-        stand.join(&ports, &members).await
+        Ok(joining::demand_none(&stand.join(&ports, &members).await?)?)
     }
 }

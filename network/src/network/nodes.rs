@@ -3,8 +3,8 @@
 use hlf_gateway::{Deadlines, Endorser, Gateway};
 
 use super::Network;
+use super::chaincode_service;
 use super::up::{START_LIMIT, Stand, UpError, said};
-use super::{chaincode_service, read_bytes};
 use crate::builder::Values;
 use crate::channel;
 use crate::fabric_ca::Server;
@@ -217,7 +217,12 @@ impl Stand<'_> {
         Ok(())
     }
 
-    async fn leader(&self, step: &Step<'_>, ports: &Ports, among: &Network) -> Result<(), UpError> {
+    pub(super) async fn leader(
+        &self,
+        step: &Step<'_>,
+        ports: &Ports,
+        among: &Network,
+    ) -> Result<(), UpError> {
         let spec = &among.spec;
         let operations = self.network.orderer_operations()?;
         let mut addresses = Vec::new();
@@ -226,41 +231,5 @@ impl Stand<'_> {
         }
         let channel = (spec.orderer.consensus, spec.channel.name.as_str());
         Ok(channel::await_leader(step, &operations, channel, &addresses).await?)
-    }
-
-    pub(super) async fn join(&self, ports: &Ports, members: &[Member]) -> Result<(), UpError> {
-        let Network { spec, layout, .. } = self.network;
-        let channel = &spec.channel.name;
-        let block = read_bytes(&layout.genesis_block(channel))?;
-        let step = Step::begin(self.progress, format!("channel `{channel}`"));
-        let mut joined = 0_usize;
-        let own = self.network.own_consenters();
-        if !own.is_empty() {
-            let operations = self.network.orderer_operations()?;
-            for consenter in own {
-                let host = spec.orderer.host(consenter);
-                let admin = node::loopback(ports, &host, ADMIN)?;
-                let new = channel::join_orderer(&operations, &host, &admin, channel, &block).await?;
-                joined = joined.saturating_add(usize::from(new));
-            }
-            self.leader(&step, ports, self.network).await?;
-        }
-        let mut highest = 0;
-        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
-            let new = self.join_by_noted_snapshot(&step, endorser, host).await?
-                || channel::join_peer(endorser, host, channel, &block).await?;
-            joined = joined.saturating_add(usize::from(new));
-            if let Ok(height) = channel::height(endorser, host, channel).await {
-                highest = highest.max(height);
-            }
-        }
-        for (host, endorser) in members.iter().flat_map(|member| &member.peers) {
-            channel::await_height(&step, endorser, host, (channel, highest)).await?;
-        }
-        step.done(&match joined {
-            0 => "every node had joined".to_owned(),
-            _ => format!("{joined} nodes joined"),
-        });
-        Ok(())
     }
 }

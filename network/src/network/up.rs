@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hlf_gateway::{ConnectError, MspFolderError};
 
 use super::claim::{self, StateError};
+use super::joining::{self, JoinError};
 use super::{Network, Obstacles, chaincode_service, places};
 use crate::builder::BuilderProgram;
 use crate::ca::CaError;
@@ -120,6 +121,9 @@ pub enum UpError {
     /// A node did not join the channel.
     #[error("the channel is not complete")]
     Channel(#[from] ChannelError),
+    /// An ordering node must not join the channel, or cannot.
+    #[error("an ordering node does not join the channel")]
+    Join(#[from] JoinError),
     /// The chaincode is not on the channel.
     #[error("the chaincode is not deployed")]
     Lifecycle(#[from] LifecycleError),
@@ -174,9 +178,10 @@ impl Stand<'_> {
         self.network.demand_no_obstacle()?;
         self.make_genesis(&ports)?;
         let members = self.start_nodes(&ports).await?;
-        self.join(&ports, &members).await?;
+        let lost = self.join(&ports, &members).await?;
         let packages = self.deploy(&ports, &members).await?;
-        self.write_profiles(packages.as_deref())
+        self.write_profiles(packages.as_deref())?;
+        Ok(joining::demand_none(&lost)?)
     }
 
     pub(super) fn make_genesis(&self, ports: &Ports) -> Result<(), UpError> {

@@ -145,7 +145,7 @@ impl Network {
             return Err(UpgradeError::Programs { to, found: binaries.version() });
         }
         claim::begin(&made.layout, &made.spec, &after.spec)?;
-        let work = Work { at: &made, after: &after, options, progress, binaries };
+        let work = Work { at: &made, after: &after, options, progress, binaries, leaving: Vec::new() };
         work.replace_all().await?;
         work.raise_capabilities(to).await.map_err(|source| UpgradeError::Capabilities(Box::new(source)))?;
         let whole = |source| UpgradeError::Whole(Box::new(source));

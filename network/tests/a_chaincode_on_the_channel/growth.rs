@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hlf_gateway::{Committed, Deadlines, Endorser, Gateway, TransactionError};
 use hlf_network::Event;
-use hlf_network::network::{Network, StateError, UpError};
+use hlf_network::network::{JoinError, Network, StateError, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
 use hlf_protos::common::{Block, ChannelHeader, Envelope, HeaderType, Payload};
 use hlf_protos::prost::Message as _;
@@ -344,4 +344,54 @@ pub(crate) async fn a_bft_consenter_is_replaced_under_load() {
     assert!(readiness.ready, "{readiness:#?}");
     put(&network, "north", "under whoever leads now").await;
     network.destroy(&say).await.unwrap();
+}
+
+/// One whose disk is empty is not let in again under its old identity; another one takes its place.
+pub(crate) async fn an_ordering_node_that_lost_its_ledger_gives_way() {
+    let three = ["orderer0", "orderer1", "orderer2"];
+    let bench = Bench::new("raft-lost");
+    let network = without_the_ledger_of_one(&bench, "raft", &three, "data").await;
+    // Raft lets it go first: of three nodes two are too few to add a fourth.
+    let network =
+        replaced(network, &[&["orderer0", "orderer2"], &["orderer0", "orderer2", "orderer1"]]).await;
+    network.destroy(&say).await.unwrap();
+}
+
+/// With BFT of four another one comes first. Nothing in the node's folder tells that it took part.
+pub(crate) async fn a_bft_node_that_lost_its_folder_gives_way() {
+    let four = ["orderer0", "orderer1", "orderer2", "orderer3"];
+    let bench = Bench::new("bft-lost");
+    let network = without_the_ledger_of_one(&bench, "bft", &four, "").await;
+    let network = replaced(network, &[&["orderer0", "orderer2", "orderer3", "orderer4"]]).await;
+    network.destroy(&say).await.unwrap();
+}
+
+async fn without_the_ledger_of_one(bench: &Bench, consensus: &str, nodes: &[&str], lost: &str) -> Network {
+    let text = DEFAULT.replacen("\"raft\"", &format!("{consensus:?}"), 1);
+    let mut spec = Consortium::parse(&text.replacen(r#"["orderer0"]"#, &format!("{nodes:?}"), 1)).unwrap();
+    spec.set_chaincode(Chaincode::new("shelf", "shelf_1")).unwrap();
+    let network = Network::new(&bench.folder, spec.clone()).unwrap();
+    let options = edition(&spec, std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    put(&network, "north", "with all").await;
+    let host = spec.orderer.host(nodes[1]);
+    network.supervisor().stop(&host).await.unwrap();
+    std::fs::remove_dir_all(bench.folder.join("nodes").join(&host).join(lost)).unwrap();
+    let error = network.up(&options, &say).await.unwrap_err();
+    let UpError::Join(JoinError::Lost { hosts }) = &error else { panic!("{}", told(&error)) };
+    assert_eq!(*hosts, [host]);
+    // The others serve meanwhile.
+    put(&network, "south", "without one").await;
+    network
+}
+
+async fn replaced(mut network: Network, steps: &[&[&str]]) -> Network {
+    for consenters in steps {
+        let mut target = network.spec().clone();
+        target.orderer.consenters = consenters.iter().map(|name| (*name).to_owned()).collect();
+        network = apply(network, &target).await;
+        put(&network, "north", &format!("ordered by {consenters:?}")).await;
+        assert_eq!(network.channel_config().await.unwrap().consenters().unwrap().len(), consenters.len());
+    }
+    network
 }

@@ -58,6 +58,7 @@ const TESTS: &[(&str, Test)] = tests![
     bft::four_consenters_replace_a_dead_leader,
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
+    growth::an_ordering_node_that_lost_its_ledger_gives_way,
     certificates::certificates_are_renewed_and_revoked,
     authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
     backups::a_backup_is_restored_onto_an_empty_machine,
@@ -73,6 +74,7 @@ const TESTS: &[(&str, Test)] = tests![
 const LONG_TESTS: &[(&str, Test)] = tests![
     growth::an_organization_that_left_comes_back,
     growth::an_apply_is_killed_and_goes_on,
+    growth::a_bft_node_that_lost_its_folder_gives_way,
     certificates::certificates_of_bft_consenters_are_renewed,
     certificates::a_rolling_renewal_under_load_fails_no_transaction,
     authorities::authorities_are_renewed_beside_the_old_ones,

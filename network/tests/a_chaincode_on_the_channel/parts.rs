@@ -517,19 +517,22 @@ pub(crate) async fn a_part_joins_though_no_first_ordering_node_is_left() {
     assert_eq!(orderer.waits_for().await, [""; 0]);
     assert_eq!(north.waits_for().await, [""; 0]);
 
-    // Another ordering node comes, and the first one goes.
-    let first = spec.orderer.endpoints["orderer0"].clone();
-    orderer.spec.orderer.consenters.push("orderer1".to_owned());
-    let place = Places { taken: Vec::new() }.next("127.0.0.2");
-    orderer.spec.orderer.endpoints.insert("orderer1".to_owned(), place);
-    orderer.up().await;
-    let second = NewConsenter::of_description(&orderer.describe().await, "orderer1.orderer.example.com");
-    changed_by(&orderer, Edit::Consenter(ConsenterEdit::Add(second.unwrap()))).await;
-    changed_by(&orderer, Edit::Consenter(ConsenterEdit::Remove { address: first.to_string() })).await;
-    orderer.spec.orderer.consenters.remove(0);
-    orderer.spec.orderer.endpoints.remove("orderer0");
-    assert_eq!(orderer.waits_for().await, [""; 0]);
-    assert_eq!(marked(&orderer.bench.folder).len(), 1);
+    // Another ordering node comes, and the first one goes; then a third comes, to whom the first block tells of nobody.
+    for (old, new) in [("orderer0", "orderer1"), ("orderer1", "orderer2")] {
+        let gone = orderer.spec.orderer.endpoints[old].to_string();
+        orderer.spec.orderer.consenters.push(new.to_owned());
+        let place = Places { taken: Vec::new() }.next("127.0.0.2");
+        orderer.spec.orderer.endpoints.insert(new.to_owned(), place);
+        orderer.up().await;
+        let host = format!("{new}.orderer.example.com");
+        let description = NewConsenter::of_description(&orderer.describe().await, &host);
+        changed_by(&orderer, Edit::Consenter(ConsenterEdit::Add(description.unwrap()))).await;
+        changed_by(&orderer, Edit::Consenter(ConsenterEdit::Remove { address: gone })).await;
+        orderer.spec.orderer.consenters.remove(0);
+        orderer.spec.orderer.endpoints.remove(old);
+        assert_eq!(orderer.waits_for().await, [""; 0]);
+        assert_eq!(marked(&orderer.bench.folder).len(), 1);
+    }
     let of_orderer = post.description_of(&orderer).await;
     north.spec = orderer.spec.clone();
     north.import_with(&of_orderer, None, true).await.unwrap();

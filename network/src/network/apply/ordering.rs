@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{StepError, Work, set_aside};
 use crate::change::{ConsenterCertificates, ConsenterEdit, Edit, NewConsenter};
-use crate::channel;
 use crate::files;
 use crate::network::up::{START_LIMIT, UpError};
 use crate::network::{ChangeError, Network};
@@ -46,7 +45,7 @@ impl Work<'_> {
         .await?;
         // The newest configuration names orderers that are there; those of the first block may all be gone.
         let block = self.at.channel_config_block().await?;
-        channel::join_orderer(&operations, &host, &admin, channel, &block).await.map_err(UpError::from)?;
+        stand.join_by_newest(&operations, (&host, &admin), &ports, &block).await?;
         let height = self.height(&operations, &ports).await?;
         self.await_participation(&step, &operations, (&host, &admin), |node| node.height >= height).await?;
         step.done(&format!("{height} blocks"));
@@ -107,6 +106,12 @@ impl Work<'_> {
         for consenter in &network.spec.orderer.consenters {
             let host = network.spec.orderer.host(consenter);
             let admin = node::loopback(&ports, &host, ADMIN).map_err(UpError::from)?;
+            if self.leaving.contains(&host)
+                && matches!(operations.participation(&admin, &network.spec.channel.name).await, Ok(None))
+            {
+                // It has lost its ledger, and will never be level.
+                continue;
+            }
             self.await_participation(&step, &operations, (&host, &admin), |node| node.height >= height)
                 .await?;
         }

@@ -136,7 +136,7 @@ impl Network {
     ) -> Result<Bench<'a>, CertificatesError> {
         let binaries = options.binaries.find(progress).await.map_err(UpError::from)?;
         genesis::demand_consensus(&self.spec, &binaries).map_err(UpError::from)?;
-        let work = Work { at: self, after: self, options, progress, binaries };
+        let work = Work { at: self, after: self, options, progress, binaries, leaving: Vec::new() };
         let ports = self.keep_ports(work.stand().wanted_ports()).map_err(UpError::from)?;
         // An interruption may have left a node stopped; all must be there before one may be away.
         let stand = work.stand();

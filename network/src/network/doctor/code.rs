@@ -229,8 +229,9 @@ codes! {
         "look for what their logs say of each other: {command} logs --grep 'leader|TLS|consenter'";
     OrdererNotJoined Error "orderer-not-joined":
         "an orderer runs and has not joined the channel",
-        "it was started with an empty ledger, or a step that joins it was interrupted",
-        "{command} up";
+        "a step that joins it was interrupted, or its ledger is lost",
+        "{command} up, which lets it join if it never took part; one that lost its ledger is removed, and another one added: \
+         {command} apply --spec FILE";
     OrdererBehind Error "orderer-behind":
         "an orderer has fewer blocks than the others, and does not catch up",
         "it does not reach the other orderers, or they do not trust its certificate",

@@ -3,6 +3,7 @@
 use hlf_gateway::{Credentials, Endpoint};
 
 use super::super::apply::set_aside;
+use super::super::joining;
 use super::super::up::{Options, Stand, UpError};
 use super::super::{ChangeError, Network};
 use super::{Awaited, PartError, PartStanding};
@@ -105,10 +106,12 @@ impl Stand<'_> {
         }
         self.network.demand_no_obstacle().map_err(UpError::from)?;
         let members = self.start_nodes(ports).await?;
-        self.join(ports, &members).await?;
+        let lost = self.join(ports, &members).await?;
         let Some(member) = members.first() else {
             // The ordering organisation has no peers: nothing else is its own.
-            return Ok(self.retire_orderers(ports).await?.into_iter().collect());
+            let awaited = self.retire_orderers(ports).await?;
+            joining::demand_none(&lost).map_err(UpError::from)?;
+            return Ok(awaited.into_iter().collect());
         };
         if let Some(awaited) = network.undescribed_orderer()? {
             self.write_profiles(None)?;
