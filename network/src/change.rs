@@ -37,6 +37,7 @@ mod tests;
 
 pub(crate) use authorities::key_id;
 pub use config::{ChannelConfig, ConfigError, Consenter, ConsenterCertificates};
+pub(crate) use consenters::ConsentersChange;
 pub use consenters::{ConsenterEdit, NewConsenter};
 pub use difference::Difference;
 pub use edit::{Edit, EditError, MetaRule, PolicyRule};

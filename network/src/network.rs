@@ -8,6 +8,7 @@ mod change;
 mod channels;
 mod claim;
 mod compare;
+mod consenters;
 mod deploy;
 mod doctor;
 mod environment;

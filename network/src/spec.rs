@@ -158,6 +158,20 @@ pub enum Consensus {
     Bft,
 }
 
+impl Consensus {
+    /// How many of so many nodes have to live for the ordering service to take a transaction.
+    pub(crate) fn quorum(self, nodes: usize) -> usize {
+        match self {
+            Self::Raft => (nodes / 2).saturating_add(1),
+            // ⌈(n + f + 1) / 2⌉ with f = ⌊(n − 1) / 3⌋.
+            Self::Bft => {
+                let faulty = nodes.saturating_sub(1) / 3;
+                nodes.saturating_add(faulty).saturating_add(2) / 2
+            }
+        }
+    }
+}
+
 /// A member of the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -77,6 +77,29 @@ impl Consenter {
     }
 }
 
+/// Nodes of the ordering service that a change brings, takes away and leaves, each by its `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConsentersChange {
+    pub(crate) come: Vec<String>,
+    pub(crate) go: Vec<String>,
+    pub(crate) stay: Vec<String>,
+}
+
+impl ConsentersChange {
+    pub(crate) fn between(before: &[Consenter], after: &[Consenter]) -> Self {
+        let (before, after): (Vec<String>, Vec<String>) =
+            (before.iter().map(Consenter::address).collect(), after.iter().map(Consenter::address).collect());
+        let go = before.iter().filter(|address| !after.contains(address)).cloned().collect();
+        let (stay, come) = after.into_iter().partition(|address| before.contains(address));
+        Self { come, go, stay }
+    }
+
+    /// Whether a node comes or goes; one that gets other certificates stays.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.come.is_empty() || !self.go.is_empty()
+    }
+}
+
 pub(crate) fn apply(edit: &ConsenterEdit, config: &mut ChannelConfig) -> Result<(), EditError> {
     let mut consenters = config.consenters()?;
     let bft = consenters.iter().any(|consenter| consenter.bft.is_some());

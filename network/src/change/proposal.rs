@@ -16,6 +16,7 @@ use hlf_protos::prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::config::{ChannelConfig, ConfigError};
+use super::consenters::ConsentersChange;
 use super::delta;
 use super::difference::Difference;
 use super::edit::{Edit, EditError};
@@ -164,7 +165,6 @@ pub enum SubmitError {
     Unknown(#[source] Box<hlf_gateway::CallFailure>),
 }
 
-impl Proposal {
 impl SubmitError {
     /// Whether the orderer took nothing because it knows no leader, while another may.
     pub(crate) fn is_unavailable(&self) -> bool {
@@ -172,6 +172,7 @@ impl SubmitError {
     }
 }
 
+impl Proposal {
     /// Makes a proposal of edits to a channel as it is now.
     ///
     /// # Errors
@@ -358,6 +359,15 @@ impl SubmitError {
         let payload = Payload { header: Some(header), data: data.encode_to_vec() }.encode_to_vec();
         let signature = credentials.sign(&payload).await?;
         Ok(Envelope { payload, signature })
+    }
+
+    /// The ordering service's nodes that it changes, in a channel as it is now.
+    ///
+    /// # Errors
+    /// [`ProposalError`] when it no longer fits the channel, or is of another one.
+    pub(crate) fn consenters(&self, present: &ChannelConfig) -> Result<ConsentersChange, ProposalError> {
+        let wanted = self.applied_to(present)?;
+        Ok(ConsentersChange::between(&present.consenters()?, &wanted.consenters()?))
     }
 
     fn applied_to(&self, present: &ChannelConfig) -> Result<ChannelConfig, ProposalError> {

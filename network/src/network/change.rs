@@ -14,6 +14,7 @@ use crate::change::{
 use crate::commands::typed;
 use crate::files::{self, FileError};
 use crate::node::{self, NodeError};
+use crate::operations::OperationsError;
 use crate::ordered::OrderedError;
 use crate::ports::PortError;
 use crate::progress::{Progress, Step};
@@ -64,6 +65,22 @@ pub enum ChangeError {
     /// The ordering service gives no configuration.
     #[error("the ordering service gives no configuration")]
     Ordered(#[from] OrderedError),
+    /// A proposal brings an ordering node that is not here.
+    #[error(
+        "the proposal makes `{0}` an ordering node, and none of this folder's is there; name it in the consortium's document \
+         and run {up} first, so that it has the ledger before it counts",
+        up = typed("up")
+    )]
+    OrdererElsewhere(String),
+    /// Ordering nodes cannot be asked how far they are.
+    #[error("the ordering nodes cannot be asked how far they are")]
+    Operations(#[from] OperationsError),
+    /// An ordering node has not what the others have.
+    #[error(
+        "the ordering service's nodes are not level, so its nodes were not changed; see {}, and submit it when they are",
+        typed("status")
+    )]
+    NotLevel(#[source] WaitError),
     /// A file cannot be read.
     #[error("a certificate cannot be read")]
     File(#[from] FileError),
@@ -136,6 +153,8 @@ impl Network {
 
     /// Submits a proposal that everybody who is needed has signed, and waits until every running peer has it.
     ///
+    /// Where the ordering organisation's nodes are here, one that comes must be level first, and those that stay.
+    ///
     /// # Errors
     /// [`ChangeError`]; what was sent and not answered is [`SubmitError::Unknown`].
     pub async fn submit_change(
@@ -144,6 +163,7 @@ impl Network {
         credentials: &Credentials,
         progress: &dyn Progress,
     ) -> Result<(), ChangeError> {
+        self.demand_level(proposal, progress).await?;
         self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await
     }
 
@@ -159,8 +179,9 @@ impl Network {
         let step = Step::begin(progress, "submit the change");
         let ports = self.ports()?;
         let orderer = &self.spec.orderer;
-        // An orderer that can't be reached was sent nothing, so the next one is asked. Of BFT all are sent it, as Fabric's
-        // gateway does: one that is not level with the others takes it and hands it to nobody.
+        // An orderer that can't be reached was sent nothing, and one without a leader took nothing, so the next one is asked.
+        // Of BFT all are sent it, as Fabric's gateway does: one that is not level with the others takes it and hands it to
+        // nobody.
         let everywhere = orderer.consensus == Consensus::Bft;
         let mut taken = 0_usize;
         let (mut unreached, mut unable, mut refused) = (None, None, None);
@@ -171,6 +192,7 @@ impl Network {
             match proposal.submit(&present, &endpoint, credentials, SUBMIT_LIMIT).await {
                 Ok(()) => taken = taken.saturating_add(1),
                 Err(error @ SubmitError::Connect(_)) => unreached = Some(error),
+                Err(error) if error.is_unavailable() => unable = Some(error),
                 Err(error) => {
                     refused.get_or_insert(error);
                 }
@@ -191,7 +213,6 @@ impl Network {
         proposal: &Proposal,
         limit: Duration,
         progress: &dyn Progress,
-                Err(error) if error.is_unavailable() => unable = Some(error),
     ) -> Result<(), ChangeError> {
         if self.own_organizations().next().is_none() {
             let step = Step::begin(progress, "wait for the orderers");

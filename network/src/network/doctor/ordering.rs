@@ -10,20 +10,12 @@ use crate::network::vitals::Vitals;
 use crate::node;
 use crate::orderer;
 use crate::ports::Ports;
-use crate::spec::Consensus;
 
 pub(super) fn check(network: &Network, ports: &Ports, vitals: &Vitals, found: &mut Findings) {
     let service = &network.spec.orderer;
     check_certificates(network, ports, vitals, found);
     let nodes = vitals.orderers.len();
-    let quorum = match service.consensus {
-        Consensus::Raft => (nodes / 2).saturating_add(1),
-        // ⌈(n + f + 1) / 2⌉ with f = ⌊(n − 1) / 3⌋.
-        Consensus::Bft => {
-            let faulty = nodes.saturating_sub(1) / 3;
-            nodes.saturating_add(faulty).saturating_add(2) / 2
-        }
-    };
+    let quorum = service.consensus.quorum(nodes);
     let living: Vec<_> = vitals.orderers.iter().filter(|orderer| orderer.participation().is_some()).collect();
     for orderer in &vitals.orderers {
         if let Some(Ok(None)) = orderer.channel {

@@ -92,6 +92,9 @@ impl Propose {
         let network = Network::existing(&app.network_folder())?;
         let present = network.channel_config().await?;
         let proposal = Proposal::new(&present, &self.title, &edits)?;
+        if let Some(warning) = network.look_at_orderers(&proposal, &present)? {
+            app.printer.say(warning);
+        }
         write(&self.file, &proposal)?;
         app.printer.data(&Shown::of(&proposal, &present)?)?;
         Ok(Exit::Done)

@@ -23,6 +23,9 @@ impl Sign {
         let mut proposal = read(std::slice::from_ref(&self.file))?;
         let network = Network::existing(&app.network_folder())?;
         let present = network.channel_config().await?;
+        if let Some(warning) = network.look_at_orderers(&proposal, &present)? {
+            app.printer.say(warning);
+        }
         proposal.sign(&present, &admin(&network, &self.signer)?).await?;
         write(&self.file, &proposal)?;
         app.printer.data(&Shown::of(&proposal, &present)?)?;

@@ -33,6 +33,9 @@ impl Submit {
         let proposal = read(&self.files)?;
         let network = Network::existing(&app.network_folder())?;
         let submitter = admin(&network, &self.submitter)?;
+        if let Some(warning) = network.look_at_orderers(&proposal, &network.channel_config().await?)? {
+            app.printer.say(warning);
+        }
         let submitted = network.submit_change(&proposal, &submitter, &app.progress()).await;
         explained(app, submitted.map_err(Into::into)).await?;
         let sequence = network.channel_config().await?.sequence();
