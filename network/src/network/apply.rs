@@ -1,5 +1,6 @@
 //! A running network made into another one, change by change.
 
+mod instead;
 mod members;
 mod ordering;
 mod plan;
@@ -91,6 +92,15 @@ impl Network {
         Ok(Plan::between(&self.spec, &target)?)
     }
 
+    /// The steps that [`Network::apply_instead`] would take.
+    ///
+    /// # Errors
+    /// [`ApplyError::Plan`] names the field that cannot change, or the upgrade that is half done.
+    pub fn plan_instead(&self, target: &Consortium) -> Result<Plan, ApplyError> {
+        let given_up = self.given_up(target)?;
+        Ok(instead::plan(&self.spec, given_up.as_ref(), target)?)
+    }
+
     /// Makes a running network into that of another spec, step by step, and returns it.
     ///
     /// After every step the state folder notes how far it is. Interrupted at any point it goes on when it is called
@@ -105,20 +115,51 @@ impl Network {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<Self, ApplyError> {
+        self.apply_to(target, false, options, progress).await
+    }
+
+    /// The same with a spec in place of the one that an interrupted apply was to lead to, which is given up.
+    ///
+    /// It goes on from the last step that was noted as done. What the step after it has changed of the channel's members
+    /// and ordering nodes must be in this spec too; its other nodes are stopped.
+    ///
+    /// # Errors
+    /// [`ApplyError`] as of [`Network::apply`]; an upgrade that is half done is not given up.
+    pub async fn apply_instead(
+        self,
+        target: &Consortium,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Self, ApplyError> {
+        self.apply_to(Some(target), true, options, progress).await
+    }
+
+    async fn apply_to(
+        self,
+        target: Option<&Consortium>,
+        instead: bool,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<Self, ApplyError> {
         claim::demand_whole(&self.layout)?;
         let _lock = FolderLock::try_take(&self.layout.lock())?;
         // Whoever had the lock before may have changed it.
         let made = Self::existing(self.layout.root())?;
-        let target = made.target(target)?;
-        let plan = Plan::between(&made.spec, &target)?;
-        if plan.changes.is_empty() {
+        let (target, given_up) = match target.filter(|_| instead) {
+            Some(target) => (target.clone(), made.given_up(target)?),
+            None => (made.target(target)?, None),
+        };
+        let plan = instead::plan(&made.spec, given_up.as_ref(), &target)?;
+        if plan.changes.is_empty() && given_up.is_none() {
             progress::skipped(progress, "apply", "the network is as the spec says");
             claim::finish(&made.layout, &target)?;
             return Ok(made.with_spec(target));
         }
-        claim::begin(&made.layout, &made.spec, &target)?;
         let binaries = options.binaries.find(progress).await.map_err(|error| base(error.into()))?;
         genesis::demand_consensus(&made.spec, &binaries).map_err(|error| base(error.into()))?;
+        let service = &made.spec.orderer;
+        let gone = service.consenters.iter().filter(|name| !target.orderer.consenters.contains(name));
+        let leaving: Vec<String> = gone.map(|name| service.host(name)).collect();
         let mut at = made;
         let first = plan.changes.first();
         // What leaves need not be alive for it.
@@ -130,6 +171,11 @@ impl Network {
             .revive(&at)
             .await
             .map_err(base)?;
+        if let Some(given_up) = given_up {
+            at.give_up(given_up, &target, progress).await?;
+        }
+        // Not before it is known that something can be done at all.
+        claim::begin(&at.layout, &at.spec, &target)?;
         for Planned { change, after } in plan.changes {
             let after = at.with_spec(after);
             let binaries = binaries.clone();
@@ -158,9 +204,16 @@ impl Network {
             (None, Some(unfinished)) => Ok(unfinished),
             (None, None) => Ok(self.spec.clone()),
         }
-        let service = &made.spec.orderer;
-        let gone = service.consenters.iter().filter(|name| !target.orderer.consenters.contains(name));
-        let leaving: Vec<String> = gone.map(|name| service.host(name)).collect();
+    }
+
+    /// The spec of an interrupted apply that another one takes the place of.
+    fn given_up(&self, target: &Consortium) -> Result<Option<Consortium>, ApplyError> {
+        match self.unfinished()? {
+            Some(unfinished) if unfinished.fabric != self.spec.fabric => {
+                Err(PlanError::Upgrading(unfinished.fabric).into())
+            }
+            unfinished => Ok(unfinished.filter(|unfinished| unfinished != target)),
+        }
     }
 
     pub(super) fn with_spec(&self, spec: Consortium) -> Self {
@@ -206,6 +259,8 @@ pub(super) struct Work<'a> {
     pub(super) options: &'a Options,
     pub(super) progress: &'a dyn Progress,
     pub(super) binaries: Binaries,
+    /// Ordering nodes that a later change lets go: one of them that has lost its ledger holds nothing up.
+    pub(super) leaving: Vec<String>,
 }
 
 impl<'a> Work<'a> {
@@ -266,8 +321,6 @@ impl<'a> Work<'a> {
         });
         self.change(self.at, "who must endorse", |_| Ok(edits.to_vec())).await
     }
-    /// Ordering nodes that a later change lets go: one of them that has lost its ledger holds nothing up.
-    pub(super) leaving: Vec<String>,
 
     /// Changes the channel's configuration, signed by whoever is needed and here, and waits until the peers of a
     /// network have it. No edits, or edits that change nothing, are fine.

@@ -107,10 +107,22 @@ pub enum PlanError {
     },
     /// Another apply was interrupted.
     #[error(
-        "an apply of another spec is half done; finish it first: {again} without a spec goes on",
-        again = typed("apply")
+        "an apply of another spec is half done; finish it first: {again} without a spec goes on; one that cannot succeed is \
+         given up for this spec: {instead}",
+        again = typed("apply"),
+        instead = typed("apply --spec FILE --instead")
     )]
     Unfinished,
+    /// An upgrade was interrupted.
+    #[error("an upgrade to Fabric {0} is half done; finish it first: {again}", again = typed("upgrade --to RELEASE"))]
+    Upgrading(crate::fabric::Version),
+    /// An apply that is to be given up has changed the channel already.
+    #[error(
+        "the apply that is given up has changed the channel already: {0}; let the new spec say so too, or finish that apply: \
+         {again} without a spec",
+        again = typed("apply")
+    )]
+    InForce(String),
 }
 
 impl Plan {

@@ -14,7 +14,7 @@ use crate::failure::{Exit, Invalid};
 #[derive(Debug, Args)]
 #[command(
     after_help = "It takes the steps that `caretrail network plan` shows. After an interruption the same command goes on, \
-                        without --spec too.\n\n\
+                        without --spec too; one that cannot succeed is given up for another by --instead.\n\n\
                         Where each hospital has its own part, it makes the channel what consortium.toml says when own keys are \
                         enough for it. Else it writes the change, signed by them, to --out, says who is missing, and ends with \
                         75: they sign it with `caretrail network change sign`.\n\n\
@@ -24,6 +24,9 @@ pub(crate) struct Apply {
     /// The consortium as it shall be, TOML.
     #[arg(long, value_name = "FILE")]
     spec: Option<PathBuf>,
+    /// Give up an interrupted apply of another spec for this one.
+    #[arg(long, requires = "spec")]
+    instead: bool,
     /// File for a change that others must sign.
     #[arg(long, value_name = "FILE", default_value = "change.json")]
     out: PathBuf,
@@ -45,7 +48,9 @@ impl Apply {
         let progress = app.progress();
         if let (Some(snapshot), Some(target)) = (&self.snapshot, &target) {
             let mut joining = 0_usize;
-            for planned in network.plan(Some(target))?.changes {
+            let plan =
+                if self.instead { network.plan_instead(target)? } else { network.plan(Some(target))? };
+            for planned in plan.changes {
                 if let Change::AddPeer { organization, peer } = planned.change
                     && let Some(organization) = target.organization(&organization)
                 {
@@ -58,7 +63,10 @@ impl Apply {
                 return Err(Invalid(problem.to_owned()).into());
             }
         }
-        let applied = network.apply(target.as_ref(), &options, &progress).await;
+        let applied = match target.as_ref().filter(|_| self.instead) {
+            Some(target) => network.apply_instead(target, &options, &progress).await,
+            None => network.apply(target.as_ref(), &options, &progress).await,
+        };
         let network = explained(app, applied.map_err(Into::into)).await?;
         app.printer.data(&network.status().await?)?;
         Ok(Exit::Done)
