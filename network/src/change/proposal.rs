@@ -170,6 +170,11 @@ impl SubmitError {
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == Status::ServiceUnavailable.as_str_name())
     }
+
+    /// Whether the ordering service may take the very same change a little later: it hears too few of its nodes now.
+    pub(crate) fn is_for_now(&self) -> bool {
+        self.is_unavailable() || matches!(self, Self::Refused { info, .. } if info.contains("quorum loss"))
+    }
 }
 
 impl Proposal {

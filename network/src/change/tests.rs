@@ -212,7 +212,10 @@ fn an_orderer_without_a_leader_is_no_answer_for_the_others() {
     let refused =
         |status: &str| super::SubmitError::Refused { status: status.to_owned(), info: String::new() };
     assert!(refused("SERVICE_UNAVAILABLE").is_unavailable());
-    assert!(!refused("BAD_REQUEST").is_unavailable());
+    assert!(!refused("BAD_REQUEST").is_unavailable() && !refused("BAD_REQUEST").is_for_now());
+    let info = "0 out of 2 nodes are alive, configuration will result in quorum loss".to_owned();
+    let alone = super::SubmitError::Refused { status: "BAD_REQUEST".to_owned(), info };
+    assert!(alone.is_for_now() && !alone.is_unavailable());
     assert!(!super::SubmitError::Incomplete(String::new()).is_unavailable());
 }
 

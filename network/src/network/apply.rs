@@ -420,12 +420,8 @@ async fn propose(
 fn may_pass(error: &SubmitError) -> bool {
     match error {
         SubmitError::Connect(_) | SubmitError::Unknown(_) => true,
-        SubmitError::Refused { status, info } => {
-            // An orderer that is behind compares with an older configuration.
-            status == "SERVICE_UNAVAILABLE"
-                || info.contains("quorum loss")
-                || info.contains("but key is at version")
-        }
+        // An orderer that is behind compares with an older configuration.
+        SubmitError::Refused { info, .. } => error.is_for_now() || info.contains("but key is at version"),
         _ => false,
     }
 }

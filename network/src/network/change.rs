@@ -17,12 +17,14 @@ use crate::node::{self, NodeError};
 use crate::operations::OperationsError;
 use crate::ordered::OrderedError;
 use crate::ports::PortError;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Quiet, Step};
 use crate::spec::{Consensus, Organization};
 use crate::wait::{self, Look, WaitError};
 
 /// How long an orderer may take to answer.
 const SUBMIT_LIMIT: Duration = Duration::from_secs(30);
+/// How long the ordering service may be unable to take a change of its nodes.
+const TAKE_LIMIT: Duration = Duration::from_secs(60);
 /// How long the peers may take to have the block.
 const IN_FORCE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -81,6 +83,12 @@ pub enum ChangeError {
         typed("status")
     )]
     NotLevel(#[source] WaitError),
+    /// The ordering service takes no change of its nodes for now.
+    #[error(
+        "the ordering service's nodes were not changed; see {}, and submit it again later",
+        typed("status")
+    )]
+    NotTaken(#[source] WaitError),
     /// A file cannot be read.
     #[error("a certificate cannot be read")]
     File(#[from] FileError),
@@ -163,8 +171,20 @@ impl Network {
         credentials: &Credentials,
         progress: &dyn Progress,
     ) -> Result<(), ChangeError> {
-        self.demand_level(proposal, progress).await?;
-        self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await
+        if !self.demand_level(proposal, progress).await? {
+            return self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await;
+        }
+        // Nodes that are level may elect their leader still, which takes no change of the nodes before it hears them all.
+        let step = Step::begin(progress, "change the ordering service's nodes");
+        let taken = wait::until(&step, "the ordering service to take the change", TAKE_LIMIT, || async {
+            Ok(match self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, &Quiet).await {
+                Err(ChangeError::Submit(error)) if error.is_for_now() => Look::NotYet(wait::chain(&error)),
+                done => Look::Holds(done),
+            })
+        });
+        taken.await.map_err(ChangeError::NotTaken)??;
+        step.done("in force");
+        Ok(())
     }
 
     /// The same, with a limit to how long each peer may take to have it.

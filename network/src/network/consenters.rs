@@ -67,18 +67,18 @@ impl Network {
     }
 
     /// Demands that an ordering node that a proposal brings has all blocks, and that those that stay have: one that is not
-    /// level counts for a quorum and does not help it.
+    /// level counts for a quorum and does not help it. False when it changes none of this folder's.
     pub(super) async fn demand_level(
         &self,
         proposal: &Proposal,
         progress: &dyn Progress,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<bool, ChangeError> {
         if !self.holds_ordering() {
-            return Ok(());
+            return Ok(false);
         }
         let change = proposal.consenters(&self.channel_config().await?)?;
         if !change.is_any() {
-            return Ok(());
+            return Ok(false);
         }
         let step = Step::begin(progress, "the ordering service's nodes are level");
         let operations = self.orderer_operations()?;
@@ -111,7 +111,7 @@ impl Network {
             .map_err(ChangeError::NotLevel)?;
         }
         step.done(&format!("each has {highest} blocks"));
-        Ok(())
+        Ok(true)
     }
 
     /// How far a node is, or why it does not take part.

@@ -23,10 +23,10 @@ use crate::progress::Step;
 pub enum JoinError {
     /// Nodes took part in the channel, and have no ledger now.
     #[error(
-        "{} took part in the channel and has no ledger now, so it does not join again: with the ledger it lost what it had \
-         voted for, and under its old identity it could let blocks that are committed be lost or written anew. Remove it and \
-         add another one: `{}` with a spec without it, then with a new one (with BFT of four the new one in its place, in \
-         one spec); where each organisation has its own part, `{}`, then `{}`",
+        "{} took part in the channel and has no ledger now, so it does not join again, and was stopped: with the ledger it \
+         lost what it had voted for, and under its old identity it could let blocks that are committed be lost or written \
+         anew. Remove it and add another one: `{}` with a spec without it, then with a new one (with BFT of four the new one \
+         in its place, in one spec); where each organisation has its own part, `{}`, then `{}`",
         names(hosts),
         typed("apply --spec FILE"),
         typed("change propose FILE --title TEXT --remove-orderer HOST:PORT"),
@@ -125,13 +125,17 @@ struct Empty {
 }
 
 impl Stand<'_> {
-    /// Makes own nodes join, and returns the ordering nodes that must not, see [`demand_none`].
+    /// Makes own nodes join; ends the ordering nodes that must not, and returns them, see [`demand_none`].
     pub(super) async fn join(&self, ports: &Ports, members: &[Member]) -> Result<Vec<String>, UpError> {
         let Network { spec, layout, .. } = self.network;
         let channel = &spec.channel.name;
         let block = read_bytes(&layout.genesis_block(channel))?;
         let step = Step::begin(self.progress, format!("channel `{channel}`"));
         let (mut joined, lost) = self.join_orderers(ports, members, &block).await?;
+        for host in &lost {
+            // It would answer callers that it knows no such channel, and they would ask nobody else.
+            self.network.supervisor.stop(host).await?;
+        }
         let own = self.network.own_consenters().len();
         if lost.len().saturating_mul(2) >= own {
             demand_none(&lost)?;

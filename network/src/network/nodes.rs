@@ -106,7 +106,8 @@ impl Stand<'_> {
         for name in ports.names() {
             let of_service = name.strip_suffix(&service.domain).is_some_and(|name| name.ends_with('.'));
             if of_service && !hosts.iter().any(|host| host == name) && *name != authority {
-                gone.insert(address(name)?);
+                // With its endpoint in the document its address went too, unless the first block names it.
+                gone.extend(address(name).ok());
             }
         }
         let roots = self.network.orderer_tls_ca();

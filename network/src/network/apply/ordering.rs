@@ -107,9 +107,9 @@ impl Work<'_> {
             let host = network.spec.orderer.host(consenter);
             let admin = node::loopback(&ports, &host, ADMIN).map_err(UpError::from)?;
             if self.leaving.contains(&host)
-                && matches!(operations.participation(&admin, &network.spec.channel.name).await, Ok(None))
+                && !matches!(operations.participation(&admin, &network.spec.channel.name).await, Ok(Some(_)))
             {
-                // It has lost its ledger, and will never be level.
+                // It has lost its ledger, or lives no longer, and will never be level.
                 continue;
             }
             self.await_participation(&step, &operations, (&host, &admin), |node| node.height >= height)
