@@ -1,5 +1,6 @@
 //! A running network's channel: its configuration, and proposals to change it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hlf_gateway::{Credentials, Deadlines, Endorser, EndorserError, MspFolderError, SystemChaincodeError};
@@ -24,7 +25,9 @@ use crate::wait::{self, Look, WaitError};
 /// How long an orderer may take to answer.
 const SUBMIT_LIMIT: Duration = Duration::from_secs(30);
 /// How long the ordering service may be unable to take a change of its nodes.
-const TAKE_LIMIT: Duration = Duration::from_secs(60);
+const TAKE_LIMIT: Duration = Duration::from_secs(120);
+/// After how long such a change that was taken, and that nobody has, is taken for lost.
+const LOST_AFTER: Duration = Duration::from_secs(20);
 /// How long the peers may take to have the block.
 const IN_FORCE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -174,11 +177,20 @@ impl Network {
         if !self.demand_level(proposal, progress).await? {
             return self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, progress).await;
         }
-        // Nodes that are level may elect their leader still, which takes no change of the nodes before it hears them all.
+        // Nodes that are level may elect their leader still, which takes no change of the nodes before it hears them all; and
+        // what a leader took that then hands its office over can get lost.
         let step = Step::begin(progress, "change the ordering service's nodes");
+        let sent = AtomicBool::new(false);
         let taken = wait::until(&step, "the ordering service to take the change", TAKE_LIMIT, || async {
-            Ok(match self.submit_change_within(proposal, credentials, IN_FORCE_LIMIT, &Quiet).await {
+            if sent.swap(true, Ordering::Relaxed)
+                && let Ok(present) = self.channel_config().await
+                && proposal.is_in_force(&present)
+            {
+                return Ok(Look::Holds(self.await_in_force(proposal, IN_FORCE_LIMIT, &Quiet).await));
+            }
+            Ok(match self.submit_change_within(proposal, credentials, LOST_AFTER, &Quiet).await {
                 Err(ChangeError::Submit(error)) if error.is_for_now() => Look::NotYet(wait::chain(&error)),
+                Err(error @ ChangeError::NotEverywhere(_)) => Look::NotYet(wait::chain(&error)),
                 done => Look::Holds(done),
             })
         });
