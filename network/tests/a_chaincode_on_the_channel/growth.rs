@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hlf_gateway::{Committed, Deadlines, Endorser, Gateway, TransactionError};
 use hlf_network::Event;
-use hlf_network::network::{JoinError, Network, StateError, UpError};
+use hlf_network::network::{ApplyError, JoinError, Network, StateError, UpError};
 use hlf_network::spec::{Chaincode, Consortium, DEFAULT};
 use hlf_protos::common::{Block, ChannelHeader, Envelope, HeaderType, Payload};
 use hlf_protos::prost::Message as _;
@@ -343,6 +343,37 @@ pub(crate) async fn a_bft_consenter_is_replaced_under_load() {
     let readiness = network.readiness().await.unwrap();
     assert!(readiness.ready, "{readiness:#?}");
     put(&network, "north", "under whoever leads now").await;
+    network.destroy(&say).await.unwrap();
+}
+
+/// A target that Fabric would never take is left for another one; what was done on the way to it stays.
+pub(crate) async fn an_apply_that_cannot_succeed_is_given_up() {
+    let bench = Bench::new("apply-instead");
+    let network = Network::new(&bench.folder, shelf()).unwrap();
+    let options = edition(&shelf(), std::env::current_exe().unwrap(), "first");
+    up(&network, &options).await;
+    let mut wanted = shelf();
+    wanted.organizations[0].peers.push("peer1".to_owned());
+    let mut vain = wanted.clone();
+    let mut chaincode = Chaincode::new("shelf", "shelf_1");
+    chaincode.sequence = 7;
+    vain.set_chaincode(chaincode).unwrap();
+    for target in [Some(&vain), None] {
+        let network = Network::existing(&bench.folder).unwrap();
+        let error = network.apply(target, &options, &say).await.unwrap_err();
+        assert!(matches!(error, ApplyError::Step { .. }), "{}", told(&error));
+    }
+    let network = Network::existing(&bench.folder).unwrap();
+    let refused = network.plan(Some(&wanted)).unwrap_err();
+    assert!(told(&refused).contains("--instead"), "{}", told(&refused));
+    assert_eq!(network.plan_instead(&wanted).unwrap().changes.len(), 0);
+    // A third one, which goes back on what was done.
+    let network = network.apply_instead(&shelf(), &options, &say).await;
+    let network = network.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(network.unfinished().unwrap().is_none());
+    assert_eq!(marked(&bench.folder).len(), 1 + 2 + 2);
+    ready(&network).await;
+    put(&network, "north", "after all").await;
     network.destroy(&say).await.unwrap();
 }
 

@@ -59,6 +59,7 @@ const TESTS: &[(&str, Test)] = tests![
     growth::a_running_network_grows_and_shrinks,
     growth::a_bft_consenter_is_replaced_under_load,
     growth::an_ordering_node_that_lost_its_ledger_gives_way,
+    growth::an_apply_that_cannot_succeed_is_given_up,
     certificates::certificates_are_renewed_and_revoked,
     authorities::an_organization_takes_part_with_certificates_of_fabric_ca,
     backups::a_backup_is_restored_onto_an_empty_machine,
