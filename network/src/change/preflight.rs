@@ -188,6 +188,21 @@ fn vouched(
             found.issuer()
         ));
     }
+    let authorities = msp.root_certs.iter().chain(&msp.intermediate_certs);
+    for authority in authorities.map(std::slice::from_ref).filter(|one| is_issued_by(&found, one, &[])) {
+        for below in &msp.intermediate_certs {
+            let der = read(below)?;
+            let (_, below) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+            if is_issued_by(&below, authority, &[]) {
+                return Err(format!(
+                    "its identity is issued by `{}`, which would have `{}` below it, and Fabric takes only what the lowest \
+                     authority issued; add the lower one together with a root of its own",
+                    found.issuer(),
+                    below.subject()
+                ));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -545,5 +560,10 @@ mod tests {
         refused(consenters(&present, &bft(old, &node, &replaced)), "its identity is issued by `CN=other`");
         consenters(&present, &bft(both, &node, &replaced)).unwrap();
         consenters(&bft(both, &node, &[&new; 4]), &bft(finished, &node, &[&new; 4])).unwrap();
+        // Of an authority that gets another one below it, nothing counts any more.
+        let (lower, apart) = (ca.issues("lower", true), other.issues("apart", true));
+        let above: Trust<'_> = [&[&ca], &[&lower], &[&tls], &[]];
+        refused(consenters(&present, &bft(above, &node, &nodes)), "which would have `CN=lower` below it");
+        consenters(&present, &bft([&[&ca, &other], &[&apart], &[&tls], &[]], &node, &nodes)).unwrap();
     }
 }
