@@ -309,6 +309,11 @@ fn itself<'a>(in_block: &'a [Decoded], tx_id: &str) -> Option<&'a Decoded> {
     under_id.reduce(|best, decoded| if weight(decoded.code) > weight(best.code) { decoded } else { best })
 }
 
+/// The ids of a block's transactions, in their order.
+pub(crate) fn tx_ids(block: &Block) -> Vec<String> {
+    transactions(block).into_iter().map(|decoded| decoded.tx_id).collect()
+}
+
 /// A transaction's verdict in a whole block, if the block holds it and its verdict.
 pub(crate) fn verdict_in(block: &Block, tx_id: &str) -> Option<TxValidationCode> {
     let code = itself(&transactions(block), tx_id)?.code;

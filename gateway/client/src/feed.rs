@@ -13,6 +13,7 @@ use hlf_protos::protos::{
 use tonic::Code;
 
 use crate::chaincode_events::{ChaincodeEventsError, EventsFrom, EventsRequest};
+use crate::explain::tx_ids;
 use crate::session::Session;
 use crate::{BlockRange, BlockRequest, CallFailure, DeliverError, FailureCause, Start, Stop};
 
@@ -179,7 +180,7 @@ fn number(block: &Block) -> u64 {
 }
 
 /// One block of a range, reduced.
-pub(crate) async fn filtered_block(
+async fn filtered_block(
     session: &Arc<Session>,
     channel: &str,
     range: BlockRange,
@@ -190,24 +191,44 @@ pub(crate) async fn filtered_block(
 }
 
 /// The number of the block at a start that is there: the oldest or the newest.
-///
-/// A block that the peer can't reduce, because something in it can't be decoded, is asked for whole.
 pub(crate) async fn number_of(
     session: &Arc<Session>,
     channel: &str,
     start: Start,
 ) -> Result<u64, StreamError> {
     let range = BlockRange { start, stop: Stop::Never };
-    let refused = match filtered_block(session, channel, range).await {
-        Ok(block) => return Ok(block.number),
-        Err(error) => error,
-    };
+    match filtered_block(session, channel, range).await {
+        Ok(block) => Ok(block.number),
+        Err(refused) => Ok(number(&whole_instead(session, channel, range, refused).await?)),
+    }
+}
+
+/// The ids of the transactions in a block, in their order.
+pub(crate) async fn ids_in(
+    session: &Arc<Session>,
+    channel: &str,
+    number: u64,
+) -> Result<Vec<String>, StreamError> {
+    let range = BlockRange { start: Start::Number(number), stop: Stop::Never };
+    match filtered_block(session, channel, range).await {
+        Ok(block) => Ok(block.filtered_transactions.into_iter().map(|one| one.txid).collect()),
+        Err(refused) => Ok(tx_ids(&whole_instead(session, channel, range, refused).await?)),
+    }
+}
+
+/// The whole block where the peer can't reduce it, because something in it can't be decoded.
+async fn whole_instead(
+    session: &Arc<Session>,
+    channel: &str,
+    range: BlockRange,
+    refused: StreamError,
+) -> Result<Block, StreamError> {
     if !matches!(refused, StreamError::Blocks(DeliverError::Refused { status: Status::BadRequest, .. })) {
         return Err(refused);
     }
     let mut blocks = BlockRequest::new(Arc::clone(session), channel, range).blocks().await?;
     match blocks.next().await {
-        Ok(Some(block)) => Ok(number(&block)),
+        Ok(Some(block)) => Ok(block),
         _ => Err(refused),
     }
 }

@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::backoff::Backoff;
 use crate::deadlines::LIMIT_MAX;
 use crate::feed::{
-    Batch, Batches, Blocks, Events, Feed, FilteredBlocks, PrivateDataBlocks, StreamError, filtered_block,
-    number_of,
+    Batch, Batches, Blocks, Events, Feed, FilteredBlocks, PrivateDataBlocks, StreamError, ids_in, number_of,
 };
 use crate::session::Session;
 use crate::{BlockRange, Checkpoint, CheckpointError, Checkpointer, Contract, Gateway, Start, Stop};
@@ -410,8 +409,6 @@ impl<T: Send + 'static> Listener<T> {
     /// block would otherwise start over behind what it missed.
     async fn find_position(&mut self) -> Result<Result<(), StreamError>, ListenError> {
         sleep_until(self.open_at).await;
-        let block_at =
-            |start| filtered_block(&self.session, &self.channel, BlockRange { start, stop: Stop::Never });
         let position = match &self.begin {
             Begin::Checkpoint(checkpoint) => self.of_checkpoint(checkpoint)?,
             Begin::At(Start::Number(number)) => Position::whole(*number),
@@ -433,13 +430,12 @@ impl<T: Send + 'static> Listener<T> {
                 }
             }
             Begin::After { block_number, tx_id } => {
-                let block = block_at(Start::Number(*block_number));
-                let block = timeout(HEIGHT, block).await.unwrap_or_else(|_| Err(self.silent(*block_number)));
-                let block = match block {
-                    Ok(block) => block,
+                let ids = ids_in(&self.session, &self.channel, *block_number);
+                let ids = timeout(HEIGHT, ids).await.unwrap_or_else(|_| Err(self.silent(*block_number)));
+                let mut ids = match ids {
+                    Ok(ids) => ids,
                     Err(error) => return Ok(Err(error)),
                 };
-                let mut ids: Vec<_> = block.filtered_transactions.into_iter().map(|one| one.txid).collect();
                 let Some(last) = ids.iter().position(|id| id == tx_id) else {
                     return Err(self.unfit(*block_number, "the block doesn't hold that transaction"));
                 };

@@ -589,6 +589,13 @@ async fn a_block_that_the_peer_cannot_reduce_ends_no_listener() {
     ledger.append(vec![Transaction::event("3", "assets", "3")]);
     assert_eq!(listening.await.unwrap(), ["3"]);
 
+    // Nor does it matter where one goes on.
+    let event = |name: &str| Transaction::event(name, "assets", name);
+    ledger.append(vec![event("a"), Transaction::malformed(), event("b")]);
+    let number = ledger.state().verdicts["a"].0;
+    let mut after = contract.listen_after(number, "a").with(SOON);
+    assert_eq!(next_events(&mut after, 1).await, ["b"]);
+
     // A listener to filtered blocks ends before it, without a gap.
     let mut filtered = contract.gateway().listen_to_filtered_blocks("main", Start::Number(1)).with(SOON);
     assert_eq!(filtered.next().await.unwrap().block_number, 1);
