@@ -9,7 +9,7 @@ use std::str::FromStr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::ids::Tag;
+use crate::ids::{RecordId, Tag};
 use crate::limits::LABEL_BYTES_MAX;
 
 /// A label of a record, such as `HIV`: 1 to 64 bytes of UTF-8 without control characters, that neither start nor end
@@ -56,15 +56,27 @@ impl Label {
     /// The tag that stands for it: the first 16 bytes of HMAC-SHA-256 over its text, under a custodian's tag key of
     /// one patient and epoch.
     pub fn blinded(&self, tag_key: &[u8; 32]) -> Tag {
-        // HMAC pads a key with zeros up to SHA-256's block of 64 bytes.
-        let mut block = [0; 64];
-        block.iter_mut().zip(tag_key).for_each(|(padded, byte)| *padded = *byte);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(self.0.as_bytes());
-        let mut tag = [0; 16];
-        tag.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(byte, part)| *byte = part);
-        Tag::from_bytes(tag)
+        blind(tag_key, &[self.0.as_bytes()])
     }
+}
+
+/// A tag of a record that stands for no label: one of those that fill its eight up, by their number.
+///
+/// It is the same for every version of the record: of ones drawn anew each time, what two versions have in common would
+/// tell which are labels. No label begins with the zero byte that this begins with.
+pub fn filler(tag_key: &[u8; 32], record: &RecordId, number: u8) -> Tag {
+    blind(tag_key, &[&[0], record.as_bytes(), &[number]])
+}
+
+fn blind(tag_key: &[u8; 32], parts: &[&[u8]]) -> Tag {
+    // HMAC pads a key with zeros up to SHA-256's block of 64 bytes.
+    let mut block = [0; 64];
+    block.iter_mut().zip(tag_key).for_each(|(padded, byte)| *padded = *byte);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    parts.iter().for_each(|part| mac.update(part));
+    let mut tag = [0; 16];
+    tag.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(byte, part)| *byte = part);
+    Tag::from_bytes(tag)
 }
 
 impl FromStr for Label {

@@ -30,7 +30,7 @@ use crate::version::VersionId;
 /// Longest hospital number, in bytes.
 pub const HOSPITAL_NUMBER_BYTES_MAX: usize = 64;
 
-const SCHEMA: Schema = Schema { application_id: 0x4354_4853, steps: &[NUMBERS_AND_SECRETS, TAGS] };
+const SCHEMA: Schema = Schema { application_id: 0x4354_4853, steps: &[NUMBERS_AND_SECRETS, TAGS, ENDS] };
 
 const NUMBERS_AND_SECRETS: &str = "
     CREATE TABLE storage_key (id BLOB NOT NULL) STRICT;
@@ -91,6 +91,10 @@ const TAGS: &str = "
         FOREIGN KEY (ledger, patient, epoch) REFERENCES tag_keys
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX versions_by_patient ON versions (ledger, patient);
+";
+
+const ENDS: &str = "
+    ALTER TABLE releases ADD COLUMN valid_until INTEGER;
 ";
 
 /// The store of one hospital for one ledger.

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answer::Refused;
-use crate::release::{Asker, Daemon};
+use crate::checks::Refusal;
+use crate::release::{Asker, Daemon, now};
 
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -41,6 +42,11 @@ pub(crate) async fn blob(
         let fix = "ask for the release first, from the hospital that requested access";
         Refused::new(StatusCode::NOT_FOUND, Failure::new("RELEASE_UNKNOWN", "blob", fix))
     })?;
+    // A download that was begun in time may go on for a while, in as many parts as it takes.
+    let resume_ms = u64::try_from(daemon.limits.resume.as_millis()).unwrap_or(u64::MAX);
+    if now().get() >= release.valid_until.get().saturating_add(resume_ms) {
+        return Err(Refusal::PermitExpired.into());
+    }
     let digest = release.blob_digest;
     let etag = format!("\"{digest}\"");
 

@@ -47,6 +47,9 @@ pub struct Limits {
     /// How long a decision that is in no block of this hospital's peer yet is waited for, if its actor is
     /// authorised at the asking hospital. 5 s by default.
     pub decision_wait: Duration,
+    /// How long after the end of its permit a released blob may still be fetched, for downloads that were begun before.
+    /// 15 minutes by default.
+    pub resume: Duration,
     /// How often the consortium's policy is read again for changed members. 60 s by default.
     pub policy_refresh: Duration,
     /// How long open requests may go on once the daemon is told to stop. 30 s by default.
@@ -66,6 +69,7 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(60),
             release_timeout: Duration::from_secs(140),
             decision_wait: Duration::from_secs(5),
+            resume: Duration::from_secs(15 * 60),
             policy_refresh: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }

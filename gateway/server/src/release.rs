@@ -40,7 +40,7 @@ pub(crate) struct Daemon {
     pub(crate) records: Records,
     pub(crate) custody: Custody,
     pub(crate) membership: Arc<Membership>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     places: Arc<Places>,
 }
 
@@ -337,6 +337,7 @@ async fn answer(
         disclosure: disclosure.tx_id,
         recipient_msp: permit.recipient.msp_id.clone(),
         blob_digest: held.commitments.blob_digest,
+        valid_until: permit.valid_until,
     };
     let store = Arc::clone(&daemon.custody.store);
     blocking(move || store.store_release(&release)).await??;
@@ -367,7 +368,7 @@ async fn answer(
 }
 
 /// This machine's clock; beyond what a time can be, every permit is over.
-fn now() -> UnixMs {
+pub(crate) fn now() -> UnixMs {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
     let last = UnixMs::new((1 << 53) - 1);
     u64::try_from(elapsed.as_millis())

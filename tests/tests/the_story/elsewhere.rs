@@ -220,6 +220,10 @@ pub(crate) async fn a_rotated_label_key_closes_until_labels_and_consents_are_ren
     story.asked_and_asserted("north/service", &story.prepare(&again)).await;
     story.run_as("south/service", "consent submit ask.json --assertion assertion.json").await.done();
     assert_eq!(story.answered().await, ["permit", "deny"]);
+    // What it was made from stays said, too.
+    let history = format!("record history {}", story.elsewhere.labelled);
+    let newest = story.run_as("north/ada", &history).await.rows().remove(0);
+    assert_eq!((&newest["version"], &newest["derived_from"]), (&json!(2), &json!([story.elsewhere.plain])));
     let verified = format!("record verify {} --output renewed.txt", story.elsewhere.labelled);
     story.run_as("north/ada", &verified).await.done();
     assert_eq!(story.caretrail.read("renewed.txt"), b"a sensitive note", "the document is the same");

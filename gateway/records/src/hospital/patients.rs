@@ -89,12 +89,19 @@ impl HospitalStore {
         self.change("UPDATE patients SET settled = 1 WHERE ledger = ?1 AND patient = ?2", patient)
     }
 
-    /// Forgets a patient whose registration was refused for good; a settled one stays.
+    /// Forgets a patient whose registration, by this transaction, was refused for good; a settled one stays, and so does
+    /// one that another transaction was noted for since.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forget_patient(&self, patient: &PatientId) -> Result<(), HospitalError> {
-        self.change("DELETE FROM patients WHERE ledger = ?1 AND patient = ?2 AND settled = 0", patient)
+    pub fn forget_patient(&self, patient: &PatientId, tx_id: Option<&TxId>) -> Result<(), HospitalError> {
+        self.database().write(|connection| {
+            connection.execute(
+                "DELETE FROM patients WHERE ledger = ?1 AND patient = ?2 AND settled = 0 AND tx_id IS ?3",
+                params![self.ledger, patient.as_bytes(), tx_id.map(TxId::as_bytes)],
+            )
+        })?;
+        Ok(())
     }
 
     /// The patient of a hospital number; one whose registration is settled before one that waits.

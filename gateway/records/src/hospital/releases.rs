@@ -1,6 +1,7 @@
 //! Releases that are on record.
 
 use caretrail_model::ids::{Digest, MspId, RecordId, TxId};
+use caretrail_model::time::UnixMs;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -20,6 +21,8 @@ pub struct Release {
     pub recipient_msp: MspId,
     /// The sealed blob that was released.
     pub blob_digest: Digest,
+    /// First instant at which the permit can no longer be used.
+    pub valid_until: UnixMs,
 }
 
 impl HospitalStore {
@@ -30,7 +33,7 @@ impl HospitalStore {
     pub fn store_release(&self, release: &Release) -> Result<(), HospitalError> {
         self.database().write(|connection| {
             connection.execute(
-                "INSERT OR REPLACE INTO releases VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO releases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     self.ledger,
                     release.decision.as_bytes(),
@@ -38,6 +41,7 @@ impl HospitalStore {
                     release.disclosure.as_bytes(),
                     release.recipient_msp.as_str(),
                     release.blob_digest.as_bytes(),
+                    release.valid_until.get(),
                 ],
             )
         })?;
@@ -52,7 +56,7 @@ impl HospitalStore {
         Ok(self.database().read(|connection| {
             connection
                 .query_row(
-                    "SELECT disclosure, recipient_msp, blob_digest FROM releases
+                    "SELECT disclosure, recipient_msp, blob_digest, valid_until FROM releases
                      WHERE ledger = ?1 AND decision = ?2 AND record = ?3",
                     params![self.ledger, decision.as_bytes(), record.as_bytes()],
                     |row| {
@@ -65,6 +69,11 @@ impl HospitalStore {
                                 rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(error))
                             })?,
                             blob_digest: Digest::from_bytes(row.get::<_, Bytes<32>>(2)?.0),
+                            // Of one that an earlier program stored, nobody noted it: it is over.
+                            valid_until: row
+                                .get::<_, Option<u64>>(3)?
+                                .and_then(UnixMs::new)
+                                .unwrap_or(UnixMs::EPOCH),
                         })
                     },
                 )

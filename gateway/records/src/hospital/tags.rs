@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use caretrail_model::hash::{Domain, framed};
 use caretrail_model::ids::{MspId, PatientId, RecordId, Tag};
-use caretrail_model::label::Label;
+use caretrail_model::label::{Label, filler};
 use caretrail_model::limits::{LABEL_BYTES_MAX, TAGS_PER_RECORD, TAGS_PER_SET_MAX};
 use caretrail_model::tag::{RecordTags, TagSet};
 use rusqlite::{OptionalExtension as _, params};
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{HospitalError, HospitalStore};
 use crate::database::Bytes;
-use crate::secret::{fill_random, random_16};
+use crate::secret::fill_random;
 use crate::storage_key::StorageKey;
 
 /// Labels that were not blinded.
@@ -44,7 +44,7 @@ struct TagKey {
 }
 
 impl HospitalStore {
-    /// The tags of a record with these labels, padded to eight; the patient's first use makes the tag key.
+    /// The tags of a record with these labels, filled up to eight; the patient's first use makes the tag key.
     ///
     /// # Errors
     /// When there are more than eight, or the store fails.
@@ -52,15 +52,19 @@ impl HospitalStore {
         &self,
         custodian: &MspId,
         patient: &PatientId,
+        record: &RecordId,
         labels: &[Label],
     ) -> Result<RecordTags, BlindError> {
-        let (epoch, mut tags) = self.blind(patient, labels)?;
+        let (TagKey { epoch, key }, mut tags) = self.blind(patient, labels)?;
         if tags.len() > TAGS_PER_RECORD {
             return Err(BlindError::TooMany);
         }
-        while tags.len() < TAGS_PER_RECORD {
-            // A random one that is there already would only be drawn again.
-            tags.push(Tag::from_bytes(random_16().map_err(HospitalError::from)?));
+        for number in 0..u8::MAX {
+            if tags.len() == TAGS_PER_RECORD {
+                break;
+            }
+            // One that is there already is passed by.
+            tags.push(filler(&key, record, number));
             tags.sort_unstable();
             tags.dedup();
         }
@@ -80,7 +84,7 @@ impl HospitalStore {
         if labels.is_empty() || labels.len() > TAGS_PER_SET_MAX {
             return Err(BlindError::SetSize);
         }
-        let (epoch, tags) = self.blind(patient, labels)?;
+        let (TagKey { epoch, .. }, tags) = self.blind(patient, labels)?;
         Ok(TagSet { custodian: custodian.clone(), epoch, tags })
     }
 
@@ -161,7 +165,7 @@ impl HospitalStore {
     }
 
     /// Blinds labels with the newest key, and keeps what their tags stand for; ascending, each once.
-    fn blind(&self, patient: &PatientId, labels: &[Label]) -> Result<(u32, Vec<Tag>), HospitalError> {
+    fn blind(&self, patient: &PatientId, labels: &[Label]) -> Result<(TagKey, Vec<Tag>), HospitalError> {
         let TagKey { epoch, key } = self.new_tag_key(patient, false)?;
         let mut rows = Vec::with_capacity(labels.len());
         for label in labels {
@@ -180,7 +184,7 @@ impl HospitalStore {
         let mut tags: Vec<_> = rows.into_iter().map(|(tag, _)| tag).collect();
         tags.sort_unstable();
         tags.dedup();
-        Ok((epoch, tags))
+        Ok((TagKey { epoch, key }, tags))
     }
 
     /// A patient's newest tag key; made when there is none, or when `rotated` asks for another one.

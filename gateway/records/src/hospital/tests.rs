@@ -1,7 +1,8 @@
 use caretrail_model::ids::{Digest, RecordId, TxId};
 use caretrail_model::label::Label;
 use caretrail_model::record::Commitments;
-use caretrail_model::tag::Tagged;
+use caretrail_model::tag::{RecordTags, Tagged};
+use caretrail_model::time::UnixMs;
 use tempfile::TempDir;
 
 use super::*;
@@ -15,6 +16,10 @@ fn ledger(chaincode: &str) -> LedgerName {
 fn open(folder: &TempDir, chaincode: &str) -> HospitalStore {
     let key = StorageKey::load_or_create(&folder.path().join("storage.key")).unwrap();
     HospitalStore::open(&folder.path().join("hospital.sqlite"), key, &ledger(chaincode)).unwrap()
+}
+
+fn record(byte: u8) -> RecordId {
+    RecordId::from_bytes([byte; 16])
 }
 
 fn patient(byte: u8) -> PatientId {
@@ -74,11 +79,14 @@ fn a_refused_registration_frees_its_number() {
         store.pending().unwrap(),
         [Pending { subject: PendingSubject::Patient(patient(1)), tx_id: Some(tx_id) }]
     );
-    store.forget_patient(&patient(1)).unwrap();
+    // By a transaction that is not the newest one, nothing is forgotten.
+    store.forget_patient(&patient(1), Some(&TxId::from_bytes([7; 32]))).unwrap();
+    assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(1)));
+    store.forget_patient(&patient(1), Some(&tx_id)).unwrap();
     assert_eq!(store.patient("MRN-1").unwrap(), None);
     store.store_patient("MRN-1", &patient(2), None).unwrap();
     store.settle_patient(&patient(2)).unwrap();
-    store.forget_patient(&patient(2)).unwrap();
+    store.forget_patient(&patient(2), None).unwrap();
     assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(2)), "a settled one stays");
 }
 
@@ -93,7 +101,7 @@ fn a_number_waits_for_whichever_registration_comes() {
     store.settle_patient(&patient(1)).unwrap();
     assert_eq!(store.patient("MRN-1").unwrap(), Some(patient(1)));
     assert_eq!(store.pending_patients("MRN-1").unwrap(), [patient(2)]);
-    store.forget_patient(&patient(2)).unwrap();
+    store.forget_patient(&patient(2), None).unwrap();
     assert!(matches!(
         store.store_patient("MRN-1", &patient(2), None),
         Err(HospitalError::NumberTaken { patient: known }) if known == patient(1)
@@ -154,6 +162,7 @@ fn a_release_is_found_by_decision_and_record() {
         disclosure: TxId::from_bytes([3; 32]),
         recipient_msp: "SouthMSP".parse().unwrap(),
         blob_digest: Digest::from_bytes([4; 32]),
+        valid_until: UnixMs::new(5_000).unwrap(),
     };
     store.store_release(&release).unwrap();
     store.store_release(&release).unwrap();
@@ -172,13 +181,19 @@ fn labels_are_blinded_for_one_patient_and_named_again_here_alone() {
     let store = open(&folder, "caretrail");
     let north = "NorthMSP".parse().unwrap();
     assert_eq!(store.tag_epoch(&patient(1)).unwrap(), None);
-    let tagged = store.record_tags(&north, &patient(1), &labels(&["HIV", "PSY", "hiv"])).unwrap();
+    let tagged = store.record_tags(&north, &patient(1), &record(1), &labels(&["HIV", "PSY", "hiv"])).unwrap();
     assert!(tagged.is_well_formed());
     let named: Vec<_> =
         tagged.tags.iter().filter_map(|tag| store.label(&patient(1), tagged.epoch, tag).unwrap()).collect();
     assert_eq!(named.len(), 2, "the others stand for nothing");
-    let none = store.record_tags(&north, &patient(1), &[]).unwrap();
+    let none = store.record_tags(&north, &patient(1), &record(1), &[]).unwrap();
     assert!(none.is_well_formed());
+    // Another version of a record has the same fillers, so that two of them tell no label apart; another record has others.
+    let again = store.record_tags(&north, &patient(1), &record(1), &labels(&["HIV", "PSY"])).unwrap();
+    assert_eq!(again, tagged);
+    let common = |other: &RecordTags| none.tags.iter().filter(|tag| other.tags.contains(tag)).count();
+    assert_eq!(common(&tagged), 6);
+    assert_eq!(common(&store.record_tags(&north, &patient(1), &record(2), &[]).unwrap()), 0);
 
     // What a patient names is found on the record, and nothing else is.
     let set = |texts: &[&str]| store.tag_set(&north, &patient(1), &labels(texts)).unwrap();
@@ -190,7 +205,7 @@ fn labels_are_blinded_for_one_patient_and_named_again_here_alone() {
 
     let nine: Vec<_> = (0..9).map(|number| format!("L{number}")).collect();
     let nine: Vec<_> = nine.iter().map(String::as_str).collect();
-    let too_many = store.record_tags(&north, &patient(1), &labels(&nine));
+    let too_many = store.record_tags(&north, &patient(1), &record(1), &labels(&nine));
     assert!(matches!(too_many, Err(BlindError::TooMany)));
     assert!(matches!(store.tag_set(&north, &patient(1), &[]), Err(BlindError::SetSize)));
 
@@ -211,7 +226,7 @@ fn a_rotated_tag_key_compares_with_nothing_earlier() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, "caretrail");
     let north = "NorthMSP".parse().unwrap();
-    let before = store.record_tags(&north, &patient(1), &labels(&["HIV"])).unwrap();
+    let before = store.record_tags(&north, &patient(1), &record(1), &labels(&["HIV"])).unwrap();
     let epochs: Vec<_> = (0..3).map(|_| store.rotate_tag_key(&patient(1)).unwrap()).collect();
     assert!(before.epoch < epochs[0] && epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
     assert_eq!(store.tag_epoch(&patient(1)).unwrap(), Some(epochs[2]));

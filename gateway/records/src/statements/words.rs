@@ -146,13 +146,12 @@ fn grantee(grantee: &Grantee) -> String {
 }
 
 fn actions(actions: &[Action]) -> String {
-    let named = actions.iter().filter_map(|action| match action {
-        Action::Read => Some("read"),
-        Action::Write => Some("add to"),
-        Action::Delegate => None,
+    let named = actions.iter().map(|action| match action {
+        Action::Read => "read",
+        Action::Write => "add to",
+        Action::Delegate => "pass on",
     });
-    let named: Vec<_> = named.collect();
-    if named.is_empty() { "pass on".to_owned() } else { named.join(" and ") }
+    named.collect::<Vec<_>>().join(" and ")
 }
 
 fn scope(scope: &Scope, naming: &Naming<'_>) -> String {
@@ -245,6 +244,20 @@ mod tests {
             period: Period { from: UnixMs::new(1).unwrap(), until: UnixMs::new(2).unwrap() },
             exceptions: vec![Exception { purposes: vec![Purpose::Clintrch], ..Exception::default() }],
         };
+        let passing_on = Provision {
+            actions: vec![Action::Read, Action::Delegate],
+            exceptions: vec![Exception {
+                actions: vec![Action::Read, Action::Delegate],
+                ..provision.exceptions[0].clone()
+            }],
+            ..provision.clone()
+        };
+        let said = words(Operation::GrantConsent(Grant { provision: passing_on, supersedes: None }));
+        assert!(
+            said[1].starts_with("Everybody at SouthMSP may not read and pass on all my records"),
+            "{said:?}"
+        );
+        assert_eq!(said[2], "This does not apply: to read and pass on, for clinical trials.");
         let said = words(Operation::GrantConsent(Grant { provision, supersedes: None }));
         assert_eq!(
             said[1..],

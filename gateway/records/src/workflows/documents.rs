@@ -9,7 +9,7 @@ use caretrail_model::calls::{
 use caretrail_model::ids::{Nonce, PatientId, RecordId};
 use caretrail_model::label::Label;
 use caretrail_model::limits::PAGE_ENTRIES_MAX;
-use caretrail_model::record::{Commitments, RecordVersion};
+use caretrail_model::record::{Commitments, Record, RecordVersion};
 use caretrail_model::statement::{Operation, OwnRecord};
 use caretrail_model::tag::RecordTags;
 use caretrail_model::time::UnixMs;
@@ -110,7 +110,7 @@ impl Records {
         let nonce = Nonce::from_bytes(random_16()?);
         let record = RecordId::derive(self.actor(), &patient, &nonce);
         let id = VersionId { record, version: 1 };
-        let tags = self.tags_of(custody, &patient, document.labels())?;
+        let tags = self.tags_of(custody, &patient, &record, document.labels())?;
         let derived_from = document.sources().to_vec();
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
@@ -128,16 +128,23 @@ impl Records {
         patient: PatientId,
         documents: Vec<Document>,
     ) -> Result<Committed<RecordsAdded>, DocumentWorkflowError> {
+        if documents.iter().any(|document| !document.sources().is_empty()) {
+            return Err(says_too_much("a record of a batch", "what it was made from"));
+        }
         let mut sealed = Vec::with_capacity(documents.len());
         for document in documents {
-            let nonce = Nonce::from_bytes(random_16()?);
-            let record = RecordId::derive(self.actor(), &patient, &nonce);
-            let id = VersionId { record, version: 1 };
-            if !document.sources().is_empty() {
-                return Err(says_too_much("a record of a batch", "what it was made from"));
+            match self.sealed_first(custody, &patient, document).await {
+                Ok(one) => sealed.push(one),
+                Err(error) => {
+                    // Without their secrets, which nobody has kept yet, the ones before are only bytes.
+                    for (id, .., sealed) in &sealed {
+                        if let Err(left) = remove_blob(custody, sealed).await {
+                            tracing::warn!(%id, error = %left, "a blob that nobody can open is left in the vault");
+                        }
+                    }
+                    return Err(error);
+                }
             }
-            let tags = self.tags_of(custody, &patient, document.labels())?;
-            sealed.push((id, nonce, tags, seal_into_vault(custody, id, document).await?));
         }
         sealed.sort_by_key(|(id, ..)| id.record);
         let new = |(id, nonce, tags, sealed): &(VersionId, Nonce, Option<RecordTags>, Sealed)| NewRecord {
@@ -160,6 +167,20 @@ impl Records {
             self.settle_submitted(custody, id, sealed, outcome.as_ref().err()).await;
         }
         Ok(outcome?)
+    }
+
+    /// A document of a batch, sealed as a new record's first version.
+    async fn sealed_first(
+        &self,
+        custody: &Custody,
+        patient: &PatientId,
+        document: Document,
+    ) -> Result<(VersionId, Nonce, Option<RecordTags>, Sealed), DocumentWorkflowError> {
+        let nonce = Nonce::from_bytes(random_16()?);
+        let record = RecordId::derive(self.actor(), patient, &nonce);
+        let id = VersionId { record, version: 1 };
+        let tags = self.tags_of(custody, patient, &record, document.labels())?;
+        Ok((id, nonce, tags, seal_into_vault(custody, id, document).await?))
     }
 
     /// Seals a document as a record of the patient's own, which the patient's key signs and this hospital keeps.
@@ -202,10 +223,21 @@ impl Records {
         record: RecordId,
         document: Document,
     ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
-        let view = self.evaluate(&GetRecord { record }).await?;
-        let patient = view.record.patient;
-        let id = VersionId { record, version: view.record.version + 1 };
-        let tags = self.tags_of(custody, &patient, document.labels())?;
+        let held = self.evaluate(&GetRecord { record }).await?.record;
+        self.amend_held(custody, record, &held, document).await
+    }
+
+    /// The same for a record as it was seen: the contract refuses when it was amended since.
+    pub(super) async fn amend_held(
+        &self,
+        custody: &Custody,
+        record: RecordId,
+        held: &Record,
+        document: Document,
+    ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        let patient = held.patient;
+        let id = VersionId { record, version: held.version + 1 };
+        let tags = self.tags_of(custody, &patient, &record, document.labels())?;
         let derived_from = document.sources().to_vec();
         let sealed = seal_into_vault(custody, id, document).await?;
         let commitments = sealed.commitments.clone();
@@ -226,6 +258,17 @@ impl Records {
         folder: &Path,
     ) -> Result<OpenedVersion, DocumentWorkflowError> {
         let on_channel = self.record_version(record, version).await?;
+        self.open_held(custody, record, on_channel, folder).await
+    }
+
+    /// The same for a version as the channel holds it.
+    pub(super) async fn open_held(
+        &self,
+        custody: &Custody,
+        record: RecordId,
+        on_channel: RecordVersion,
+        folder: &Path,
+    ) -> Result<OpenedVersion, DocumentWorkflowError> {
         let id = VersionId { record, version: on_channel.version };
         let (custody, folder) = (custody.clone(), folder.to_owned());
         let commitments = on_channel.commitments.clone();
@@ -276,9 +319,11 @@ impl Records {
         &self,
         custody: &Custody,
         patient: &PatientId,
+        record: &RecordId,
         labels: Option<&[Label]>,
     ) -> Result<Option<RecordTags>, BlindError> {
-        labels.map(|labels| custody.store.record_tags(&self.actor().msp_id, patient, labels)).transpose()
+        let own = &self.actor().msp_id;
+        labels.map(|labels| custody.store.record_tags(own, patient, record, labels)).transpose()
     }
 
     /// Stores the secret, submits, and settles.
@@ -327,6 +372,10 @@ fn settle(custody: &Custody, id: &VersionId, sealed: &Sealed) -> Result<(), Docu
 /// The secret first: a blob without its secret is only bytes, should the rest fail.
 async fn forget(custody: &Custody, id: &VersionId, sealed: &Sealed) -> Result<(), DocumentWorkflowError> {
     custody.store.forget_version(id, &sealed.commitments.content_commitment)?;
+    remove_blob(custody, sealed).await
+}
+
+async fn remove_blob(custody: &Custody, sealed: &Sealed) -> Result<(), DocumentWorkflowError> {
     let vault = std::sync::Arc::clone(&custody.vault);
     let blob_digest = sealed.commitments.blob_digest;
     Ok(blocking(move || vault.remove(&blob_digest)).await??)

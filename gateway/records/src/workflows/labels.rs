@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use caretrail_model::calls::{AcceptCustody, GetRecord, RecordAdded, RecordChanged};
+use caretrail_model::calls::{AcceptCustody, GetRecord, RecordAdded, RecordChanged, RecordView};
 use caretrail_model::code::Code;
 use caretrail_model::ids::{PatientId, RecordId};
 use caretrail_model::label::Label;
@@ -76,15 +76,19 @@ impl Records {
         labels: Option<Vec<Label>>,
         folder: &Path,
     ) -> Result<Committed<RecordAdded>, DocumentWorkflowError> {
+        // All of it of one moment: what a colleague changes meanwhile is not undone, but refuses this.
+        let RecordView { record: held, newest } = self.evaluate(&GetRecord { record }).await?;
         let labels = match labels {
             Some(labels) => labels,
             None => {
-                self.record_labels(custody, record).await?.labels.ok_or(BlindError::KeyUnknown { record })?
+                let known = self.labels_of(custody, record, &held.patient, held.tags.as_ref())?;
+                known.labels.ok_or(BlindError::KeyUnknown { record })?
             }
         };
-        let opened = self.open_record(custody, record, None, folder).await?.opened;
-        let document = Document::from_opened(&opened)?.labelled(labels);
-        self.amend_record(custody, record, document).await
+        let sources = newest.derived_from.clone();
+        let opened = self.open_held(custody, record, newest, folder).await?.opened;
+        let document = Document::from_opened(&opened)?.labelled(labels).derived_from(sources);
+        self.amend_held(custody, record, &held, document).await
     }
 
     /// Takes custody of a record over that was offered, with its labels as this hospital names them.
@@ -98,7 +102,7 @@ impl Records {
         record: RecordId,
         labels: Option<&[Label]>,
     ) -> Result<Committed<RecordChanged>, DocumentWorkflowError> {
-        let tags = self.tags_of(custody, &patient, labels)?;
+        let tags = self.tags_of(custody, &patient, &record, labels)?;
         Ok(self.submit(&AcceptCustody { patient, record, tags }).await?)
     }
 

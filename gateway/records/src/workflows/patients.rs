@@ -6,7 +6,7 @@ use caretrail_model::calls::{
 };
 use caretrail_model::code::Code;
 use caretrail_model::consent::Provision;
-use caretrail_model::ids::{Nonce, PatientId, StatementId};
+use caretrail_model::ids::{Nonce, PatientId, StatementId, TxId};
 use caretrail_model::paper::{Paper, PaperAct};
 use serde::Serialize;
 
@@ -63,10 +63,16 @@ impl Records {
         store.store_patient(number, &patient, None)?;
         let call = RegisterPatient { signed: registration.signed.clone() };
         // A short write to a local file: the transaction itself waits for the network much longer.
-        let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
+        let mut last = None;
+        let note = |tx_id: &TxId| {
+            last = Some(*tx_id);
+            store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into)
+        };
         match self.submit_noted(&call, note).await {
             Ok(committed) => {
-                noted(store.settle_patient(&patient), &patient);
+                // Noted once more: whoever carried the same registration may have had it forgotten.
+                let stored = store.store_patient(number, &patient, last.as_ref());
+                noted(stored.and_then(|()| store.settle_patient(&patient)), &patient);
                 Ok(committed)
             }
             Err(error) => {
@@ -74,7 +80,7 @@ impl Records {
                     // It was registered before, perhaps by a program that was stopped before it knew.
                     noted(store.settle_patient(&patient), &patient);
                 } else if error.had_no_effect() && !tried_before {
-                    noted(store.forget_patient(&patient), &patient);
+                    noted(store.forget_patient(&patient, last.as_ref()), &patient);
                 }
                 Err(error.into())
             }
@@ -95,7 +101,11 @@ impl Records {
         let nonce = Nonce::from_bytes(random_16()?);
         let patient = PatientId::derive_on_paper(&self.actor().msp_id, &nonce);
         store.store_patient(number, &patient, None)?;
-        let note = |tx_id: &_| store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into);
+        let mut last = None;
+        let note = |tx_id: &TxId| {
+            last = Some(*tx_id);
+            store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into)
+        };
         match self.submit_noted(&RegisterPaperPatient { patient, nonce }, note).await {
             Ok(committed) => {
                 noted(store.settle_patient(&patient), &patient);
@@ -103,7 +113,7 @@ impl Records {
             }
             Err(error) => {
                 if error.had_no_effect() {
-                    noted(store.forget_patient(&patient), &patient);
+                    noted(store.forget_patient(&patient, last.as_ref()), &patient);
                 }
                 Err(error.into())
             }

@@ -1,9 +1,10 @@
 use caretrail_model::consent::Effect;
 use caretrail_model::ids::{PatientId, TxId};
 use caretrail_model::role::Role;
-use caretrail_model::time::DurationMs;
+use caretrail_model::time::{DurationMs, UnixMs};
+use caretrail_records::hospital::Release;
 use caretrail_records::release::{
-    Base64Url, KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseRequest,
+    Base64Url, KemKey, ReleaseAsk, ReleaseClient, ReleaseClientError, ReleaseRequest, blob_path,
 };
 use caretrail_records::{Failure, Records};
 
@@ -266,6 +267,40 @@ async fn requests_that_are_none_are_refused_in_the_one_shape() {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), status, "{code}");
         assert_eq!(answer.json::<Failure>().await.unwrap().code, code);
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_blob_is_not_fetched_long_after_its_permit_ended() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(b"flu").await;
+    consortium.consent(soon()).await;
+    let (decision, _) = consortium.request(record).await;
+    let mut config = consortium.config();
+    config.limits.resume = std::time::Duration::from_secs(3600);
+    let daemon = consortium.daemon_with(config).await;
+    let key = KemKey::generate().unwrap();
+    let request = signed(&consortium.reader, &consortium.ask(decision, record), &key).await;
+    consortium.client(&daemon).ask(&request).await.unwrap();
+    let url = format!("https://localhost:{}{}", daemon.address.port(), blob_path(&decision, &record));
+    let fetched = async || {
+        let answer = consortium.http().get(&url).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Failure>().await.map_or_else(|_| String::new(), |failure| failure.code))
+    };
+    assert_eq!(fetched().await, (200, String::new()));
+    // A permit of the past, of which some of the time for downloads that were begun is left; and none.
+    let store = &consortium.custody.store;
+    let released = store.release(&decision, &record).unwrap().unwrap();
+    let hour_ms = 3_600_000;
+    let now_ms = released.valid_until.get();
+    for (ended_before_ms, expected) in
+        [(hour_ms / 2, (200, String::new())), (2 * hour_ms, (403, "PERMIT_EXPIRED".to_owned()))]
+    {
+        let valid_until = UnixMs::new(now_ms - ended_before_ms).unwrap();
+        store.store_release(&Release { valid_until, ..released.clone() }).unwrap();
+        assert_eq!(fetched().await, expected);
     }
     daemon.stop().await;
 }
