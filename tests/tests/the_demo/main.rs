@@ -55,7 +55,8 @@ async fn an_interrupted_demo_leaves_nothing_that_breaks_the_next(newcomer: &mut 
         let ended =
             stopped_after(caretrail.command_for_people(&newcomer.demo), lines, processes::interrupt).await;
         if ended.stopped && !ended.status.success() {
-            assert_eq!(ended.status.code(), Some(130), "line {lines}: {ended:?}");
+            // With a transaction under way its outcome is unknown; the program names it.
+            assert!(matches!(ended.status.code(), Some(4 | 130)), "line {lines}: {ended:?}");
             interrupted += 1;
         } else {
             assert!(ended.status.success(), "line {lines}: {ended:?}");
