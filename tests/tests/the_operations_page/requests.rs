@@ -92,7 +92,7 @@ async fn what_does_not_fit_is_named(operator: &Operator) {
         (
             format!("{peer}.identity.pem"),
             sign(&format!("{peer}.identity.csr"), "orderer-lower", copied, &format!("{peer}.identity.pem")),
-            "`ca.pem` holds no such authority",
+            "neither `ca.pem` nor, once there is one, the channel holds such an authority",
         ),
         (
             format!("{user}.pem"),

@@ -22,11 +22,12 @@ impl Sign {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let mut proposal = read(std::slice::from_ref(&self.file))?;
         let network = Network::existing(&app.network_folder())?;
+        let signer = admin(&network, &self.signer)?;
         let present = network.channel_config().await?;
         if let Some(warning) = network.look_at_orderers(&proposal, &present)? {
             app.printer.say(warning);
         }
-        proposal.sign(&present, &admin(&network, &self.signer)?).await?;
+        proposal.sign(&present, &signer).await?;
         write(&self.file, &proposal)?;
         app.printer.data(&Shown::of(&proposal, &present)?)?;
         Ok(Exit::Done)
