@@ -138,11 +138,7 @@ impl BlockRequest {
     }
 
     async fn envelope(&self, until: Option<Instant>) -> Result<Envelope, DeliverError> {
-        let signed = match until {
-            Some(until) => self.to_sign.signed_by(&self.session, until).await,
-            None => self.to_sign.signed(&self.session).await,
-        };
-        match signed {
+        match self.to_sign.signed_by_any(&self.session, until).await {
             Ok(signature) => Ok(Envelope { payload: self.message().to_vec(), signature }),
             Err(source) => Err(DeliverError::Sign { channel: self.channel.clone(), source }),
         }

@@ -167,11 +167,7 @@ impl EventsRequest {
     pub async fn events(&self) -> Result<ChaincodeEventStream, ChaincodeEventsError> {
         let chaincode = self.chaincode.clone();
         let until = self.session.deadlines.open_stream.map(until);
-        let signed = match until {
-            Some(until) => self.to_sign.signed_by(&self.session, until).await,
-            None => self.to_sign.signed(&self.session).await,
-        };
-        let signature = match signed {
+        let signature = match self.to_sign.signed_by_any(&self.session, until).await {
             Ok(signature) => signature,
             Err(source) => return Err(ChaincodeEventsError::Sign { chaincode, source }),
         };

@@ -143,6 +143,7 @@ mod commits;
 mod contract;
 mod deadlines;
 mod durable;
+mod effect;
 mod endorsed;
 mod endorser;
 mod endpoint;
@@ -231,10 +232,9 @@ pub use chaincode_events::{
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointFile, CheckpointInMemory, Checkpointer, NotACheckpoint,
 };
+pub use effect::{AtLeastOnce, AtLeastOnceError, Effect};
 pub use feed::StreamError;
-pub use listener::{
-    AtLeastOnce, AtLeastOnceError, Delivered, Effect, ListenError, Listener, Listening, RunError,
-};
+pub use listener::{Delivered, ListenError, Listener, Listening, RunError};
 
 // One endorser.
 pub use endorser::{Endorser, EndorserCall, EndorserError};

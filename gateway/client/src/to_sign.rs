@@ -114,6 +114,18 @@ impl ToSign {
         tokio::time::timeout_at(until.into(), self.signed(session)).await.unwrap_or_else(|_| Err(late()))
     }
 
+    /// As [`Self::signed`], by a time if there is one.
+    pub(crate) async fn signed_by_any(
+        &self,
+        session: &Session,
+        until: Option<Instant>,
+    ) -> Result<Vec<u8>, SignError> {
+        match until {
+            Some(until) => self.signed_by(session, until).await,
+            None => self.signed(session).await,
+        }
+    }
+
     /// The message with a signature that was made elsewhere, which is checked as a peer would.
     ///
     /// What can't be checked, for its creator shows no certificate that is known here, is left to the peers.

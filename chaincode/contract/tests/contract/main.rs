@@ -20,6 +20,7 @@ mod hostile_json;
 mod nobody_learns_what_is_not_theirs;
 mod nobody_speaks_for_a_patient_or_a_hospital;
 mod nothing_that_differs_between_peers;
+mod permits_are_passed_on;
 mod records_change_hands;
 mod threat_model;
 mod who_may_call;

@@ -412,8 +412,10 @@ struct Slow(KeptInMemory, Duration);
 
 impl TransactionStore for Slow {
     fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        std::thread::sleep(self.1);
-        self.0.load(key)
+        Box::pin(async move {
+            tokio::time::sleep(self.1).await;
+            self.0.load(key).await
+        })
     }
 
     fn replace<'a>(

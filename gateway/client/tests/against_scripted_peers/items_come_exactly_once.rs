@@ -434,39 +434,43 @@ async fn a_listener_says_why_it_stopped() {
     assert_eq!(blocks.next().await.unwrap().block_number, 1, "and it goes on if it's asked to");
 }
 
+/// An effect that fails once, at an item of this name, and always at the one named `end`.
+struct Failing {
+    once: Option<&'static str>,
+    applied: Vec<String>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Failing {
+    fn once(name: &'static str) -> Self {
+        Self { once: Some(name), applied: Vec::new(), checkpoint: None }
+    }
+}
+
+impl Effect<ChaincodeEvent> for Failing {
+    type Error = std::io::Error;
+
+    async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, std::io::Error> {
+        Ok(self.checkpoint.clone())
+    }
+
+    async fn apply(&mut self, event: ChaincodeEvent, checkpoint: &Checkpoint) -> Result<(), std::io::Error> {
+        let name = text(&event);
+        if self.once.take_if(|once| *once == name).is_some() || name == "end" {
+            return Err(std::io::Error::other("disk is full"));
+        }
+        self.applied.push(name);
+        self.checkpoint = Some(checkpoint.clone());
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn an_effect_that_fails_is_tried_again_with_the_same_item() {
-    #[derive(Default)]
-    struct FailsOnce {
-        failed: bool,
-        applied: Vec<String>,
-        checkpoint: Option<Checkpoint>,
-    }
-    impl Effect<ChaincodeEvent> for FailsOnce {
-        type Error = std::io::Error;
-
-        async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, std::io::Error> {
-            Ok(self.checkpoint.clone())
-        }
-
-        async fn apply(
-            &mut self,
-            event: ChaincodeEvent,
-            checkpoint: &Checkpoint,
-        ) -> Result<(), std::io::Error> {
-            let fails = text(&event) == "b" && !std::mem::replace(&mut self.failed, true);
-            if fails || text(&event) == "end" {
-                return Err(std::io::Error::other("disk is full"));
-            }
-            self.applied.push(text(&event));
-            self.checkpoint = Some(checkpoint.clone());
-            Ok(())
-        }
-    }
     let ledger = Ledger::start();
     let contract = contract(&ledger).await;
     ledger.append(["a", "b", "c", "end"].map(|name| Transaction::event(name, "assets", name)).to_vec());
-    let mut effect = FailsOnce::default();
+    let mut effect = Failing::once("b");
     let mut events = contract.listen(Start::Oldest).with(SOON);
     for _ in 0..2 {
         let error = events.run(&mut effect).await.unwrap_err();
@@ -477,33 +481,6 @@ async fn an_effect_that_fails_is_tried_again_with_the_same_item() {
 
 #[tokio::test]
 async fn an_effect_that_fails_before_its_first_checkpoint_gets_the_same_item_from_the_same_listener() {
-    #[derive(Default)]
-    struct Failing {
-        calls: usize,
-        applied: Vec<String>,
-        checkpoint: Option<Checkpoint>,
-    }
-    impl Effect<ChaincodeEvent> for Failing {
-        type Error = std::io::Error;
-
-        async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, std::io::Error> {
-            Ok(self.checkpoint.clone())
-        }
-
-        async fn apply(
-            &mut self,
-            event: ChaincodeEvent,
-            checkpoint: &Checkpoint,
-        ) -> Result<(), std::io::Error> {
-            self.calls += 1;
-            if self.calls == 1 || text(&event) == "end" {
-                return Err(std::io::Error::other("disk is full"));
-            }
-            self.applied.push(text(&event));
-            self.checkpoint = Some(checkpoint.clone());
-            Ok(())
-        }
-    }
     for (start, already) in [(Start::NextCommit, 0), (Start::Newest, 1)] {
         let ledger = Ledger::start();
         let contract = contract(&ledger).await;
@@ -511,7 +488,7 @@ async fn an_effect_that_fails_before_its_first_checkpoint_gets_the_same_item_fro
         if already == 1 {
             ledger.append(vec![event("first")]);
         }
-        let mut effect = Failing::default();
+        let mut effect = Failing::once("first");
         let mut events = contract.listen(start).with(SOON);
         let begun = async {
             ledger.until(|state| state.count("events") == 1).await;

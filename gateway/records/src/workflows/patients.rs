@@ -1,7 +1,7 @@
 //! Registering a patient.
 
 use caretrail_model::calls::{
-    ActOnPaper, ConsentGranted, DelegateConsent, GetPatient, PatientRegistered, RegisterPaperPatient,
+    ActOnPaper, Call, ConsentGranted, DelegateConsent, GetPatient, PatientRegistered, RegisterPaperPatient,
     RegisterPatient,
 };
 use caretrail_model::code::Code;
@@ -54,37 +54,9 @@ impl Records {
         number: &str,
         registration: &SignedRegistration,
     ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
-        let store = &custody.store;
-        let patient = registration.patient;
-        self.settle_number(custody, number).await?;
-        // An earlier try of the same registration may still come to the channel: what it noted stays, whatever this one
-        // comes to.
-        let tried_before = store.pending_patients(number)?.contains(&patient);
-        store.store_patient(number, &patient, None)?;
         let call = RegisterPatient { signed: registration.signed.clone() };
-        // A short write to a local file: the transaction itself waits for the network much longer.
-        let mut last = None;
-        let note = |tx_id: &TxId| {
-            last = Some(*tx_id);
-            store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into)
-        };
-        match self.submit_noted(&call, note).await {
-            Ok(committed) => {
-                // Noted once more: whoever carried the same registration may have had it forgotten.
-                let stored = store.store_patient(number, &patient, last.as_ref());
-                noted(stored.and_then(|()| store.settle_patient(&patient)), &patient);
-                Ok(committed)
-            }
-            Err(error) => {
-                if error.code() == Some(Code::PatientExists) {
-                    // It was registered before, perhaps by a program that was stopped before it knew.
-                    noted(store.settle_patient(&patient), &patient);
-                } else if error.had_no_effect() && !tried_before {
-                    noted(store.forget_patient(&patient, last.as_ref()), &patient);
-                }
-                Err(error.into())
-            }
-        }
+        self.settle_number(custody, number).await?;
+        self.register(custody, number, registration.patient, &call).await
     }
 
     /// Registers a patient without a key; the hospital number stays in the store.
@@ -96,23 +68,43 @@ impl Records {
         custody: &Custody,
         number: &str,
     ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
-        let store = &custody.store;
         self.settle_number(custody, number).await?;
         let nonce = Nonce::from_bytes(random_16()?);
         let patient = PatientId::derive_on_paper(&self.actor().msp_id, &nonce);
+        self.register(custody, number, patient, &RegisterPaperPatient { patient, nonce }).await
+    }
+
+    /// Notes the number, submits, and settles the note.
+    async fn register<C: Call<Reply = PatientRegistered>>(
+        &self,
+        custody: &Custody,
+        number: &str,
+        patient: PatientId,
+        call: &C,
+    ) -> Result<Committed<PatientRegistered>, RegisterPatientError> {
+        let store = &custody.store;
+        // An earlier try of the same registration may still come to the channel: what it noted stays, whatever this one
+        // comes to.
+        let tried_before = store.pending_patients(number)?.contains(&patient);
         store.store_patient(number, &patient, None)?;
+        // A short write to a local file: the transaction itself waits for the network much longer.
         let mut last = None;
         let note = |tx_id: &TxId| {
             last = Some(*tx_id);
             store.store_patient(number, &patient, Some(tx_id)).map_err(Into::into)
         };
-        match self.submit_noted(&RegisterPaperPatient { patient, nonce }, note).await {
+        match self.submit_noted(call, note).await {
             Ok(committed) => {
-                noted(store.settle_patient(&patient), &patient);
+                // Noted once more: whoever carried the same registration may have had it forgotten.
+                let stored = store.store_patient(number, &patient, last.as_ref());
+                noted(stored.and_then(|()| store.settle_patient(&patient)), &patient);
                 Ok(committed)
             }
             Err(error) => {
-                if error.had_no_effect() {
+                if error.code() == Some(Code::PatientExists) {
+                    // It was registered before, perhaps by a program that was stopped before it knew.
+                    noted(store.settle_patient(&patient), &patient);
+                } else if error.had_no_effect() && !tried_before {
                     noted(store.forget_patient(&patient, last.as_ref()), &patient);
                 }
                 Err(error.into())
