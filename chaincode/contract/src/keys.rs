@@ -184,7 +184,7 @@ pub(crate) fn record(record: &RecordId) -> Result<Key<Record>, KeyError> {
     key("r", &[&record.to_string()])
 }
 
-/// `rn/R/seq`: custody and status of one sequence number, kept for ever.
+/// `rn/R/seq`: custody and status of a sequence number that is no longer the newest, kept for ever.
 pub(crate) fn record_of_sequence(record: &RecordId, sequence: u64) -> Result<Key<Record>, KeyError> {
     key("rn", &[&record.to_string(), &padded(sequence)])
 }

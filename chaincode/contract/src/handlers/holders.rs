@@ -140,8 +140,8 @@ impl Question {
         }
         if let Some(record) = self.record.take_if(|record| record.at > at) {
             let id = self.id;
-            let changes = record.sequence.unwrap_or(0);
-            self.record = as_of(invocation, at, changes, |n| keys::record_of_sequence(&id, n)).await?;
+            let before = record.sequence.unwrap_or(0).saturating_sub(1);
+            self.record = as_of(invocation, at, before, |n| keys::record_of_sequence(&id, n)).await?;
             if self.record.is_none() {
                 self.record = self.unnumbered(invocation, record).await?;
             }

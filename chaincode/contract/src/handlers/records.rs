@@ -340,8 +340,8 @@ fn add_first(
     invocation.put(keys::listed(patient, &new.record)?, &Listed { at })
 }
 
-/// Writes a record's head, and the copies of its sequence numbers that decisions can be replayed from: the one before
-/// too, as number 0, which an older engine wrote without.
+/// Writes a record's head, and keeps the one before by its sequence number, so that decisions can be replayed from it:
+/// as number 0 what an older engine wrote without.
 pub(super) fn change(
     invocation: &Invocation<'_>,
     policy: &ConsortiumPolicy,
@@ -354,13 +354,11 @@ pub(super) fn change(
         invocation.put(keys::record(id)?, &Record { at, ..record })?;
         return Ok(0);
     }
-    if let Some(unnumbered) = before.filter(|before| before.sequence.is_none()) {
-        invocation.put(keys::record_of_sequence(id, 0)?, unnumbered)?;
+    if let Some(before) = before {
+        invocation.put(keys::record_of_sequence(id, before.sequence.unwrap_or(0))?, before)?;
     }
     let sequence = record.sequence.unwrap_or(0) + 1;
-    let record = Record { sequence: Some(sequence), at, ..record };
-    invocation.put(keys::record(id)?, &record)?;
-    invocation.put(keys::record_of_sequence(id, sequence)?, &record)?;
+    invocation.put(keys::record(id)?, &Record { sequence: Some(sequence), at, ..record })?;
     Ok(sequence)
 }
 

@@ -58,13 +58,11 @@ impl Handle for ReplayDecision {
                 records.push(None);
                 continue;
             };
-            let numbered = reading.add(keys::record_of_sequence(record, sequence)?);
-            // What was written before changes were numbered is copied when it is changed, and stays as it is until then.
-            let unnumbered = match sequence {
-                0 => Some(reading.add(keys::record(record)?)),
-                _ => None,
-            };
-            records.push(Some((numbered, unnumbered)));
+            records.push(Some(KeptRecord {
+                sequence,
+                copy: reading.add(keys::record_of_sequence(record, sequence)?),
+                newest: reading.add(keys::record(record)?),
+            }));
         }
 
         let (_, mut facts) = reading.fetch().await?;
@@ -86,7 +84,7 @@ impl Handle for ReplayDecision {
         };
         let records = records
             .into_iter()
-            .map(|slots| slots.map(|slots| kept_record(slots, &mut facts)).transpose())
+            .map(|kept| kept.map(|kept| kept.take(&mut facts)).transpose())
             .collect::<Result<Vec<_>, Failure>>()?;
         let asked =
             Asked { actor, role: entry.role, patient: id, action: decided.action, purpose: decided.purpose };
@@ -110,12 +108,19 @@ fn kept<T: Stored>(slot: Option<Slot<T>>, facts: &mut Facts) -> Result<Option<T>
     slot.map(|slot| facts.take(slot)?.ok_or_else(|| refuse(Code::ReplayUnavailable))).transpose()
 }
 
-/// The copy of a record, or the record itself while it is the one that no number was given.
-fn kept_record(
-    (numbered, unnumbered): (Slot<Record>, Option<Slot<Record>>),
-    facts: &mut Facts,
-) -> Result<Record, Failure> {
-    let copy = facts.take(numbered)?;
-    let newest = unnumbered.map(|slot| facts.take(slot)).transpose()?.flatten();
-    copy.or(newest.filter(|newest| newest.sequence.is_none())).ok_or_else(|| refuse(Code::ReplayUnavailable))
+/// Where a record of a sequence number will be: it is copied when it is changed, and is the record itself until then.
+struct KeptRecord {
+    sequence: u64,
+    copy: Slot<Record>,
+    newest: Slot<Record>,
+}
+
+impl KeptRecord {
+    fn take(self, facts: &mut Facts) -> Result<Record, Failure> {
+        let copy = facts.take(self.copy)?;
+        let newest = facts.take(self.newest)?;
+        // What was written before changes were numbered counts as number 0.
+        copy.or(newest.filter(|newest| newest.sequence.unwrap_or(0) == self.sequence))
+            .ok_or_else(|| refuse(Code::ReplayUnavailable))
+    }
 }

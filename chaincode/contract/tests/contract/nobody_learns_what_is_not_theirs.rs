@@ -12,7 +12,7 @@ use caretrail_model::statement::Grant;
 use caretrail_model::time::DurationMs;
 use hlf_testpeer::Validity;
 
-use crate::world::{Ward, admin, requesting, staff};
+use crate::world::{Ward, admin, commitments, requesting, staff};
 
 /// Every kind of record that a denial could be about, each by its name.
 async fn denied_records(ward: &Ward) -> Vec<(&'static str, RecordId)> {
@@ -123,6 +123,33 @@ async fn a_permit_replays_to_itself_whatever_happened_since() {
         (1, 0),
         "which records there are is not told"
     );
+}
+
+/// A record is copied when it is changed: the newest state is the record itself, the ones before are copies.
+#[tokio::test]
+async fn a_decision_replays_from_the_state_that_the_record_was_in() {
+    let ward = Ward::open().await;
+    ward.grant(|_| {}).await;
+    let auditor = staff("NorthMSP", Role::Auditor);
+    let mut decided = Vec::new();
+    for version in 1..=4 {
+        decided.push(ward.world.done(&ward.reader, &requesting(&ward.patient, &[ward.record])).await);
+        for (decided_on, reply) in (1..).zip(&decided) {
+            let replay = ReplayDecision { patient: ward.patient.id, decision: reply.decision };
+            let replayed = ward.world.seen(&auditor, &replay).await;
+            assert!(replayed.matches);
+            assert_eq!(replayed.decisions[0].version, Some(decided_on), "at version {version}");
+        }
+        let amend = AmendRecord {
+            patient: ward.patient.id,
+            record: ward.record,
+            version: version + 1,
+            commitments: commitments(),
+            tags: None,
+            derived_from: vec![],
+        };
+        ward.world.done(&ward.author, &amend).await;
+    }
 }
 
 #[tokio::test]
