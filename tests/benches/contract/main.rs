@@ -1,8 +1,9 @@
 //! The contract beside a call that does nothing: what a record's registration and an access check cost on a real
 //! network beyond what any transaction and any evaluation cost there.
 //!
-//! `make bench-contract` prints the tables. With `--quick` it takes less than a minute; `BENCH_SECONDS` and
-//! `BENCH_ROUNDS` say how long and how often each is measured.
+//! `make bench-contract` prints the tables. With `--quick` it takes less than two minutes; `BENCH_SECONDS` and
+//! `BENCH_ROUNDS` say how long and how often each is measured. Words choose networks (`raft`, `bft`) and parts (`submit`,
+//! `evaluate`, `open`, which takes its rate from `submit`).
 //!
 //! This program is the peers' builder and the chaincode as well: it looks at its first argument.
 
@@ -35,7 +36,7 @@ use hlf_gateway::Contract;
 use hlf_network::network::NodeKind;
 
 use chaincode::{KEYS, NO_OP};
-use report::{Measured, Phase, Report, SIDES, Side};
+use report::{Measured, Ordering, Phase, Report, SIDES, Side};
 use world::World;
 
 /// What any part may take beyond its measurements: a network, blocks.
@@ -60,7 +61,7 @@ struct Settings {
 impl Settings {
     fn of(quick: bool) -> Self {
         Self {
-            rounds: settings::rounds(if quick { 1.0 } else { 6.0 }),
+            rounds: settings::rounds(if quick { 1.0 } else { 5.0 }),
             seconds: settings::seconds(if quick { 1.5 } else { 6.0 }),
             callers: settings::number("BENCH_CALLERS", 200.0) as usize,
             block: settings::number("BENCH_BLOCK", 100.0) as u32,
@@ -78,31 +79,57 @@ fn main() -> ExitCode {
     if let Some(played) = roles::play_with(chaincode::serve) {
         return played;
     }
-    let quick = std::env::args().any(|word| word == "--quick");
-    bench(Settings::of(quick))
+    let (options, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    bench(words, Settings::of(options.iter().any(|option| option == "--quick")))
 }
 
 #[tokio::main]
-async fn bench(settings: Settings) -> ExitCode {
+async fn bench(words: Vec<String>, settings: Settings) -> ExitCode {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    on_stage(tmp, "bench-contract", |folder| run(folder, settings)).await
+    on_stage(tmp, "bench-contract", |folder| run(folder, words, settings)).await
 }
 
-async fn run(folder: PathBuf, settings: Settings) -> Found {
-    let mut report = Report::new(settings);
-    let standing = Box::pin(World::stand_up(&folder, settings.block, settings.timer_ms));
-    let stood = part("two hospitals", SLACK, standing).await;
+async fn run(folder: PathBuf, words: Vec<String>, settings: Settings) -> Found {
+    let mut found = Found { text: String::new(), whole: true };
+    for ordering in chosen(&words, [("raft", Ordering::Raft), ("bft", Ordering::Bft)]) {
+        let parts = [("submit", Phase::Submit), ("evaluate", Phase::Evaluate), ("open", Phase::Open)];
+        let of_network = measure(&folder, ordering, &chosen(&words, parts), settings).await;
+        found.text.push_str(&of_network.text);
+        found.whole &= of_network.whole;
+    }
+    found
+}
+
+/// What the words name of it; all of it when they name none.
+fn chosen<T: Copy, const N: usize>(words: &[String], named: [(&str, T); N]) -> Vec<T> {
+    let of = |all: bool| {
+        let named = named.iter().filter(|(name, _)| all || words.iter().any(|word| word == name));
+        named.map(|(_, one)| *one).collect::<Vec<T>>()
+    };
+    Some(of(false)).filter(|some| !some.is_empty()).unwrap_or_else(|| of(true))
+}
+
+async fn measure(folder: &Path, ordering: Ordering, phases: &[Phase], settings: Settings) -> Found {
+    let mut report = Report::new(settings, ordering);
+    let standing = Box::pin(World::stand_up(folder, ordering, settings.block, settings.timer_ms));
+    let stood = part(&format!("two hospitals, {ordering}"), SLACK, standing).await;
     match stood {
         Err(why) => report.failed(why),
         Ok(world) => {
             let mut bench = Bench { world: Arc::new(world), settings, report, loads: 0 };
             let limit = SLACK + settings.lasting(8.0 * settings.rounds as f64 * SIDES.len() as f64);
-            for phase in [Phase::Submit, Phase::Evaluate, Phase::Open] {
-                if let Err(why) = part(&phase.to_string(), limit, bench.phase(phase)).await {
+            for phase in phases {
+                if let Err(why) = part(&phase.to_string(), limit, bench.phase(*phase)).await {
                     bench.report.failed(why);
                 }
             }
-            report = bench.report;
+            let Bench { world, report: measured, .. } = bench;
+            report = measured;
+            let end = async { Arc::into_inner(world).expect("no call is under way").channel.destroy().await };
+            if let Err(why) = part("the end of the network", SLACK, end).await {
+                report.failed(why);
+            }
         }
     }
     report.found()

@@ -24,6 +24,15 @@ pub(crate) enum Side {
 
 pub(crate) const SIDES: [Side; 3] = [Side::Contract, Side::Keys, Side::NoOp];
 
+/// Who puts transactions in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ordering {
+    /// One Raft orderer: the network that `caretrail network up` makes when it is not told otherwise.
+    Raft,
+    /// Four BFT orderers, the fewest that agree although one of them lies.
+    Bft,
+}
+
 /// How calls are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -58,6 +67,7 @@ struct Line {
 
 pub(crate) struct Report {
     settings: Settings,
+    ordering: Ordering,
     lines: BTreeMap<(Phase, Side), Line>,
     /// Calls a second in the open loop.
     rate: Option<f64>,
@@ -65,8 +75,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, lines: BTreeMap::new(), rate: None, failures: Vec::new() }
+    pub(crate) fn new(settings: Settings, ordering: Ordering) -> Self {
+        Self { settings, ordering, lines: BTreeMap::new(), rate: None, failures: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, phase: Phase, side: Side, measured: Measured) {
@@ -165,24 +175,25 @@ impl Report {
 
     /// The report as it is printed.
     pub(crate) fn found(mut self) -> Found {
-        let Settings { rounds, seconds, callers, block, timer_ms, keys } = self.settings;
+        let Self { settings: Settings { rounds, seconds, callers, block, timer_ms, keys }, ordering, .. } =
+            self;
         let keys = match keys {
             usize::MAX => "all".to_owned(),
             keys => format!("{keys} of its reads and {keys} of its writes"),
         };
         let rate = self.rate.map_or_else(|| "none".to_owned(), |rate| format!("{rate:.0}"));
         let mut text = format!(
-            "Fabric 3.1.1, two hospitals with one peer each, both endorse; one Raft orderer. Blocks of at most {block} \
+            "Fabric 3.1.1, two hospitals with one peer each, both endorse; {ordering}. Blocks of at most {block} \
              transactions, cut after {timer_ms} ms. {} processors for everything together. {callers} callers over one \
              connection; the open loop is {rate} transactions a second by chance (Poisson), the same moments for all calls. \
              Its keys alone: {keys}. \
-             {rounds} rounds in turn, {seconds} s after a warm-up of a third of it. ± is half of the range between rounds.\n\n{}\n{}",
+             {rounds} rounds in turn, {seconds} s after a warm-up of a third of it. ± is half of the range between rounds.\n\n{}\n{}\n",
             processors(),
             self.measurements(),
             self.comparison(),
         );
         for failure in &self.failures {
-            text.push_str(&format!("\nNot measured: {failure}\n"));
+            text.push_str(&format!("Not measured: {failure}\n\n"));
         }
         Found { text, whole: self.failures.is_empty() }
     }
@@ -200,6 +211,15 @@ fn title(phase: Phase, side: Side) -> &'static str {
         (_, Side::Contract) => "register",
         (_, Side::Keys) => "its keys alone",
         (_, Side::NoOp) => "no-op",
+    }
+}
+
+impl fmt::Display for Ordering {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Raft => "one Raft orderer",
+            Self::Bft => "four BFT orderers",
+        })
     }
 }
 

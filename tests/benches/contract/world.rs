@@ -28,6 +28,7 @@ use hlf_protos::protos::{ChaincodeEvent, ProposalResponse};
 use hlf_protos::rwset::TxReadWriteSet;
 
 use crate::chaincode::{NO_OP, SHAPE, Shape};
+use crate::report::Ordering;
 
 const CHAINCODE: &str = "caretrail";
 
@@ -46,8 +47,8 @@ pub(crate) struct World {
     record: RecordId,
 }
 
-/// The network: the default one, with the hospitals' identities.
-fn consortium(block: u32, timer_ms: u32) -> Consortium {
+/// The network: the default one, with the hospitals' identities and these orderers.
+fn consortium(ordering: Ordering, block: u32, timer_ms: u32) -> Consortium {
     let user = |name: &str, role: &str, admin: &str| {
         format!(
             "[[organizations.users]]\nname = \"{name}\"\n{admin}common_name = \"random\"\nattributes = {{ \
@@ -59,6 +60,12 @@ fn consortium(block: u32, timer_ms: u32) -> Consortium {
     let document = DEFAULT
         .replace(admin, &user("admin", "admin", "node_ou = \"admin\"\n"))
         .replace(service, &user("service", "service", ""));
+    let document = match ordering {
+        Ordering::Raft => document,
+        Ordering::Bft => document
+            .replace("\"raft\"", "\"bft\"")
+            .replace("[\"orderer0\"]", "[\"orderer0\", \"orderer1\", \"orderer2\", \"orderer3\"]"),
+    };
     // As `caretrail network` stands networks up.
     let definition = format!(
         "[peer]\nkey_history = false\n[chaincode]\nname = \"{CHAINCODE}\"\nlabel = \"{CHAINCODE}\"\n"
@@ -70,8 +77,9 @@ fn consortium(block: u32, timer_ms: u32) -> Consortium {
 }
 
 impl World {
-    pub(crate) async fn stand_up(folder: &Path, block: u32, timer_ms: u32) -> Self {
-        let channel = Channel::stand_up(folder, "network", consortium(block, timer_ms), &[]).await;
+    pub(crate) async fn stand_up(folder: &Path, ordering: Ordering, block: u32, timer_ms: u32) -> Self {
+        let name = format!("{ordering:?}").to_lowercase();
+        let channel = Channel::stand_up(folder, &name, consortium(ordering, block, timer_ms), &[]).await;
         let [north, south] = [0, 1].map(|index| channel.peers()[index].clone());
         let ledger = LedgerName {
             channel: channel.name().parse().expect("a name"),
@@ -111,7 +119,7 @@ impl World {
             }
         }
 
-        let key = PatientKey::generate(&folder.join("patient.pem")).expect("a key");
+        let key = PatientKey::generate(&folder.join(format!("{name}-patient.pem"))).expect("a key");
         let submit_by = now().plus(DurationMs::from_secs(3600));
         let home = &service.actor().msp_id;
         let registration = key.register(&ledger, home, submit_by).expect("a registration");
