@@ -83,3 +83,13 @@ fn neither_contract_nor_model_names_what_differs_between_peers() {
     assert_eq!(named, expected);
     assert!(looked_at > 40, "{looked_at} sources");
 }
+
+/// Tests run with the checks anyway: what is released has to be told.
+#[test]
+fn a_released_build_checks_for_overflow_as_every_other_does() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+    let workspace = fs::read_to_string(workspace).unwrap();
+    let (_, release) = workspace.split_once("[profile.release]\n").unwrap();
+    let release = release.split("\n[").next().unwrap();
+    assert!(release.lines().any(|line| line == "overflow-checks = true"), "{release}");
+}

@@ -10,6 +10,7 @@ use caretrail_model::calls::*;
 use caretrail_model::consent::Action;
 use caretrail_model::for_each_call;
 use caretrail_model::ids::{Digest, Nonce, PatientId, RecordId, StatementId, Subject, TxId};
+use caretrail_model::limits::RECORDS_PER_BATCH_MAX;
 use caretrail_model::paper::PaperAct;
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::purpose::Purpose;
@@ -19,11 +20,12 @@ use caretrail_model::statement::{
     OwnRecord, PublicKey, SignedStatement, Stop,
 };
 use caretrail_model::time::{DurationMs, Period};
+use hlf_testpeer::Outcome;
 use p256::ecdsa::SigningKey;
 
 use crate::world::{
-    Person, Staff, Ward, at, commitments, fresh_key, person, random, registering, requesting, staff,
-    wide_policy,
+    Person, Staff, Ward, World, admin, at, commitments, demand_plain, fresh_key, person, random, registering,
+    requesting, staff, wide_policy,
 };
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/calls-by-role.md");
@@ -35,8 +37,28 @@ struct Row {
     call: &'static str,
     /// One a caller: `yes`, or the code of the refusal.
     outcomes: Vec<String>,
-    /// Of a call that was accepted: requests to the peer, kinds of keys read and written.
-    footprint: Option<(usize, BTreeSet<String>, BTreeSet<String>)>,
+    /// Of a call that was accepted.
+    footprint: Option<Footprint>,
+}
+
+/// What an accepted call asks of the peer.
+#[derive(Debug, PartialEq)]
+struct Footprint {
+    requests: usize,
+    /// Kinds of keys.
+    reads: BTreeSet<String>,
+    writes: BTreeSet<String>,
+}
+
+impl Footprint {
+    fn of(outcome: &Outcome) -> Self {
+        let kind = |key: &String| key.trim_start_matches('\0').split('\0').next().unwrap().to_owned();
+        Self {
+            requests: outcome.round_trips(),
+            reads: outcome.rwset.reads.keys().map(kind).collect(),
+            writes: outcome.rwset.writes.keys().map(kind).collect(),
+        }
+    }
 }
 
 /// A ward where every call has something to be about.
@@ -59,8 +81,9 @@ struct Stage {
     waiting: StatementId,
 }
 
-async fn stage() -> Stage {
-    let ward = Ward::open().await;
+async fn stage(world: World) -> Stage {
+    world.put_in_force(&wide_policy()).await;
+    let ward = Ward::on(world).await;
     let world = &ward.world;
     let mut callers = Vec::new();
     for (hospital, _) in HOSPITALS {
@@ -90,7 +113,7 @@ async fn stage() -> Stage {
     let mut another = next.clone();
     another.durations.permit_ms = DurationMs::from_secs(200);
     let propose = ProposePolicy { policy: serde_json::to_string(&next).unwrap() };
-    let next_digest = world.done(&crate::world::admin("NorthMSP"), &propose).await.digest;
+    let next_digest = world.done(&admin("NorthMSP"), &propose).await.digest;
     let offered = world.record(&ward.author, &ward.patient).await;
     let offer =
         TransferCustody { patient: ward.patient.id, record: offered, to: Some("SouthMSP".parse().unwrap()) };
@@ -190,11 +213,11 @@ impl Stage {
         for caller in self.callers.iter().chain([&self.ward.reader]) {
             let proposal = self.ward.world.proposal(caller, &argument(caller));
             let outcome = self.ward.world.peer.invoke(&proposal).await.unwrap();
-            if outcome.is_ok() && row.footprint.is_none() {
-                let kind = |key: &String| key.trim_start_matches('\0').split('\0').next().unwrap().to_owned();
-                let reads = outcome.rwset.reads.keys().map(kind).collect();
-                let writes = outcome.rwset.writes.keys().map(kind).collect();
-                row.footprint = Some((outcome.round_trips(), reads, writes));
+            if outcome.is_ok() {
+                if C::WRITES {
+                    demand_plain(&outcome);
+                }
+                row.footprint.get_or_insert_with(|| Footprint::of(&outcome));
             }
             row.outcomes.push(if outcome.is_ok() { "yes".to_owned() } else { outcome.message });
         }
@@ -388,6 +411,75 @@ impl Stage {
             self.row(|_| ReplayDecision { patient, decision: self.permit }).await,
         ]
     }
+
+    /// What a call asks for on its other ways, each of which reads or writes something else than the way of the table's
+    /// first part. Commits what leads there.
+    async fn other_ways(&self) -> Vec<(&'static str, &'static str, Footprint)> {
+        let (ward, world) = (&self.ward, &self.ward.world);
+        let (patient, record) = (ward.patient.id, ward.record);
+        let auditor = staff("NorthMSP", Role::Auditor);
+        let mut ways = Vec::new();
+
+        let approve = ApprovePolicy { digest: self.next_digest };
+        world.done(&admin("SouthMSP"), &approve).await;
+        ways.push(self.way("the one that puts it in force", &admin("NorthMSP"), &approve).await);
+        ways.push(
+            self.way("by another hospital", &ward.reader, &registering(&ward.reader, &ward.patient)).await,
+        );
+        let mut records: Vec<NewRecord> = (0..RECORDS_PER_BATCH_MAX)
+            .map(|_| {
+                let RegisterRecord { record, nonce, commitments, .. } =
+                    registering(&ward.reader, &ward.patient);
+                NewRecord { record, nonce, commitments, tags: None }
+            })
+            .collect();
+        records.sort_by_key(|new| new.record);
+        let hundred = RegisterRecords { patient, records };
+        ways.push(self.way("a hundred, by another hospital", &ward.reader, &hundred).await);
+        let request = requesting(&ward.patient, &[record]);
+        world.done(&ward.reader, &request).await;
+        ways.push(self.way("again", &ward.reader, &request).await);
+
+        let stop = StopAll { signed: self.signed(Operation::StopAll(Stop { stopped: true })) };
+        world.done(&ward.south, &stop).await;
+        let open = OpenRelationship {
+            patient,
+            subject: Some(ward.reader.actor.subject),
+            until: world.now().plus(DurationMs::from_secs(3600)),
+        };
+        world.done(&ward.south, &open).await;
+        let decision = world.done(&ward.reader, &requesting(&ward.patient, &[record])).await.decision;
+        let amend = AmendRecord {
+            patient,
+            record,
+            version: 2,
+            commitments: commitments(),
+            tags: None,
+            derived_from: vec![],
+        };
+        world.done(&ward.author, &amend).await;
+        let before = world.now();
+        world.pass(1_000);
+        let replay = ReplayDecision { patient, decision };
+        ways.push(self.way("with everything that a decision can rest on", &auditor, &replay).await);
+        let past = WhoCanSee { record, at: Some(before) };
+        ways.push(self.way("at a past instant", &ward.north, &past).await);
+        ways
+    }
+
+    async fn way<C: Call>(
+        &self,
+        way: &'static str,
+        caller: &Staff,
+        call: &C,
+    ) -> (&'static str, &'static str, Footprint) {
+        let outcome = self.ward.world.peer.invoke(&self.ward.world.proposal(caller, call)).await.unwrap();
+        assert!(outcome.is_ok(), "{}, {way}: {outcome}", C::NAME);
+        if C::WRITES {
+            demand_plain(&outcome);
+        }
+        (C::NAME, way, Footprint::of(&outcome))
+    }
 }
 
 #[tokio::test]
@@ -404,7 +496,8 @@ async fn who_may_call_what_is_the_committed_table() {
         };
     }
     for_each_call!(list);
-    let rows = Box::pin(stage().await.rows()).await;
+    let batching = stage(World::empty().await).await;
+    let rows = Box::pin(batching.rows()).await;
     assert_eq!(
         rows.iter().map(|row| row.call).collect::<Vec<_>>(),
         calls.iter().map(|call| call.0).collect::<Vec<_>>(),
@@ -442,23 +535,46 @@ async fn who_may_call_what_is_the_committed_table() {
     }
     compare(TABLE, &table);
 
+    let one_by_one = stage(World::with(|peer| peer.write_batch(None).multi_get(None)).await).await;
+    let plain = Box::pin(one_by_one.rows()).await;
     let mut table = String::from(
         "# What each call reads and writes\n\n\
          Generated by `chaincode/contract/tests/contract/who_may_call.rs` from an accepted call each: how often the chaincode asks a \
-         peer that offers multi-get and batches, and the kinds of keys that it reads and writes (`chaincode/model/FORMATS.md` says what \
-         each holds). What a range query reads is not listed. A call that reads twice learns the second keys from the first read.\n\n\
-         | call | requests | reads | writes |\n|---|---|---|---|\n",
+         peer that offers multi-get and batches, and one that does not (as Fabric 2.5); and the kinds of keys that it reads and writes \
+         (`chaincode/model/FORMATS.md` says what each holds). What a range query reads is not listed. A call that reads twice learns \
+         the second keys from the first read. No call that is submitted asks more than three times, and none of them makes a range \
+         query.\n\n\
+         | call | requests | one by one | reads | writes |\n|---|---|---|---|---|\n",
     );
-    for ((name, writes, ..), row) in calls.iter().zip(&rows) {
-        let (trips, read, written) = row.footprint.as_ref().unwrap_or_else(|| panic!("nobody may {name}"));
-        let listed = |kinds: &BTreeSet<String>| {
-            kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" ")
-        };
-        table.push_str(&format!("| `{name}` | {trips} | {} | {} |\n", listed(read), listed(written)));
-        assert!(!writes || *trips <= 3, "{name} asks {trips} times");
-        assert_eq!(*writes, !written.is_empty(), "{name}");
+    for ((name, writes, ..), (row, plain)) in calls.iter().zip(rows.iter().zip(&plain)) {
+        let [footprint, plain] =
+            [row, plain].map(|row| row.footprint.as_ref().unwrap_or_else(|| panic!("nobody may {name}")));
+        table.push_str(&told(&format!("`{name}`"), footprint, plain));
+        assert!(!writes || footprint.requests <= 3, "{name} asks {} times", footprint.requests);
+        assert_eq!(*writes, !footprint.writes.is_empty(), "{name}");
+    }
+    table.push_str(
+        "\n## On other ways\n\n\
+         `WhoCanSee` and `ListHolders` range over the practitioners of each hospital that may see anything, and ask once more for each \
+         halving of a fact's changes when the instant is past: they are evaluated only.\n\n\
+         | call | requests | one by one | reads | writes |\n|---|---|---|---|---|\n",
+    );
+    let (ways, plain) = (batching.other_ways().await, one_by_one.other_ways().await);
+    for ((name, way, footprint), (.., plain)) in ways.iter().zip(&plain) {
+        table.push_str(&told(&format!("`{name}`, {way}"), footprint, plain));
+        let evaluated = calls.iter().any(|(call, writes, ..)| call == name && !writes);
+        assert!(evaluated || footprint.requests <= 3, "{name}, {way}, asks {} times", footprint.requests);
     }
     compare(FOOTPRINTS, &table);
+}
+
+/// A row of the table of keys: the same keys whether or not the peer takes many at once.
+fn told(call: &str, footprint: &Footprint, one_by_one: &Footprint) -> String {
+    let Footprint { requests, reads, writes } = footprint;
+    assert_eq!((reads, writes), (&one_by_one.reads, &one_by_one.writes), "{call}");
+    let listed =
+        |kinds: &BTreeSet<String>| kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" ");
+    format!("| {call} | {requests} | {} | {} | {} |\n", one_by_one.requests, listed(reads), listed(writes))
 }
 
 /// Compares a table with the committed one, or writes it.

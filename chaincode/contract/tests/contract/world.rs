@@ -308,7 +308,7 @@ pub(crate) fn refusal(outcome: &Outcome) -> Code {
 const KEY_HISTORY: &str = "GET_HISTORY_FOR_KEY";
 
 /// Of every transaction in these tests: it read points of the public state, and wrote values of it.
-fn demand_plain(outcome: &Outcome) {
+pub(crate) fn demand_plain(outcome: &Outcome) {
     let rwset = &outcome.rwset;
     assert!(rwset.ranges.is_empty(), "it scanned, and others can make it a phantom\n{outcome}");
     assert!(rwset.metadata_writes.is_empty(), "it put a key under a policy of its own\n{outcome}");
@@ -411,7 +411,11 @@ impl Ward {
     }
 
     pub(crate) async fn under(policy: &ConsortiumPolicy) -> Self {
-        let world = World::under(policy).await;
+        Self::on(World::under(policy).await).await
+    }
+
+    /// On a channel that has its policy.
+    pub(crate) async fn on(world: World) -> Self {
         let (author, reader) = (staff("NorthMSP", Role::Clinician), staff("SouthMSP", Role::Clinician));
         for clinician in [&author, &reader] {
             let purposes = [Purpose::Treat, Purpose::Btg, Purpose::Hresch];
