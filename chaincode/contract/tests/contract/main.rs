@@ -13,6 +13,7 @@ mod a_patient_decides_who_reads;
 mod attacks;
 mod care_and_emergencies;
 mod consents_of_ihe_pcf;
+mod endorsed;
 mod epochs;
 mod every_argument_has_one_shape;
 mod first_engine_oracle;
