@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, and that only their owner reads.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -56,15 +56,12 @@ pub enum KeyFileError {
 /// Makes a key file with mode 0600, whole or not at all, with its name on disk when this returns.
 pub(crate) fn create_key_file(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
     let unwritable = |source| KeyFileError::Unwritable { path: path.to_owned(), source };
-    let mut file = NamedTempFile::with_prefix_in(".key-", parent(path)).map_err(unwritable)?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => sync_parent(path).map_err(unwritable),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(KeyFileError::Exists { path: path.to_owned() })
-        }
-        Err(error) => Err(unwritable(error.error)),
-    }
+    let draft = Draft::create(parent(path), ".key-").map_err(unwritable)?;
+    draft.file().write_all(content).map_err(unwritable)?;
+    draft.keep(path).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => unwritable(source),
+    })
 }
 
 /// Reads a key file that nobody but its owner can read.
@@ -75,6 +72,99 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileEr
         return Err(KeyFileError::Exposed { path: path.to_owned() });
     }
     std::fs::read(path).map(Zeroizing::new).map_err(unreadable)
+}
+
+/// A file that only its owner reads, and that is gone with this value unless it is [kept](Self::keep).
+///
+/// It has no name meanwhile (`O_TMPFILE`), so that nothing of it is left of a process that is killed. Where the platform
+/// or the file system knows no such files, its name begins with the prefix that it was made with.
+#[derive(Debug)]
+pub(crate) struct Draft(Place);
+
+#[derive(Debug)]
+enum Place {
+    #[cfg(target_os = "linux")]
+    Nowhere(File),
+    Named(NamedTempFile),
+}
+
+impl Draft {
+    /// Makes an empty one in the folder, or at least on the file system, where it may be kept.
+    pub(crate) fn create(folder: &Path, prefix: &str) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = unnamed::create(folder)? {
+            return Ok(Self(Place::Nowhere(file)));
+        }
+        Self::create_named(folder, prefix)
+    }
+
+    fn create_named(folder: &Path, prefix: &str) -> io::Result<Self> {
+        NamedTempFile::with_prefix_in(prefix, folder).map(Place::Named).map(Self)
+    }
+
+    /// The file, to be written.
+    pub(crate) fn file(&self) -> &File {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            Place::Nowhere(file) => file,
+            Place::Named(file) => file.as_file(),
+        }
+    }
+
+    /// The file from its beginning, with a position of its own.
+    pub(crate) fn reopen(&self) -> io::Result<File> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            Place::Nowhere(file) => File::open(unnamed::path(file)),
+            Place::Named(file) => file.reopen(),
+        }
+    }
+
+    /// Gives it its name, with all of it on disk when this returns; an error of the kind `AlreadyExists` says that
+    /// something has the name, which is never replaced.
+    pub(crate) fn keep(self, path: &Path) -> io::Result<()> {
+        self.file().sync_all()?;
+        match self.0 {
+            #[cfg(target_os = "linux")]
+            Place::Nowhere(file) => unnamed::link(&file, path)?,
+            Place::Named(file) => {
+                file.persist_noclobber(path).map_err(|error| error.error)?;
+            }
+        }
+        sync_parent(path)
+    }
+}
+
+/// Files without a name, which Linux has.
+#[cfg(target_os = "linux")]
+mod unnamed {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd as _;
+    use std::path::{Path, PathBuf};
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    use rustix::io::Errno;
+
+    /// None where the file system knows no such files, or where one could not be reached again to be named: that takes
+    /// `/proc`.
+    pub(super) fn create(folder: &Path) -> io::Result<Option<File>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Some(File::from(file)).filter(|file| path(file).exists())),
+            // What kernels and file systems say that do not know them; a folder that is not there is found out after.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn path(file: &File) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+    }
+
+    pub(super) fn link(file: &File, name: &Path) -> io::Result<()> {
+        Ok(linkat(CWD, path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
 }
 
 /// Removes the temporary files that a process which was killed left in a folder: those whose names start with
@@ -131,6 +221,44 @@ mod tests {
         assert!(!abandoned.exists());
         assert!(kept.iter().all(|path| path.exists()));
         sweep_abandoned(&folder.path().join("none"), "");
+    }
+
+    #[test]
+    fn a_draft_is_nowhere_until_it_is_kept_and_replaces_nothing() {
+        type Create = fn(&Path, &str) -> io::Result<Draft>;
+        // A file system without unnamed files has the other way.
+        for (create, names) in [(Draft::create as Create, 0), (Draft::create_named, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let files = || std::fs::read_dir(folder.path()).unwrap().count();
+            let draft = || {
+                let draft = create(folder.path(), ".draft-").unwrap();
+                draft.file().write_all(b"flu").unwrap();
+                assert_eq!(std::fs::read(folder.path().join("kept")).ok(), None);
+                draft
+            };
+            let first = draft();
+            assert_eq!(files(), names, "what a process that is killed now would leave");
+            assert_eq!(io::read_to_string(first.reopen().unwrap()).unwrap(), "flu");
+            assert_eq!(
+                io::read_to_string(first.reopen().unwrap()).unwrap(),
+                "flu",
+                "from its beginning again"
+            );
+            drop(first);
+            assert_eq!(files(), 0);
+
+            let path = folder.path().join("kept");
+            let (first, second) = (draft(), draft());
+            first.keep(&path).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            second.file().write_all(b"another").unwrap();
+            assert_eq!(second.keep(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read(&path).unwrap(), b"flu");
+            assert_eq!(files(), 1);
+
+            let nowhere = create(&folder.path().join("none"), ".draft-").unwrap_err();
+            assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+        }
     }
 
     #[test]

@@ -8,30 +8,29 @@ use caretrail_model::ids::Digest;
 use caretrail_model::limits::{DOCUMENT_BYTES_MAX, SEALED_BYTES_MAX};
 use caretrail_model::record::Commitments;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::format::{ChunkCipher, HEADER_BYTES, Header, TAG_BYTES, parse_preamble, preamble};
 use super::padding::size_class;
-use crate::disk::{sweep_abandoned, sync_parent};
+use crate::disk::{Draft, sweep_abandoned};
 use crate::document::MediaType;
 use crate::secret::VersionSecret;
 use crate::version::VersionId;
 
-/// How the names of files begin that documents are opened into.
+/// How the names of files begin that documents are opened into, where such a file needs one.
 const OPENING_PREFIX: &str = ".opening-";
 
 /// A document that was opened and is, byte for byte, what the channel commits to.
 ///
-/// It lies in a temporary file that only its owner reads and that is removed unless it is
-/// [saved](Self::save).
+/// It lies in a file that only its owner reads and that is gone unless it is [saved](Self::save). The file has no name
+/// before, where the file system knows such files: nothing of the document is left of a process that is killed.
 #[derive(Debug)]
 pub struct Opened {
     /// The document's media type.
     pub media_type: MediaType,
     /// The document's bytes.
     pub document_bytes: u64,
-    file: NamedTempFile,
+    draft: Draft,
 }
 
 /// Where a blob shows the first trace of a change.
@@ -142,7 +141,7 @@ impl Opened {
     /// # Errors
     /// When its file cannot be opened again.
     pub fn reader(&self) -> io::Result<File> {
-        self.file.reopen()
+        self.draft.reopen()
     }
 
     /// Keeps the document as a new file at `path`, with all of it on disk; never replaces one.
@@ -150,23 +149,18 @@ impl Opened {
     /// # Errors
     /// When there is a file already, or the folder is another file system's or not writable.
     pub fn save(self, path: &Path) -> Result<(), OpenError> {
-        let failed = |source| OpenError::Write { path: path.to_owned(), source };
-        self.file.as_file().sync_all().map_err(failed)?;
-        match self.file.persist_noclobber(path) {
-            Ok(_) => sync_parent(path).map_err(failed),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(OpenError::Exists { path: path.to_owned() })
-            }
-            Err(error) => Err(failed(error.error)),
-        }
+        self.draft.keep(path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => OpenError::Exists { path: path.to_owned() },
+            _ => OpenError::Write { path: path.to_owned(), source },
+        })
     }
 }
 
 /// Opens a sealed blob of the version `id`, and checks all of it: size and digest of the blob, header,
 /// every chunk's tag, the layout inside, and the content commitment.
 ///
-/// The document is decrypted to a temporary file in `folder`, one chunk in memory at a time; the file is
-/// removed unless everything fits and it is saved.
+/// The document is decrypted to a file in `folder`, one chunk in memory at a time, which has no name there if the file
+/// system can do that; the file is gone unless everything fits and it is saved.
 ///
 /// # Errors
 /// Names exactly what does not match, or what cannot be read or written.
@@ -179,12 +173,12 @@ pub fn open(
 ) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Write { path: folder.to_owned(), source };
     sweep_abandoned(folder, OPENING_PREFIX);
-    let file = NamedTempFile::with_prefix_in(OPENING_PREFIX, folder).map_err(failed)?;
+    let draft = Draft::create(folder, OPENING_PREFIX).map_err(failed)?;
 
     let expected = commitments.sealed_bytes.min(SEALED_BYTES_MAX);
     // One byte more than expected shows a blob that is too long.
     let mut blob = Hashed { source: blob.take(expected + 1), hash: Sha256::new(), bytes: 0 };
-    let mut content = Content { file: file.as_file(), state: State::Preamble };
+    let mut content = Content { file: draft.file(), state: State::Preamble };
     let outcome = open_chunks(&mut blob, secret, id, expected, &mut content);
     io::copy(&mut blob, &mut io::sink()).map_err(OpenError::Read)?;
     let problem = match outcome {
@@ -212,7 +206,7 @@ pub fn open(
     if commitment != commitments.content_commitment {
         return Err(Misfit::ContentCommitment.into());
     }
-    Ok(Opened { media_type: document.media_type, document_bytes: document.bytes, file })
+    Ok(Opened { media_type: document.media_type, document_bytes: document.bytes, draft })
 }
 
 /// What is wrong with a blob by itself, before it is known whether it is the channel's.

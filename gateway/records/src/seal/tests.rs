@@ -198,8 +198,11 @@ fn an_opened_document_is_saved_once_and_privately() {
     assert_eq!(std::fs::read(&path).unwrap(), b"flu");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(open_again().save(&path), Err(OpenError::Exists { .. })));
-    drop(open_again());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let unsaved = open_again();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files(), 1, "nothing has a name that a process that is killed now would leave");
+    drop(unsaved);
+    assert_eq!(files(), 1);
 }
 
 #[test]
