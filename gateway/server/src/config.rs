@@ -32,7 +32,7 @@ pub struct Limits {
     pub hospital_connections_max: usize,
     /// Open connections of the machine's own monitoring. 16 by default.
     pub health_connections_max: usize,
-    /// Releases at work; more are told to come again. 32 by default.
+    /// Releases at work, and checks of readiness that other hospitals ask for; more are told to come again. 32 by default.
     pub releases_max: usize,
     /// Those for one hospital. 8 by default.
     pub hospital_releases_max: usize,

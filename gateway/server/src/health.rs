@@ -7,14 +7,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{MethodRouter, get};
+use axum::{Extension, Json, Router};
 use caretrail_model::calls::GetPolicy;
 use caretrail_records::Failure;
 use serde::Serialize;
 
-use crate::answer::told;
-use crate::release::Daemon;
+use crate::answer::{Refused, told};
+use crate::release::{Asker, Daemon};
 
 /// How long a part of the daemon may take to answer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,12 +27,32 @@ struct Readiness {
     checks: BTreeMap<&'static str, Option<Failure>>,
 }
 
+/// For the machine's own monitoring.
 pub(crate) fn routes() -> Router<Arc<Daemon>> {
-    Router::new().route("/livez", get(async || "live\n")).route("/readyz", get(readyz))
+    with_readiness(get(async |State(daemon): State<Arc<Daemon>>| readiness(&daemon).await))
 }
 
-async fn readyz(State(daemon): State<Arc<Daemon>>) -> Response {
-    let (ledger, vault, store) = tokio::join!(ledger(&daemon), vault(&daemon), store(&daemon));
+/// For other hospitals.
+pub(crate) fn routes_for_hospitals() -> Router<Arc<Daemon>> {
+    with_readiness(get(readyz))
+}
+
+fn with_readiness(readyz: MethodRouter<Arc<Daemon>>) -> Router<Arc<Daemon>> {
+    Router::new().route("/livez", get(async || "live\n")).route("/readyz", readyz)
+}
+
+/// It asks the peer, the vault and the store, as a release does, and takes a place as one does.
+async fn readyz(
+    State(daemon): State<Arc<Daemon>>,
+    Extension(asker): Extension<Asker>,
+) -> Result<Response, Refused> {
+    let placed = daemon.hospitals(&asker).and_then(|hospitals| daemon.place(&hospitals));
+    let _place = placed.map_err(|refused| refused.by(daemon.msp_id()))?;
+    Ok(readiness(&daemon).await)
+}
+
+async fn readiness(daemon: &Daemon) -> Response {
+    let (ledger, vault, store) = tokio::join!(ledger(daemon), vault(daemon), store(daemon));
     let trust = daemon.membership.problem();
     let checks = BTreeMap::from([("ledger", ledger), ("store", store), ("trust", trust), ("vault", vault)]);
     let ready = checks.values().all(Option::is_none);

@@ -33,7 +33,7 @@ use crate::checks::{Basis, Evidence, Permit, Refusal, check_consent, check_decis
 use crate::config::Limits;
 use crate::health;
 use crate::membership::Membership;
-use crate::places::Places;
+use crate::places::{Place, Places};
 
 /// What every request works with.
 pub(crate) struct Daemon {
@@ -68,7 +68,16 @@ impl Daemon {
         if hospitals.is_empty() { Err(Refusal::HospitalForeign.into()) } else { Ok(hospitals) }
     }
 
-    fn msp_id(&self) -> &MspId {
+    /// A place for work that is asked for by these hospitals.
+    pub(crate) fn place(&self, hospitals: &[MspId]) -> Result<Place, Refused> {
+        self.places.take(hospitals).ok_or_else(|| {
+            Refused::busy(
+                "the daemon is at work on as much as it takes from one hospital, or in all: ask again",
+            )
+        })
+    }
+
+    pub(crate) fn msp_id(&self) -> &MspId {
         &self.records.actor().msp_id
     }
 }
@@ -78,7 +87,7 @@ pub(crate) fn routes(daemon: &Arc<Daemon>) -> Router {
     Router::new()
         .route(RELEASES_PATH, post(releases))
         .route(&format!("{RELEASES_PATH}/{{decision}}/{{record}}/blob"), get(blob))
-        .merge(health::routes())
+        .merge(health::routes_for_hospitals())
         .fallback(async || {
             let fix = "see the release API: POST /v1/releases, GET /v1/releases/{decision}/{record}/blob";
             Refused::new(StatusCode::NOT_FOUND, Failure::new("NO_SUCH_PATH", "input", fix))
@@ -114,11 +123,7 @@ async fn answered(daemon: &Daemon, asker: &Asker, request: Request) -> Result<Re
     })?;
     // What needs no ledger is checked first: it holds no place.
     let request = request.verify(daemon.records.ledger(), daemon.msp_id())?;
-    let _place = daemon.places.take(&hospitals).ok_or_else(|| {
-        Refused::busy(
-            "the daemon is at work on as many releases as it takes from one hospital, or in all: ask again",
-        )
-    })?;
+    let _place = daemon.place(&hospitals)?;
 
     let span = tracing::info_span!(
         "release",

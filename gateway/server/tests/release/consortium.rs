@@ -292,21 +292,30 @@ impl Consortium {
 
     /// A bare HTTP client with a certificate of South's, for what no client of ours would send.
     pub(crate) fn http(&self) -> reqwest::Client {
-        let tls = self.tls_of_south();
+        self.http_of(&self.south_tls)
+    }
+
+    /// The same with a certificate of North's.
+    pub(crate) fn http_of_north(&self) -> reqwest::Client {
+        self.http_of(&self.north_tls)
+    }
+
+    fn http_of(&self, authority: &CertifiedIssuer<'static, KeyPair>) -> reqwest::Client {
+        let tls = self.tls_of(authority);
         reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
     }
 
     /// A bare TLS connection with a certificate of South's, whose side takes in few bytes at once.
     pub(crate) async fn tls_stream(&self, daemon: &Running) -> TlsStream<TcpStream> {
-        let connector = TlsConnector::from(Arc::new(self.tls_of_south()));
+        let connector = TlsConnector::from(Arc::new(self.tls_of(&self.south_tls)));
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let stream = socket.connect(daemon.address).await.unwrap();
         connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 
-    fn tls_of_south(&self) -> rustls::ClientConfig {
-        let (certificate, key) = issued(&self.south_tls, "client");
+    fn tls_of(&self, authority: &CertifiedIssuer<'static, KeyPair>) -> rustls::ClientConfig {
+        let (certificate, key) = issued(authority, "client");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.north_tls.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -119,6 +119,39 @@ async fn the_releases_of_one_hospital_leave_room_for_anothers() {
 }
 
 #[tokio::test]
+async fn a_check_of_readiness_counts_as_work_for_the_hospital_that_asks() {
+    let consortium = Consortium::new().await;
+    let record = consortium.record(b"flu").await;
+    let mut config = consortium.config();
+    config.limits = Limits { hospital_releases_max: 1, decision_wait: EVER, ..config.limits };
+    let daemon = consortium.daemon_with(config).await;
+    let url = |path: &str| format!("https://localhost:{}{path}", daemon.address.port());
+    let (http, of_north) = (consortium.http(), consortium.http_of_north());
+    let readiness = async |http: &reqwest::Client| {
+        let answer = http.get(url("/readyz")).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+    };
+    assert_eq!(readiness(&http).await.0, 200);
+
+    let unknown = consortium.ask(TxId::from_bytes([9; 32]), record);
+    let waiting = signed(&consortium.reader, &unknown, &KemKey::generate().unwrap()).await;
+    let client = consortium.client(&daemon);
+    // Asked again if one of the checks below had the one place just then.
+    let waits = tokio::spawn(async move { while refused(&client, &waiting).await.code == "BUSY" {} });
+    let busy = async || {
+        let (status, said) = readiness(&http).await;
+        status == 503 && said["code"] == "BUSY" && said["retryable"] == true
+    };
+    until(busy).await;
+    assert_eq!(readiness(&of_north).await.0, 200, "another hospital's share is its own");
+    assert_eq!(http.get(url("/livez")).send().await.unwrap().status(), 200, "that asks nobody");
+    assert_eq!(ask(&format!("http://{}/readyz", daemon.health)).await.0, 200, "nor does monitoring wait");
+    waits.abort();
+    until(async || readiness(&http).await.0 == 200).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_decision_is_waited_for_only_if_its_hospital_authorised_the_asker() {
     let consortium = Consortium::new().await;
     let record = consortium.record(b"flu").await;
