@@ -8,9 +8,8 @@ mod feed;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use caretrail_model::hash::sha256;
-use caretrail_model::ids::{Digest, TxId};
-use rusqlite::{OptionalExtension as _, params};
+use caretrail_model::ids::TxId;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use feed::SyncError;
 
@@ -22,7 +21,8 @@ const VALID: i32 = 0;
 
 const SCHEMA: Schema = Schema {
     application_id: 0x4354_4249,
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE ledgers (
             ledger INTEGER PRIMARY KEY,
             channel TEXT NOT NULL,
@@ -44,7 +44,10 @@ const SCHEMA: Schema = Schema {
             PRIMARY KEY (ledger, block, position)
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX transactions_by_id ON transactions (ledger, tx_id);
-    "],
+        ",
+        // Blocks are compared with the rows themselves.
+        "ALTER TABLE checkpoints DROP COLUMN block_digest;",
+    ],
 };
 
 /// The index of one ledger.
@@ -98,7 +101,7 @@ pub enum IndexError {
         /// The block that came.
         found: u64,
     },
-    /// The block at the checkpoint is not the one that was indexed.
+    /// A block is not the one that was indexed.
     #[error(
         "block {block} is not the one that was indexed: the index is of another ledger of the same name, so remove its file"
     )]
@@ -137,8 +140,30 @@ impl BlockIndex {
         Ok(row)
     }
 
-    /// Takes in consecutive blocks, all or none. Those up to the checkpoint, which another process may have
-    /// moved meanwhile, are not taken in twice; the one at the checkpoint is compared with what was indexed.
+    /// Where a peer is to be read on from whose newest block is `newest`: the last block up to there that can be told from
+    /// the one of the same number on another ledger, or 0.
+    ///
+    /// Transaction ids are random, and a block of configuration has none: all of them look alike. Those that follow the
+    /// block of the last id are read again with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn resumes_at(&self, newest: u64) -> Result<u64, IndexError> {
+        let row = self.database().read(|connection| {
+            connection
+                .query_row(
+                    "SELECT block FROM transactions WHERE ledger = ?1 AND block <= ?2 AND tx_id IS NOT NULL
+                     ORDER BY block DESC LIMIT 1",
+                    params![self.ledger, newest],
+                    |row| row.get(0),
+                )
+                .optional()
+        })?;
+        Ok(row.unwrap_or(0))
+    }
+
+    /// Takes in consecutive blocks, all or none. Those up to the checkpoint, which another process may have moved
+    /// meanwhile, are not taken in twice: each is compared with what was indexed.
     ///
     /// # Errors
     /// When a block does not follow, or the ledger is another one.
@@ -149,21 +174,16 @@ impl BlockIndex {
             OtherLedger { block: u64 },
         }
         let outcome = self.database().write(|connection| {
-            let checkpoint = connection
-                .query_row(
-                    "SELECT block, block_digest FROM checkpoints WHERE ledger = ?1",
-                    [self.ledger],
-                    |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Bytes<32>>(1)?.0)),
-                )
+            let checkpoint: Option<u64> = connection
+                .query_row("SELECT block FROM checkpoints WHERE ledger = ?1", [self.ledger], |row| row.get(0))
                 .optional()?;
             // Everything is checked before anything is written: what is written here is committed.
-            let next = checkpoint.map_or(0, |(block, _)| block + 1);
+            let next = checkpoint.map_or(0, |block| block + 1);
             let (known, new) = blocks.split_at(blocks.partition_point(|block| block.number < next));
-            if let (Some((number, digest)), Some(last)) = (checkpoint, known.last())
-                && number == last.number
-                && digest != *last.digest().as_bytes()
-            {
-                return Ok(Outcome::OtherLedger { block: number });
+            for block in known {
+                if !self.holds(connection, block)? {
+                    return Ok(Outcome::OtherLedger { block: block.number });
+                }
             }
             for (expected, block) in (next..).zip(new) {
                 if block.number != expected {
@@ -189,8 +209,8 @@ impl BlockIndex {
                 }
             }
             connection.execute(
-                "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3)",
-                params![self.ledger, newest.number, newest.digest().as_bytes()],
+                "INSERT OR REPLACE INTO checkpoints (ledger, block) VALUES (?1, ?2)",
+                params![self.ledger, newest.number],
             )?;
             Ok(Outcome::Done)
         })?;
@@ -222,24 +242,26 @@ impl BlockIndex {
         })?)
     }
 
+    /// Whether what is indexed of a block's number is this block: the same transactions with the same verdicts.
+    fn holds(&self, connection: &Connection, block: &IndexedBlock) -> rusqlite::Result<bool> {
+        let mut find = connection.prepare_cached(
+            "SELECT tx_id, code FROM transactions WHERE ledger = ?1 AND block = ?2 ORDER BY position",
+        )?;
+        let rows = find.query_map(params![self.ledger, block.number], |row| {
+            Ok((row.get::<_, Option<Bytes<32>>>(0)?.map(|tx_id| TxId::from_bytes(tx_id.0)), row.get(1)?))
+        })?;
+        let indexed = rows.collect::<rusqlite::Result<Vec<(Option<TxId>, i32)>>>()?;
+        Ok(block.transactions.iter().map(|transaction| (transaction.tx_id, transaction.code)).eq(indexed))
+    }
+
     fn database(&self) -> MutexGuard<'_, Database> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl IndexedBlock {
-    /// What tells a block from the one of the same number on another ledger: transaction ids are random.
-    fn digest(&self) -> Digest {
-        let ids = self.transactions.iter().map(|transaction| match &transaction.tx_id {
-            Some(tx_id) => *tx_id.as_bytes(),
-            None => [0; 32],
-        });
-        sha256(&ids.collect::<Vec<_>>().concat())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use caretrail_model::hash::sha256;
     use tempfile::TempDir;
 
     use super::*;
@@ -266,6 +288,12 @@ mod tests {
         IndexedBlock { number, transactions: transactions.collect() }
     }
 
+    /// A block that changes the channel's configuration: its transaction has no id.
+    fn configuration(number: u64) -> IndexedBlock {
+        let transactions = vec![IndexedTransaction { tx_id: None, code: VALID, event: None }];
+        IndexedBlock { number, transactions }
+    }
+
     #[test]
     fn an_index_resumes_where_it_stopped() {
         let folder = tempfile::tempdir().unwrap();
@@ -284,6 +312,28 @@ mod tests {
             "an invalid transaction has no position"
         );
         assert_eq!(open(&folder, "other").checkpoint().unwrap(), None);
+    }
+
+    #[test]
+    fn an_index_of_an_older_build_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let older = Schema { steps: &SCHEMA.steps[..1], ..SCHEMA };
+        let mut database = Database::open(&folder.path().join("index.sqlite"), &older).unwrap();
+        let rows = "INSERT INTO ledgers VALUES (1, 'records', 'caretrail');
+                    INSERT INTO checkpoints VALUES (1, 1, zeroblob(32));";
+        database.write(|connection| connection.execute_batch(rows)).unwrap();
+        let insert = "INSERT INTO transactions VALUES (1, ?1, 0, ?2, 0, NULL)";
+        for number in [0, 1] {
+            let tx_id = tx_id(number, 0);
+            database.write(|db| db.execute(insert, params![number, tx_id.as_bytes()])).unwrap();
+        }
+        drop(database);
+
+        let index = open(&folder, "records");
+        assert_eq!((index.checkpoint().unwrap(), index.resumes_at(9).unwrap()), (Some(1), 1));
+        index.take_in(&[block(1, &[0]), block(2, &[0])]).unwrap();
+        let positions = [0, 1, 2].map(|block| Some(Position { block, position: 0 }));
+        assert_eq!(index.positions(&[tx_id(0, 0), tx_id(1, 0), tx_id(2, 0)]).unwrap(), positions);
     }
 
     #[test]
@@ -306,6 +356,32 @@ mod tests {
         let outcome = index.take_in(&[other, block(1, &[0])]);
         assert!(matches!(outcome, Err(IndexError::OtherLedger { block: 0 })));
         assert_eq!(index.checkpoint().unwrap(), Some(0));
+    }
+
+    #[test]
+    fn another_ledger_is_found_out_behind_blocks_of_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records");
+        assert_eq!(index.resumes_at(9).unwrap(), 0);
+        index.take_in(&[block(0, &[0]), block(1, &[0]), configuration(2), configuration(3)]).unwrap();
+        assert_eq!(index.checkpoint().unwrap(), Some(3));
+        // They look alike on all ledgers: the last block that does not is read again.
+        assert_eq!(index.resumes_at(9).unwrap(), 1);
+        assert_eq!(index.resumes_at(0).unwrap(), 0, "of a peer that is behind, what it has");
+
+        let mut other = block(1, &[0]);
+        other.transactions[0].tx_id = Some(tx_id(7, 7));
+        let rest = [configuration(2), configuration(3), block(4, &[0])];
+        let outcome = index.take_in(&[&[other], rest.as_slice()].concat());
+        assert!(matches!(outcome, Err(IndexError::OtherLedger { block: 1 })), "{outcome:?}");
+        assert_eq!(index.checkpoint().unwrap(), Some(3));
+        // A transaction where there was configuration, another number of them, another verdict.
+        for other in [block(2, &[0]), IndexedBlock { number: 2, transactions: vec![] }, block(1, &[11])] {
+            let outcome = index.take_in(std::slice::from_ref(&other));
+            assert!(matches!(outcome, Err(IndexError::OtherLedger { .. })), "{other:?}");
+        }
+        index.take_in(&[&[block(1, &[0])], rest.as_slice()].concat()).unwrap();
+        assert_eq!(index.resumes_at(9).unwrap(), 4);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use caretrail_model::ids::TxId;
 use hlf_gateway::protos::protos::FilteredBlock;
 use hlf_gateway::protos::protos::filtered_transaction::Data;
-use hlf_gateway::{BlockRange, DeliverError, Gateway, Start};
+use hlf_gateway::{BlockRange, DeliverError, Gateway};
 
 use super::{BlockIndex, IndexError, IndexedBlock, IndexedTransaction};
 
@@ -27,16 +27,19 @@ pub enum SyncError {
 impl BlockIndex {
     /// Takes in every block from the checkpoint to the newest, and says which one that is.
     ///
-    /// The block at the checkpoint is read again and compared, so that an index of another ledger of the
+    /// Blocks before are read again and compared, from [`Self::resumes_at`] on, so that an index of another ledger of the
     /// same name is found out.
     ///
     /// # Errors
     /// When the peer gives no blocks, or a block does not follow; what was taken in before stays.
     pub async fn sync(self: &std::sync::Arc<Self>, gateway: &Gateway) -> Result<Option<u64>, SyncError> {
-        let start = self.blocking(BlockIndex::checkpoint).await?.unwrap_or(0);
         let channel = self.name.channel.as_str();
-        let mut stream =
-            gateway.filtered_blocks(channel, BlockRange::to_newest(Start::Number(start))).await?;
+        let Some(newest) = gateway.filtered_blocks(channel, BlockRange::newest()).await?.next().await? else {
+            return self.blocking(BlockIndex::checkpoint).await;
+        };
+        let newest = newest.number;
+        let start = self.blocking(move |index| index.resumes_at(newest)).await?;
+        let mut stream = gateway.filtered_blocks(channel, BlockRange::from(start..=newest)).await?;
         let mut blocks = Vec::new();
         while let Some(block) = stream.next().await? {
             blocks.push(self.read(&block));

@@ -16,8 +16,8 @@ use hlf_gateway::protos::gateway::{
     SubmitRequest, SubmitResponse,
 };
 use hlf_gateway::protos::google::rpc;
-use hlf_gateway::protos::orderer::SeekInfo;
 use hlf_gateway::protos::orderer::seek_position::Type as Position;
+use hlf_gateway::protos::orderer::{SeekInfo, SeekPosition};
 use hlf_gateway::protos::prost::{Message, Name as _};
 use hlf_gateway::protos::prost_types::Any;
 use hlf_gateway::protos::protos::deliver_response::Type as Delivery;
@@ -87,6 +87,21 @@ impl InMemoryGateway {
         let mut state = self.shared.state.lock().unwrap();
         state.replies_to_lose = 1;
         state.mute = true;
+    }
+
+    /// Adds a block that changes the channel's configuration, whose transaction has no id.
+    pub(crate) fn configure(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        let number = state.blocks.len() as u64;
+        let filtered_transactions = vec![FilteredTransaction::default()];
+        state.blocks.push(FilteredBlock { number, filtered_transactions, ..Default::default() });
+    }
+
+    /// Has another ledger from here on: the newest block with a transaction id holds another one.
+    pub(crate) fn fork(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        let mut transactions = state.blocks.iter_mut().flat_map(|block| &mut block.filtered_transactions);
+        transactions.rfind(|transaction| !transaction.txid.is_empty()).unwrap().txid = "ab".repeat(32);
     }
 
     /// Answers no evaluation any more.
@@ -310,6 +325,8 @@ impl Gateway for InMemoryGateway {
             Validity::PhantomReadConflict => TxValidationCode::PhantomReadConflict,
             Validity::EndorsementPolicyFailure => TxValidationCode::EndorsementPolicyFailure,
         };
+        // After blocks of configuration, which the peer does not count.
+        let number = number.max(state.blocks.len() as u64);
         while (state.blocks.len() as u64) < number {
             // Blocks before the first transaction: the channel's configuration.
             let number = state.blocks.len() as u64;
@@ -396,14 +413,17 @@ impl Deliver for InMemoryGateway {
         let envelope = request.into_inner().message().await?.unwrap_or_default();
         let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
         let seek = SeekInfo::decode(payload.data.as_slice()).unwrap();
-        let first = match seek.start.and_then(|start| start.r#type) {
-            Some(Position::Specified(start)) => start.number,
-            _ => 0,
-        };
         let blocks = self.shared.state.lock().unwrap().blocks.clone();
+        let newest = blocks.len() as u64 - 1;
+        let number = |position: Option<SeekPosition>| match position.and_then(|position| position.r#type) {
+            Some(Position::Specified(specified)) => specified.number,
+            Some(Position::Newest(_)) => newest,
+            other => panic!("no test asks for {other:?}"),
+        };
+        let asked = number(seek.start)..=number(seek.stop);
         let delivery = |delivery| Ok(DeliverResponse { r#type: Some(delivery) });
         let end = delivery(Delivery::Status(Delivered::Success.into()));
-        let blocks = blocks.into_iter().filter(move |block| block.number >= first);
+        let blocks = blocks.into_iter().filter(move |block| asked.contains(&block.number));
         let deliveries: Vec<_> =
             blocks.map(|block| delivery(Delivery::FilteredBlock(block))).chain([end]).collect();
         Ok(Response::new(Box::pin(streams::iter(deliveries))))
