@@ -240,10 +240,14 @@ impl Session {
         Ok(self.custody()?.store.tag_set(own, patient, labels)?)
     }
 
-    /// The hospital's block index.
-    pub(crate) fn index(&self) -> anyhow::Result<Arc<BlockIndex>> {
+    /// The hospital's block index, to begin at a block other than the first if nothing is in it yet.
+    pub(crate) fn index(&self, first_block: Option<u64>) -> anyhow::Result<Arc<BlockIndex>> {
         make_private(&self.data)?;
-        Ok(Arc::new(BlockIndex::open(&self.data.join("blocks.sqlite"), self.records.ledger())?))
+        let index = BlockIndex::open(&self.data.join("blocks.sqlite"), self.records.ledger())?;
+        Ok(Arc::new(match first_block {
+            Some(block) => index.beginning_at(block)?,
+            None => index,
+        }))
     }
 }
 

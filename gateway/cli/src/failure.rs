@@ -6,6 +6,7 @@ use caretrail_model::ids::TxId;
 use caretrail_records::document::DocumentError;
 use caretrail_records::failure::chain;
 use caretrail_records::hospital::{BlindError, HospitalError};
+use caretrail_records::index::{IndexError, SyncError};
 use caretrail_records::patient_key::PatientKeyError;
 use caretrail_records::records::IdentityError;
 use caretrail_records::release::{KemKeyError, ReleaseClientError};
@@ -175,6 +176,23 @@ fn local(error: &anyhow::Error) -> (Failure, Exit) {
     }
     if error.is::<MspFolderError>() || error.is::<IdentityError>() {
         return invalid("IDENTITY_UNUSABLE", "name an MSP folder with a valid certificate and its own key");
+    }
+    if let Some(IndexError::BeginsElsewhere { .. }) = error.downcast_ref() {
+        return invalid("INDEX_BEGINS_ELSEWHERE", "leave out --first-block, or remove `blocks.sqlite`");
+    }
+    match error.downcast_ref() {
+        Some(AccessLogError::Sync(SyncError::Missing { first_block, .. })) => {
+            let fix = format!(
+                "name a peer that has all blocks (--profile); or remove `blocks.sqlite`, if there is one, and say \
+                 --first-block {first_block}: each row then says that nothing before has a place"
+            );
+            return (Failure::new("BLOCKS_MISSING", "deliver", fix), Exit::Failed);
+        }
+        Some(AccessLogError::Sync(SyncError::NoBlock { .. } | SyncError::Behind { .. })) => {
+            let fix = "ask again once the peer has more blocks, or name another one (--profile)";
+            return (Failure::new("BLOCKS_MISSING", "deliver", fix).retryable(), Exit::Failed);
+        }
+        _ => {}
     }
     if let Some(StorageKeyError::Missing { .. }) = error.downcast_ref() {
         let fix = "put the copy of the key back that is kept apart, or name it: --storage-key FILE";

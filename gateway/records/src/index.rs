@@ -1,7 +1,8 @@
 //! The block index: where in the chain each transaction lies, and how it was validated.
 //!
 //! Fed from filtered blocks; a block's rows and the checkpoint that says it is in are one SQLite
-//! transaction, so that a crash between blocks neither loses nor repeats one.
+//! transaction, so that a crash between blocks neither loses nor repeats one. An index begins at block 0, unless it is told
+//! to begin later; then it remembers that, and knows no place of anything before.
 
 mod feed;
 
@@ -47,6 +48,7 @@ const SCHEMA: Schema = Schema {
         ",
         // Blocks are compared with the rows themselves.
         "ALTER TABLE checkpoints DROP COLUMN block_digest;",
+        "ALTER TABLE checkpoints ADD COLUMN first_block INTEGER NOT NULL DEFAULT 0;",
     ],
 };
 
@@ -56,6 +58,15 @@ pub struct BlockIndex {
     database: Mutex<Database>,
     ledger: i64,
     name: LedgerName,
+    /// Where it begins if nothing is in it yet.
+    beginning: u64,
+}
+
+/// The blocks that are in an index, without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    first: u64,
+    newest: u64,
 }
 
 /// A block as it is indexed.
@@ -93,6 +104,17 @@ pub enum IndexError {
     /// The database fails.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The index begins at another block than it is told to.
+    #[error(
+        "the index begins at block {first_block} and not at block {asked}: leave out where it begins, or remove its file to have \
+         it built anew"
+    )]
+    BeginsElsewhere {
+        /// The first block that is in the index.
+        first_block: u64,
+        /// Where it is told to begin.
+        asked: u64,
+    },
     /// It is not the block that follows the checkpoint.
     #[error("block {found} does not follow the index, which expects block {expected}")]
     Gap {
@@ -119,7 +141,21 @@ impl BlockIndex {
     pub fn open(path: &Path, name: &LedgerName) -> Result<Self, IndexError> {
         let mut database = Database::open(path, &SCHEMA)?;
         let ledger = database.write(|connection| ledger_row(connection, name))?;
-        Ok(Self { database: Mutex::new(database), ledger, name: name.clone() })
+        Ok(Self { database: Mutex::new(database), ledger, name: name.clone(), beginning: 0 })
+    }
+
+    /// The same index, to begin at this block if nothing is in it yet: for a peer that joined by a snapshot, which has no
+    /// block from before. Such an index knows no place of anything before it, ever.
+    ///
+    /// # Errors
+    /// When the database fails, or the index begins elsewhere already.
+    pub fn beginning_at(self, block: u64) -> Result<Self, IndexError> {
+        match self.first_block()? {
+            Some(first_block) if first_block != block => {
+                Err(IndexError::BeginsElsewhere { first_block, asked: block })
+            }
+            _ => Ok(Self { beginning: block, ..self }),
+        }
     }
 
     /// The ledger that is indexed.
@@ -127,21 +163,24 @@ impl BlockIndex {
         &self.name
     }
 
+    /// The first block that is in the index, if one is: 0, or where the index was told to begin.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn first_block(&self) -> Result<Option<u64>, IndexError> {
+        Ok(self.database().read(|connection| self.extent(connection))?.map(|extent| extent.first))
+    }
+
     /// The newest block that is in the index.
     ///
     /// # Errors
     /// When the database fails.
     pub fn checkpoint(&self) -> Result<Option<u64>, IndexError> {
-        let row = self.database().read(|connection| {
-            connection
-                .query_row("SELECT block FROM checkpoints WHERE ledger = ?1", [self.ledger], |row| row.get(0))
-                .optional()
-        })?;
-        Ok(row)
+        Ok(self.database().read(|connection| self.extent(connection))?.map(|extent| extent.newest))
     }
 
     /// Where a peer is to be read on from whose newest block is `newest`: the last block up to there that can be told from
-    /// the one of the same number on another ledger, or 0.
+    /// the one of the same number on another ledger, or where the index begins.
     ///
     /// Transaction ids are random, and a block of configuration has none: all of them look alike. Those that follow the
     /// block of the last id are read again with it.
@@ -149,17 +188,20 @@ impl BlockIndex {
     /// # Errors
     /// When the database fails.
     pub fn resumes_at(&self, newest: u64) -> Result<u64, IndexError> {
-        let row = self.database().read(|connection| {
-            connection
+        Ok(self.database().read(|connection| {
+            let told_apart = connection
                 .query_row(
                     "SELECT block FROM transactions WHERE ledger = ?1 AND block <= ?2 AND tx_id IS NOT NULL
                      ORDER BY block DESC LIMIT 1",
                     params![self.ledger, newest],
                     |row| row.get(0),
                 )
-                .optional()
-        })?;
-        Ok(row.unwrap_or(0))
+                .optional()?;
+            match told_apart {
+                Some(block) => Ok(block),
+                None => Ok(self.extent(connection)?.map_or(self.beginning, |extent| extent.first)),
+            }
+        })?)
     }
 
     /// Takes in consecutive blocks, all or none. Those up to the checkpoint, which another process may have moved
@@ -174,13 +216,12 @@ impl BlockIndex {
             OtherLedger { block: u64 },
         }
         let outcome = self.database().write(|connection| {
-            let checkpoint: Option<u64> = connection
-                .query_row("SELECT block FROM checkpoints WHERE ledger = ?1", [self.ledger], |row| row.get(0))
-                .optional()?;
+            let extent = self.extent(connection)?;
+            let first = extent.map_or(self.beginning, |extent| extent.first);
             // Everything is checked before anything is written: what is written here is committed.
-            let next = checkpoint.map_or(0, |block| block + 1);
+            let next = extent.map_or(first, |extent| extent.newest + 1);
             let (known, new) = blocks.split_at(blocks.partition_point(|block| block.number < next));
-            for block in known {
+            for block in known.iter().filter(|block| block.number >= first) {
                 if !self.holds(connection, block)? {
                     return Ok(Outcome::OtherLedger { block: block.number });
                 }
@@ -209,8 +250,8 @@ impl BlockIndex {
                 }
             }
             connection.execute(
-                "INSERT OR REPLACE INTO checkpoints (ledger, block) VALUES (?1, ?2)",
-                params![self.ledger, newest.number],
+                "INSERT OR REPLACE INTO checkpoints (ledger, block, first_block) VALUES (?1, ?2, ?3)",
+                params![self.ledger, newest.number, first],
             )?;
             Ok(Outcome::Done)
         })?;
@@ -240,6 +281,14 @@ impl BlockIndex {
                 })
                 .collect()
         })?)
+    }
+
+    fn extent(&self, connection: &Connection) -> rusqlite::Result<Option<Extent>> {
+        connection
+            .query_row("SELECT first_block, block FROM checkpoints WHERE ledger = ?1", [self.ledger], |row| {
+                Ok(Extent { first: row.get(0)?, newest: row.get(1)? })
+            })
+            .optional()
     }
 
     /// Whether what is indexed of a block's number is this block: the same transactions with the same verdicts.
@@ -331,9 +380,36 @@ mod tests {
 
         let index = open(&folder, "records");
         assert_eq!((index.checkpoint().unwrap(), index.resumes_at(9).unwrap()), (Some(1), 1));
+        assert_eq!(index.first_block().unwrap(), Some(0));
         index.take_in(&[block(1, &[0]), block(2, &[0])]).unwrap();
         let positions = [0, 1, 2].map(|block| Some(Position { block, position: 0 }));
         assert_eq!(index.positions(&[tx_id(0, 0), tx_id(1, 0), tx_id(2, 0)]).unwrap(), positions);
+    }
+
+    #[test]
+    fn an_index_that_begins_late_says_so_ever_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open(&folder, "records").beginning_at(7).unwrap();
+        assert_eq!((index.first_block().unwrap(), index.resumes_at(9).unwrap()), (None, 7));
+        assert!(matches!(index.take_in(&[block(8, &[0])]), Err(IndexError::Gap { expected: 7, found: 8 })));
+        // Nothing is in it yet, so it may still begin elsewhere.
+        let index = index.beginning_at(6).unwrap();
+        index.take_in(&[configuration(6), configuration(7)]).unwrap();
+        assert_eq!(index.resumes_at(9).unwrap(), 6);
+        index.take_in(&[block(5, &[0]), configuration(6), configuration(7), block(8, &[0])]).unwrap();
+        drop(index);
+
+        let index = open(&folder, "records");
+        assert_eq!((index.first_block().unwrap(), index.checkpoint().unwrap()), (Some(6), Some(8)));
+        assert_eq!((index.resumes_at(9).unwrap(), index.resumes_at(7).unwrap()), (8, 6));
+        let found = index.positions(&[tx_id(5, 0), tx_id(8, 0)]).unwrap();
+        assert_eq!(found, [None, Some(Position { block: 8, position: 0 })]);
+        for asked in [0, 5, 7] {
+            let refused = open(&folder, "records").beginning_at(asked).unwrap_err();
+            assert!(matches!(refused, IndexError::BeginsElsewhere { first_block: 6, .. }), "{refused:?}");
+        }
+        assert_eq!(index.beginning_at(6).unwrap().first_block().unwrap(), Some(6));
+        assert_eq!(open(&folder, "other").first_block().unwrap(), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod pending;
 mod statements;
 
 pub use access::{ReleaseError, Released};
-pub use access_log::{AccessLogError, LoggedEntry};
+pub use access_log::{AccessLogError, LoggedEntry, PatientLog};
 pub use accounting::{Permitted, WholeHolders, decisions, permitted};
 pub use documents::{DocumentWorkflowError, OpenedVersion};
 pub use labels::RecordLabels;

@@ -12,11 +12,21 @@ use crate::custody::{Stopped, blocking};
 use crate::index::{BlockIndex, IndexError, Position, SyncError};
 use crate::records::Records;
 
+/// Every act on a patient, and how far back the index of their places goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientLog {
+    /// In the order of the chain; ahead of all others those without a place, by their time.
+    pub entries: Vec<LoggedEntry>,
+    /// The first block that the index knows. It is 0 of a whole index, which places every entry.
+    pub first_block: u64,
+}
+
 /// An entry with its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEntry {
-    /// Where its transaction lies.
-    pub position: Position,
+    /// Where its transaction lies. Only an index that begins late has none: for what lies before it, and for what the
+    /// peer that gave blocks does not hold yet.
+    pub position: Option<Position>,
     /// What it says.
     pub entry: AuditEntry,
 }
@@ -45,15 +55,16 @@ pub enum AccessLogError {
 }
 
 impl Records {
-    /// Every act on a patient, in the order of the chain: the contract's entries, placed by the index.
+    /// Every act on a patient, in the order of the chain: the contract's entries, placed by the index. An index that
+    /// begins late leaves out no entry, but places only what it knows.
     ///
     /// # Errors
-    /// When the contract refuses, or an entry cannot be placed.
+    /// When the contract refuses, the index cannot be brought up to date, or a whole one places an entry nowhere.
     pub async fn access_log(
         &self,
         index: &Arc<BlockIndex>,
         patient: PatientId,
-    ) -> Result<Vec<LoggedEntry>, AccessLogError> {
+    ) -> Result<PatientLog, AccessLogError> {
         let mut entries = Vec::new();
         let mut bookmark = String::new();
         loop {
@@ -73,15 +84,18 @@ impl Records {
 }
 
 /// Places entries, and sorts them by place.
-fn in_order(index: &BlockIndex, entries: Vec<AuditEntry>) -> Result<Vec<LoggedEntry>, AccessLogError> {
+fn in_order(index: &BlockIndex, entries: Vec<AuditEntry>) -> Result<PatientLog, AccessLogError> {
+    let first_block = index.first_block()?.unwrap_or(0);
     let tx_ids: Vec<_> = entries.iter().map(|entry| entry.tx_id).collect();
     let mut logged = Vec::with_capacity(entries.len());
     for (entry, position) in entries.into_iter().zip(index.positions(&tx_ids)?) {
-        let position = position.ok_or(AccessLogError::NotIndexed { tx_id: entry.tx_id })?;
+        if position.is_none() && first_block == 0 {
+            return Err(AccessLogError::NotIndexed { tx_id: entry.tx_id });
+        }
         logged.push(LoggedEntry { position, entry });
     }
-    logged.sort_by_key(|logged| logged.position);
-    Ok(logged)
+    logged.sort_by_key(|logged| (logged.position, logged.entry.at, logged.entry.tx_id));
+    Ok(PatientLog { entries: logged, first_block })
 }
 
 #[cfg(test)]
@@ -135,12 +149,33 @@ mod tests {
         // The contract lists them by transaction id, which says nothing about their order.
         let mut entries: Vec<_> = (0..10_000).map(|number| entry(tx_id(number))).collect();
         entries.sort_by_key(|entry| entry.tx_id);
-        let logged = in_order(&index, entries).unwrap();
-        let ordered: Vec<_> = logged.iter().map(|logged| logged.entry.tx_id).collect();
+        let log = in_order(&index, entries).unwrap();
+        let ordered: Vec<_> = log.entries.iter().map(|logged| logged.entry.tx_id).collect();
         assert_eq!(ordered, (0..10_000).map(tx_id).collect::<Vec<_>>());
-        assert_eq!(logged[9_999].position, Position { block: 999, position: 9 });
+        assert_eq!(log.entries[9_999].position, Some(Position { block: 999, position: 9 }));
+        assert_eq!(log.first_block, 0);
 
         let missing = in_order(&index, vec![entry(tx_id(10_000))]);
         assert!(matches!(missing, Err(AccessLogError::NotIndexed { .. })));
+    }
+
+    #[test]
+    fn what_lies_before_a_late_index_has_no_place_and_is_told_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let name =
+            LedgerName { channel: "records".parse().unwrap(), chaincode: "caretrail".parse().unwrap() };
+        let index = BlockIndex::open(&folder.path().join("index.sqlite"), &name).unwrap();
+        let index = index.beginning_at(7).unwrap();
+        let transactions = vec![IndexedTransaction { tx_id: Some(tx_id(7)), code: 0, event: None }];
+        index.take_in(&[IndexedBlock { number: 7, transactions }]).unwrap();
+
+        let at = |number: u32, at| AuditEntry { at: UnixMs::new(at).unwrap(), ..entry(tx_id(number)) };
+        // Clocks differ: what was committed later may be of an earlier time.
+        let log = in_order(&index, vec![at(7, 1), at(3, 30), at(2, 20), at(4, 40)]).unwrap();
+        let told: Vec<_> =
+            log.entries.iter().map(|logged| (logged.entry.at.get(), logged.position)).collect();
+        let placed = Some(Position { block: 7, position: 0 });
+        assert_eq!(told, [(20, None), (30, None), (40, None), (1, placed)]);
+        assert_eq!(log.first_block, 7);
     }
 }

@@ -108,7 +108,7 @@ mod tests {
     fn logged(block: u64, act: Act) -> LoggedEntry {
         let actor = Actor { msp_id: "SouthMSP".parse().unwrap(), subject: Subject::from_bytes([2; 16]) };
         LoggedEntry {
-            position: Position { block, position: 0 },
+            position: Some(Position { block, position: 0 }),
             entry: AuditEntry {
                 epoch: 2,
                 tx_id: tx_id(block),
@@ -165,8 +165,8 @@ mod tests {
         let told: Vec<_> = permitted(&log)
             .iter()
             .map(|seen| {
-                let released = seen.released.map(|released| released.position.block);
-                (seen.decided.position.block, seen.decision.record, released)
+                let block = |logged: &LoggedEntry| logged.position.unwrap().block;
+                (block(seen.decided), seen.decision.record, seen.released.map(block))
             })
             .collect();
         assert_eq!(told, [(1, record(1), None), (1, record(2), Some(3)), (2, record(2), None)]);

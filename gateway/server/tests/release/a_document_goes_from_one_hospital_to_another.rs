@@ -54,7 +54,7 @@ async fn a_permitted_document_arrives_and_everything_is_on_record() {
     let index = BlockIndex::open(&consortium.folder.path().join("index.sqlite"), &ledger()).unwrap();
     let index = Arc::new(index);
     let log = auditor.access_log(&index, consortium.patient).await.unwrap();
-    let kinds: Vec<_> = log.iter().map(|logged| logged.entry.act.kind()).collect();
+    let kinds: Vec<_> = log.entries.iter().map(|logged| logged.entry.act.kind()).collect();
     assert_eq!(
         kinds,
         [
@@ -66,8 +66,8 @@ async fn a_permitted_document_arrives_and_everything_is_on_record() {
             "disclosed"
         ]
     );
-    assert!(log.is_sorted_by_key(|logged| logged.position));
-    let Act::Disclosed(disclosed) = &log[5].entry.act else { panic!("{:?}", log[5]) };
+    assert!(log.entries.is_sorted_by_key(|logged| logged.position.unwrap()));
+    let Act::Disclosed(disclosed) = &log.entries[5].entry.act else { panic!("{:?}", log.entries[5]) };
     assert_eq!(disclosed.recipient, *consortium.reader.actor());
     assert_eq!(disclosed.kem_key_digest, key.public().digest());
     assert_eq!(auditor.access_log(&index, consortium.patient).await.unwrap(), log, "read again");

@@ -53,6 +53,8 @@ struct State {
     endorsed: HashMap<String, Outcome>,
     statuses: BTreeMap<String, (TxValidationCode, u64)>,
     blocks: Vec<FilteredBlock>,
+    /// The first block that is delivered: of a peer that joined by a snapshot, the one after it.
+    first_block: u64,
     /// Organisations that evaluations were limited to.
     targets: Vec<Vec<String>>,
     /// How many submissions are ordered without the client learning of it.
@@ -95,6 +97,13 @@ impl InMemoryGateway {
         let number = state.blocks.len() as u64;
         let filtered_transactions = vec![FilteredTransaction::default()];
         state.blocks.push(FilteredBlock { number, filtered_transactions, ..Default::default() });
+    }
+
+    /// Lacks every block that there is by now, as if the peer had joined by a snapshot just now.
+    pub(crate) fn join_by_a_snapshot(&self) -> u64 {
+        let mut state = self.shared.state.lock().unwrap();
+        state.first_block = state.blocks.len() as u64;
+        state.first_block
     }
 
     /// Has another ledger from here on: the newest block with a transaction id holds another one.
@@ -413,7 +422,10 @@ impl Deliver for InMemoryGateway {
         let envelope = request.into_inner().message().await?.unwrap_or_default();
         let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
         let seek = SeekInfo::decode(payload.data.as_slice()).unwrap();
-        let blocks = self.shared.state.lock().unwrap().blocks.clone();
+        let (blocks, first_block) = {
+            let state = self.shared.state.lock().unwrap();
+            (state.blocks.clone(), state.first_block)
+        };
         let newest = blocks.len() as u64 - 1;
         let number = |position: Option<SeekPosition>| match position.and_then(|position| position.r#type) {
             Some(Position::Specified(specified)) => specified.number,
@@ -422,6 +434,11 @@ impl Deliver for InMemoryGateway {
         };
         let asked = number(seek.start)..=number(seek.stop);
         let delivery = |delivery| Ok(DeliverResponse { r#type: Some(delivery) });
+        // As Fabric's `blkstorage` and `deliver.go`: no word of which block would be the first.
+        if *asked.start() < first_block {
+            let lacking = delivery(Delivery::Status(Delivered::NotFound.into()));
+            return Ok(Response::new(Box::pin(streams::iter([lacking]))));
+        }
         let end = delivery(Delivery::Status(Delivered::Success.into()));
         let blocks = blocks.into_iter().filter(move |block| asked.contains(&block.number));
         let deliveries: Vec<_> =

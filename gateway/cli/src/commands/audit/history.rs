@@ -26,8 +26,10 @@ pub(crate) struct History {
 impl History {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let log = session.records.access_log(&session.index()?, self.patient).await?;
+        let index = self.page.index(&session)?;
+        let log = session.records.access_log(&index, self.patient).await?;
         let rows = log
+            .entries
             .iter()
             .flat_map(|logged| Row::of(logged).into_iter().map(move |row| (logged, row)))
             .map(|(logged, row)| {
@@ -35,7 +37,7 @@ impl History {
                 Placed::of(logged, record, row)
             })
             .collect();
-        self.page.page(app, &session, Some(&self.record), rows).await?.print(app.printer)?;
+        self.page.page(app, &session, &log, Some(&self.record), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }

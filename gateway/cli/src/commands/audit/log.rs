@@ -13,7 +13,8 @@ use crate::failure::Exit;
 #[derive(Debug, Args)]
 #[command(after_help = "For the auditor of the patient's home hospital. As JSON it is one entry a line.\n\n\
                         Examples:\n  caretrail audit log --patient 5d… --only access --identity north/auditor\n  \
-                        caretrail audit log --patient 5d… --limit 500 --after 17.0 --format json --identity north/auditor")]
+                        caretrail audit log --patient 5d… --limit 500 --after 17.0 --format json --identity north/auditor\n  \
+                        caretrail audit log --patient 5d… --first-block 1204 --identity north/auditor   # its peer joined by a snapshot")]
 pub(crate) struct Log {
     /// The patient.
     #[arg(long)]
@@ -41,8 +42,8 @@ enum Only {
 /// One act on one record: who, when, what, why, and where that is committed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    pub(crate) block: u64,
-    pub(crate) position: u32,
+    pub(crate) block: Option<u64>,
+    pub(crate) position: Option<u32>,
     pub(crate) at: String,
     pub(crate) actor: String,
     pub(crate) role: String,
@@ -59,14 +60,15 @@ pub(crate) struct Row {
 impl Log {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let index = session.index()?;
-        let entries = session.records.access_log(&index, self.patient).await?;
+        let index = self.page.index(&session)?;
+        let log = session.records.access_log(&index, self.patient).await?;
         let told = |row: &Row| match self.only {
             Only::All => true,
             Only::Access => matches!(row.act.as_str(), "access_decided" | "disclosed"),
             Only::Denied => row.effect.as_deref() == Some("deny"),
         };
-        let rows = entries
+        let rows = log
+            .entries
             .iter()
             .flat_map(|logged| Row::of(logged).into_iter().map(move |row| (logged, row)))
             .filter(|(_, row)| told(row))
@@ -75,7 +77,7 @@ impl Log {
                 Placed::of(logged, record, row)
             })
             .collect();
-        self.page.page(app, &session, self.record.as_ref(), rows).await?.print(app.printer)?;
+        self.page.page(app, &session, &log, self.record.as_ref(), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }
@@ -85,8 +87,8 @@ impl Row {
     pub(crate) fn of(logged: &LoggedEntry) -> Vec<Self> {
         let entry = &logged.entry;
         let row = || Self {
-            block: logged.position.block,
-            position: logged.position.position,
+            block: logged.position.map(|place| place.block),
+            position: logged.position.map(|place| place.position),
             at: arguments::shown(entry.at),
             actor: entry.actor.to_string(),
             role: entry.role.to_string(),

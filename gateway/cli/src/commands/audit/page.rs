@@ -1,14 +1,16 @@
 //! Which entries of a patient's log are told, and how many at a time.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use caretrail_model::calls::GetPolicy;
 use caretrail_model::ids::RecordId;
 use caretrail_model::time::UnixMs;
-use caretrail_records::index::Position;
-use caretrail_records::workflows::LoggedEntry;
+use caretrail_records::index::{BlockIndex, Position};
+use caretrail_records::workflows::{LoggedEntry, PatientLog};
 use clap::Args;
 use hlf_network::network::Network;
+use serde::Serialize;
 
 use crate::app::{App, Session};
 use crate::arguments;
@@ -36,6 +38,11 @@ pub(crate) struct PageArgs {
     /// Goes on after this place in the chain, `BLOCK.POSITION`, which the page before names.
     #[arg(long, value_name = "PLACE")]
     after: Option<Place>,
+    /// Begins the index of blocks at this one if there is no index yet, for a peer that joined by a snapshot and has no block
+    /// from before. Acts of before are told first, by their time and without `block` and `position`, all on the first page; each
+    /// row then says `first_block`, always, until the index is removed and built anew.
+    #[arg(long, value_name = "BLOCK", help_heading = "Index")]
+    first_block: Option<u64>,
 }
 
 /// A place in the chain, `BLOCK.POSITION`.
@@ -55,7 +62,8 @@ impl FromStr for Place {
 
 /// A row with the place of its transaction.
 pub(super) struct Placed<R> {
-    pub(super) position: Position,
+    /// Nothing where the index knows none.
+    pub(super) position: Option<Position>,
     pub(super) at: UnixMs,
     /// Who acted, and to whom something was released.
     pub(super) actors: Vec<String>,
@@ -77,6 +85,8 @@ impl<R> Placed<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page<R> {
     pub(super) rows: Vec<R>,
+    /// Where the index begins.
+    first_block: u64,
     /// Rows that fit, on this page and on others.
     of: usize,
     /// The last place of this page, when there are rows after it.
@@ -84,7 +94,12 @@ pub(super) struct Page<R> {
 }
 
 impl PageArgs {
-    /// The rows that fit, cut at the limit.
+    /// The hospital's index of blocks.
+    pub(super) fn index(&self, session: &Session) -> anyhow::Result<Arc<BlockIndex>> {
+        session.index(self.first_block)
+    }
+
+    /// The rows of a log that fit, cut at the limit.
     ///
     /// # Errors
     /// When the actor is nobody that could be in it: no row would read like no access.
@@ -92,6 +107,7 @@ impl PageArgs {
         &self,
         app: &App,
         session: &Session,
+        log: &PatientLog,
         record: Option<&RecordId>,
         rows: Vec<Placed<R>>,
     ) -> anyhow::Result<Page<R>> {
@@ -108,7 +124,7 @@ impl PageArgs {
                 && self.until.is_none_or(|until| placed.at < until)
         };
         let fitting: Vec<_> = rows.into_iter().filter(fits).collect();
-        Ok(cut(fitting, self.after, self.limit))
+        Ok(cut(fitting, log.first_block, self.after, self.limit))
     }
 }
 
@@ -138,29 +154,50 @@ async fn everybody_at<R>(
     Ok(everybody)
 }
 
-fn cut<R>(fitting: Vec<Placed<R>>, after: Option<Place>, limit: Option<u32>) -> Page<R> {
+fn cut<R>(fitting: Vec<Placed<R>>, first_block: u64, after: Option<Place>, limit: Option<u32>) -> Page<R> {
     let of = fitting.len();
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut page = Page { rows: Vec::new(), of, next: None };
+    let mut page = Page { rows: Vec::new(), first_block, of, next: None };
     let mut last = None;
     for placed in fitting {
-        if after.is_some_and(|Place(after)| placed.position <= after) {
+        if after.is_some_and(|Place(after)| placed.position <= Some(after)) {
             continue;
         }
-        if page.rows.len() >= limit && last != Some(placed.position) {
+        // A page ends at a place: what has none is all on the first, with what the first place holds.
+        if page.rows.len() >= limit && last.is_some() && last != placed.position {
             page.next = last;
             break;
         }
-        last = Some(placed.position);
+        last = placed.position;
         page.rows.push(placed.row);
     }
     page
 }
 
-impl<R: serde::Serialize> Page<R> {
-    /// Prints the rows, and says how to go on.
+/// A row as it is told: one that an index placed which begins late says so.
+#[derive(Serialize)]
+struct Told<'a, R> {
+    #[serde(flatten)]
+    row: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_block: Option<u64>,
+}
+
+impl<R: Serialize> Page<R> {
+    fn told(&self) -> Vec<Told<'_, R>> {
+        let first_block = Some(self.first_block).filter(|first| *first > 0);
+        self.rows.iter().map(|row| Told { row, first_block }).collect()
+    }
+
+    /// Prints the rows, and says where the index begins and how to go on.
     pub(super) fn print(&self, printer: Printer) -> anyhow::Result<()> {
-        printer.rows(&self.rows)?;
+        printer.rows(&self.told())?;
+        if self.first_block > 0 {
+            printer.say(format!(
+                "the index begins at block {}: acts of before are told first, by their time, and have no place",
+                self.first_block
+            ));
+        }
         if let Some(Position { block, position }) = self.next {
             let (shown, of) = (self.rows.len(), self.of);
             printer.say(format!("{shown} of {of} rows; the next page: --after {block}.{position}"));
@@ -179,7 +216,7 @@ mod tests {
             .flat_map(|number| {
                 let count = if number % 100 == 0 { 4 } else { 1 };
                 std::iter::repeat_n(number, count).map(|row| Placed {
-                    position: Position { block: u64::from(row / 7), position: row % 7 },
+                    position: Some(Position { block: u64::from(row / 7), position: row % 7 }),
                     at: UnixMs::EPOCH,
                     actors: Vec::new(),
                     record: None,
@@ -195,7 +232,7 @@ mod tests {
         assert_eq!(all.len(), 10_003);
         let (mut told, mut after, mut pages) = (Vec::new(), None, 0);
         loop {
-            let page = cut(rows(), after, Some(500));
+            let page = cut(rows(), 0, after, Some(500));
             assert_eq!(page.of, 10_003);
             assert!(page.rows.len() >= 500 || page.next.is_none());
             assert!(page.rows.len() < 504, "a transaction is not cut in two, and nothing more is added");
@@ -208,7 +245,37 @@ mod tests {
         }
         assert_eq!(told, all);
         assert_eq!(pages, 21);
-        assert_eq!(cut(rows(), None, None).rows, all);
+        assert_eq!(cut(rows(), 0, None, None).rows, all);
+    }
+
+    #[test]
+    fn what_has_no_place_is_all_on_the_first_page_and_every_row_says_where_the_index_begins() {
+        let placed = |position| Placed {
+            position,
+            at: UnixMs::EPOCH,
+            actors: Vec::new(),
+            record: None,
+            row: std::collections::BTreeMap::from([("block", position.map(|place: Position| place.block))]),
+        };
+        let places = [None, None, None, Some(7), Some(8), Some(9)];
+        let rows = || {
+            let at = |block| Position { block, position: 0 };
+            places.map(|block| placed(block.map(at))).into_iter().collect::<Vec<_>>()
+        };
+        let page = |after, limit| {
+            let page = cut(rows(), 7, after, limit);
+            (serde_json::to_value(page.told()).unwrap(), page.next)
+        };
+        let row = |block: Option<u64>| serde_json::json!({ "block": block, "first_block": 7 });
+        let seven = Position { block: 7, position: 0 };
+        let first = serde_json::Value::from(places[..4].iter().map(|block| row(*block)).collect::<Vec<_>>());
+        for limit in [1, 3, 4] {
+            assert_eq!(page(None, Some(limit)), (first.clone(), Some(seven)), "{limit}");
+        }
+        let rest = serde_json::json!([row(Some(8)), row(Some(9))]);
+        assert_eq!(page(Some(Place(seven)), Some(4)), (rest, None));
+        let whole = cut(rows(), 0, None, None);
+        assert_eq!(serde_json::to_value(&whole.told()[3]).unwrap(), serde_json::json!({ "block": 7 }));
     }
 
     #[test]

@@ -48,16 +48,17 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     decision: TxId,
-    block: u64,
-    position: u32,
+    block: Option<u64>,
+    position: Option<u32>,
 }
 
 impl Refused {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let log = session.records.access_log(&session.index()?, self.patient).await?;
+        let index = self.page.index(&session)?;
+        let log = session.records.access_log(&index, self.patient).await?;
         let mut rows = Vec::new();
-        for logged in &log {
+        for logged in &log.entries {
             let Act::AccessDecided(decided) = &logged.entry.act else { continue };
             for decision in decisions(&logged.entry).iter().filter(|one| one.effect == Effect::Deny) {
                 let row = Row {
@@ -70,13 +71,13 @@ impl Refused {
                     told: decision.rule.to_string(),
                     reason: None,
                     decision: logged.entry.tx_id,
-                    block: logged.position.block,
-                    position: logged.position.position,
+                    block: logged.position.map(|place| place.block),
+                    position: logged.position.map(|place| place.position),
                 };
                 rows.push(Placed::of(logged, Some(decision.record), row));
             }
         }
-        let mut page = self.page.page(app, &session, self.record.as_ref(), rows).await?;
+        let mut page = self.page.page(app, &session, &log, self.record.as_ref(), rows).await?;
         if self.reasons {
             let mut replayed = BTreeMap::new();
             for row in &mut page.rows {

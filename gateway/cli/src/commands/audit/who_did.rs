@@ -46,20 +46,21 @@ struct Row {
     released_by: Option<String>,
     decision: String,
     disclosure: Option<String>,
-    block: u64,
-    position: u32,
+    block: Option<u64>,
+    position: Option<u32>,
 }
 
 impl WhoDid {
     pub(crate) async fn run(self, app: &App) -> anyhow::Result<Exit> {
         let session = app.session().await?;
-        let log = session.records.access_log(&session.index()?, self.patient).await?;
-        let rows = permitted(&log)
+        let index = self.page.index(&session)?;
+        let log = session.records.access_log(&index, self.patient).await?;
+        let rows = permitted(&log.entries)
             .iter()
             .filter(|seen| !self.released || seen.released.is_some())
             .filter_map(|seen| Some(Placed::of(seen.decided, Some(seen.decision.record), Row::of(seen)?)))
             .collect();
-        self.page.page(app, &session, self.record.as_ref(), rows).await?.print(app.printer)?;
+        self.page.page(app, &session, &log, self.record.as_ref(), rows).await?.print(app.printer)?;
         Ok(Exit::Done)
     }
 }
@@ -85,8 +86,8 @@ impl Row {
             released_by: seen.released.map(|released| released.entry.actor.to_string()),
             decision: entry.tx_id.to_string(),
             disclosure: seen.released.map(|released| released.entry.tx_id.to_string()),
-            block: seen.decided.position.block,
-            position: seen.decided.position.position,
+            block: seen.decided.position.map(|place| place.block),
+            position: seen.decided.position.map(|place| place.position),
         })
     }
 }

@@ -320,9 +320,9 @@ impl Story {
 
     async fn account(&mut self, patient: PatientId) -> anyhow::Result<()> {
         self.teller.chapter("The compliance officer lists every decision and disclosure")?;
-        let index = self.north_auditor.index()?;
-        let entries = self.north_auditor.records.access_log(&index, patient).await?;
-        for row in entries.iter().flat_map(audit::Row::of) {
+        let index = self.north_auditor.index(None)?;
+        let log = self.north_auditor.records.access_log(&index, patient).await?;
+        for row in log.entries.iter().flat_map(audit::Row::of) {
             if !matches!(row.act.as_str(), "access_decided" | "disclosed") {
                 continue;
             }
@@ -330,7 +330,7 @@ impl Story {
             self.teller.text(&format!(
                 "   {}  block {:<4} {:<9} {}\n     record {}{version} for {}: {}\n     transaction {}\n",
                 row.at,
-                row.block,
+                row.block.map_or_else(|| "-".to_owned(), |block| block.to_string()),
                 row.effect.as_deref().unwrap_or("disclosed"),
                 row.recipient
                     .as_ref()
