@@ -141,4 +141,39 @@ pub(crate) async fn a_peer_that_joined_by_a_snapshot_replays_what_was_decided_be
     })
     .await;
     assert!(peers.seen(&gateway, &replay).await.matches);
+    an_audit_there_says_what_it_lacks(story, &network, joined).await;
+}
+
+/// North's auditor asks the second peer: no index begins there unless it is told to begin late, and then it says so.
+async fn an_audit_there_says_what_it_lacks(story: &Story, network: &Network, joined: u64) {
+    let mut profile = network.profile(network.spec().organization("south").unwrap()).unwrap();
+    profile.peers.retain(|peer| peer.host == SECOND);
+    (profile.organization, profile.msp_id) = ("north".to_owned(), "NorthMSP".to_owned());
+    story.caretrail.write("second.json", &serde_json::to_vec(&profile).unwrap());
+    let log = format!("audit log --patient {}", story.patient);
+    let auditor = story.user_folder("north/auditor").join("msp");
+    let there = format!("{log} --profile second.json --data late --identity {}", auditor.display());
+    let whole = story.run_as("north/auditor", &log).await.rows();
+
+    let refused = story.caretrail.run(&there).await.failed("BLOCKS_MISSING");
+    assert!(refused.fix.contains(&format!("--first-block {joined}:")), "{refused:?}");
+    let late = story.caretrail.run(&format!("{there} --first-block {joined}")).await.rows();
+    assert!(late.iter().all(|row| row["first_block"] == joined));
+    assert!(whole.iter().all(|row| row.get("first_block").is_none()));
+    assert_eq!(late.len(), whole.len());
+    let mut placed = 0;
+    for row in &whole {
+        let same = |other: &&serde_json::Value| ["tx_id", "record"].iter().all(|key| other[key] == row[key]);
+        let late = late.iter().find(same).unwrap_or_else(|| panic!("no {row}"));
+        if number(&row["block"]) < joined {
+            assert!(late["block"].is_null() && late["position"].is_null(), "{late}");
+        } else {
+            assert_eq!((&late["block"], &late["position"]), (&row["block"], &row["position"]));
+            placed += 1;
+        }
+    }
+    assert!(placed > 0 && placed < whole.len(), "{placed} of {}", whole.len());
+    // Without being told again.
+    assert_eq!(story.caretrail.run(&there).await.rows(), late);
+    story.caretrail.run(&format!("{there} --first-block 0")).await.invalid("INDEX_BEGINS_ELSEWHERE");
 }
