@@ -246,7 +246,7 @@ impl Records {
     }
 
     /// Opens a version that this hospital keeps, the newest when none is named, and checks every byte of it
-    /// against the channel. The document lies in a temporary file in `folder` until it is saved.
+    /// against the channel. The document lies in a file in `folder`, without a name if it can, until it is saved.
     ///
     /// # Errors
     /// Names exactly what does not match.
