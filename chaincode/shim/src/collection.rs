@@ -51,10 +51,13 @@ impl<'t> Collection<'t> {
         self.state.value(&self.name, key).await
     }
 
-    /// Reads many keys and answers in their order, like [`Transaction::states`](crate::Transaction::states).
+    /// Reads many keys and answers in their order; `None` for those absent. One round trip for each key.
+    ///
+    /// Fabric 3.1's multi-get is not used: it answers with values that the hashes on the ledger do not bear out, so that
+    /// one which the endorsing peer lacks would be absent.
     ///
     /// # Errors
-    /// As [`state`](Self::state); [`LedgerError::ShortReply`] if the peer's database fails.
+    /// As [`state`](Self::state).
     pub async fn states<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
         self.state.values(&self.name, keys).await
     }

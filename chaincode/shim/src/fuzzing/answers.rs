@@ -45,8 +45,10 @@ async fn ask(first: usize, answers: Vec<Vec<u8>>) {
     let range = || KeyRange::simple("a", "z").unwrap_or(KeyRange::all_composite());
     let page = Page::first(std::num::NonZeroU16::MIN);
     let _ = state.value("", "k").await;
-    if let Ok(values) = state.values("prices", &["k", "l"]).await {
-        assert_eq!(values.len(), 2);
+    for collection in ["", "prices"] {
+        if let Ok(values) = state.values(collection, &["k", "l"]).await {
+            assert_eq!(values.len(), 2);
+        }
     }
     let _ = state.hash("prices", "k").await;
     let _ = state.policy("", "k").await;

@@ -281,11 +281,18 @@ async fn collections_refuse_what_fabric_refuses() {
         assert_eq!(peer.ledger().private_value("channel", own, "price"), Some(b"7".to_vec()));
         let elsewhere = refused(own, json!([{ "op": "get", "key": "price" }])).await;
         assert_eq!(elsewhere, code(500, "LEDGER_REFUSED"), "South's peer keeps hashes only");
+        for keys in [json!(["price"]), json!(["absent", "price"])] {
+            let together = refused(own, json!([{ "op": "get_all", "keys": keys }])).await;
+            assert_eq!(together, code(500, "LEDGER_REFUSED"), "what is there is never read as absent");
+        }
+        let read = json!([{ "op": "get_all", "keys": ["a", "absent"] }]);
+        let (outcome, read) = replies(&peer, script("prices", read)).await;
+        assert_eq!((&read[0], outcome.requests), (&json!(["1", null]), vec!["GET_STATE"; 2]));
         let hash = replies(&peer, script(own, json!([{ "op": "hash", "key": "price" }]))).await.1;
         assert!(hash[0].is_array());
 
         peer.inject(Some(Fault::ShortMultiGet));
-        let short = refused("prices", json!([{ "op": "get_all", "keys": ["a", "b"] }])).await;
+        let short = refused("", json!([{ "op": "get_all", "keys": ["a", "b"] }])).await;
         let expected = if batching { code(500, "LEDGER_REPLY_INVALID") } else { code(200, "") };
         assert_eq!(short, expected);
     }
