@@ -215,12 +215,12 @@ fn line_over(outbound: Outbound, slot: Arc<ReplySlot>, reply_within: Duration) -
     Line::new(("channel".into(), "tx".into()), outbound, slot, order, limits)
 }
 
-fn creator_bytes() -> Vec<u8> {
+pub(crate) fn creator_bytes() -> Vec<u8> {
     SerializedIdentity { mspid: "NorthMSP".into(), id_bytes: b"no certificate".to_vec() }.encode_to_vec()
 }
 
 /// A proposal as a client would sign it.
-fn signed(creator: Vec<u8>, input: &[u8], nonce: Vec<u8>) -> SignedProposal {
+pub(crate) fn signed(creator: Vec<u8>, input: &[u8], nonce: Vec<u8>) -> SignedProposal {
     let spec = ChaincodeSpec {
         input: Some(ChaincodeInput { args: vec![input.to_vec()], ..ChaincodeInput::default() }),
         ..ChaincodeSpec::default()

@@ -1,5 +1,8 @@
 //! One peer's stream: registration, then transactions side by side.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -276,9 +279,11 @@ impl<C: Contract> Run<C> {
         // Counted before the peer hears of it.
         drop(sample);
         Span::current().record("outcome", if response.is_ok() { "OK" } else { response.message() });
-        // The peer may send the next transaction with this id as soon as it has this message.
+        // Its place is kept while it waits for room, so that it can be cancelled and counts; not for longer, since the
+        // peer may send the next transaction with this id as soon as it has this message.
+        let Ok(room) = self.outbound.reserve().await else { return };
         if self.running.leave(&self.key, self.number) {
-            let _ = self.outbound.send(Ok(completed(self.key, response, event))).await;
+            room.send(Ok(completed(self.key, response, event)));
         }
     }
 
