@@ -306,7 +306,8 @@ fn read_pem(key: &'static str, path: &Path, block: &'static str) -> Result<Vec<u
 pub struct Limits {
     /// Transactions that run at the same time, over all peers; the others wait their turn.
     pub transactions: usize,
-    /// Transactions of one peer that run or wait; the next is answered with `SERVICE_BUSY`.
+    /// Transactions of one peer that run or wait, or that ended while it still owed them an answer; the next is
+    /// answered with `SERVICE_BUSY`.
     pub transactions_per_stream: usize,
     /// Streams that are open at the same time; the next is refused with RESOURCE_EXHAUSTED.
     pub streams: usize,

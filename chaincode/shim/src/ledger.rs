@@ -197,9 +197,9 @@ impl ReplySlot {
         }
     }
 
-    /// Fails who waits now and who asks later.
-    pub(crate) fn lose(&self) {
-        *self.lock() = Waiting::StreamLost;
+    /// Fails who waits now and who asks later; `true` if the peer still owes an answer.
+    pub(crate) fn lose(&self) -> bool {
+        matches!(std::mem::replace(&mut *self.lock(), Waiting::StreamLost), Waiting::For(_))
     }
 
     fn expect(&self) -> Result<oneshot::Receiver<ChaincodeMessage>, LedgerError> {
@@ -555,7 +555,7 @@ mod tests {
         let (line, slot, _sent) = line(Duration::from_secs(10));
         let get = GetState::default();
         let asking = line.ask(Type::GetState, &get);
-        let losing = async { slot.lose() };
+        let losing = async { assert!(slot.lose(), "an answer is owed") };
         let (lost, ()) = tokio::join!(asking, losing);
         assert!(matches!(lost, Err(LedgerError::StreamLost)));
         assert!(matches!(line.ask(Type::GetState, &get).await, Err(LedgerError::StreamLost)));

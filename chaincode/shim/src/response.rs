@@ -55,7 +55,8 @@ pub mod code {
     pub const SERVICE_BUSY: &str = "SERVICE_BUSY";
     /// Status 503: the service is stopping.
     pub const SERVICE_DRAINING: &str = "SERVICE_DRAINING";
-    /// Status 409: the same transaction came again while it was still running.
+    /// Status 409: the same transaction came again while it was still running, or after it had ended and before the
+    /// peer's answer to its last request.
     pub const TRANSACTION_REPEATED: &str = "TRANSACTION_REPEATED";
     /// Status 504: the contract ran longer than the service allows.
     pub const TRANSACTION_TIMED_OUT: &str = "TRANSACTION_TIMED_OUT";

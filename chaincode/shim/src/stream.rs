@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
@@ -184,8 +184,7 @@ impl<C: Contract> PeerStream<C> {
         match Type::try_from(message.r#type) {
             Ok(Type::Response | Type::Error) => {
                 let key = key_of(&mut message);
-                let delivered = self.running.slot(&key).is_some_and(|slot| slot.deliver(message));
-                if !delivered {
+                if !self.running.deliver(&key, message) {
                     debug!(tx_id = key.1, channel = key.0, "dropped an answer that nobody waits for");
                 }
                 Ok(())
@@ -208,7 +207,7 @@ impl<C: Contract> PeerStream<C> {
         if draining {
             return self.refuse(key, 503, code::SERVICE_DRAINING);
         }
-        if self.running.cancel(&key) {
+        if self.running.cancel(&key) || self.running.is_owed(&key) {
             // The peer has given up on the first one, whose answers would mix with the second one's.
             return self.refuse(key, 409, code::TRANSACTION_REPEATED);
         }
@@ -380,7 +379,7 @@ fn completed((channel_id, txid): Key, response: Response, event: Option<Chaincod
     }
 }
 
-/// The transactions of one stream that are not completed.
+/// The transactions of one stream that are not completed, and those to which the peer still owes an answer.
 #[derive(Default)]
 struct Running(Mutex<Entries>);
 
@@ -388,6 +387,9 @@ struct Running(Mutex<Entries>);
 struct Entries {
     next: u64,
     by_key: HashMap<Key, RunningEntry>,
+    /// Ended before the answer to their last request had come. An answer names its transaction only, so until it is
+    /// there, another one of that id would take it for its own.
+    owed: HashSet<Key>,
 }
 
 struct RunningEntry {
@@ -395,6 +397,16 @@ struct RunningEntry {
     number: u64,
     slot: Arc<ReplySlot>,
     abort: Option<AbortHandle>,
+}
+
+impl Entries {
+    fn take_off(&mut self, key: &Key) -> Option<RunningEntry> {
+        let entry = self.by_key.remove(key)?;
+        if entry.slot.lose() {
+            self.owed.insert(key.clone());
+        }
+        Some(entry)
+    }
 }
 
 impl Running {
@@ -415,8 +427,11 @@ impl Running {
         }
     }
 
-    fn slot(&self, key: &Key) -> Option<Arc<ReplySlot>> {
-        self.lock().by_key.get(key).map(|entry| Arc::clone(&entry.slot))
+    /// Hands over an answer; `false` if nobody waits for it. One that was owed is settled.
+    fn deliver(&self, key: &Key, answer: ChaincodeMessage) -> bool {
+        // Under the lock, or a transaction that leaves meanwhile would have an answer owed that has come.
+        let mut entries = self.lock();
+        !entries.owed.remove(key) && entries.by_key.get(key).is_some_and(|entry| entry.slot.deliver(answer))
     }
 
     /// Takes a transaction off; `false` if it was cancelled.
@@ -424,21 +439,24 @@ impl Running {
         let mut entries = self.lock();
         let present = entries.by_key.get(key).is_some_and(|entry| entry.number == number);
         if present {
-            entries.by_key.remove(key);
+            entries.take_off(key);
         }
         present
     }
 
     /// Stops a transaction without completing it; `false` if there is none.
     fn cancel(&self, key: &Key) -> bool {
-        let Some(entry) = self.lock().by_key.remove(key) else {
+        let Some(entry) = self.lock().take_off(key) else {
             return false;
         };
-        entry.slot.lose();
         if let Some(abort) = entry.abort {
             abort.abort();
         }
         true
+    }
+
+    fn is_owed(&self, key: &Key) -> bool {
+        self.lock().owed.contains(key)
     }
 
     fn lose_all(&self) {
@@ -448,7 +466,8 @@ impl Running {
     }
 
     fn count(&self) -> usize {
-        self.lock().by_key.len()
+        let entries = self.lock();
+        entries.by_key.len() + entries.owed.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -19,7 +19,7 @@ fn config(change: impl FnOnce(&mut Limits)) -> Config {
 }
 
 /// A transaction's message with everything a peer would put into it.
-fn transaction(tx_id: &str, function: &str) -> ChaincodeMessage {
+pub(crate) fn transaction(tx_id: &str, function: &str) -> ChaincodeMessage {
     use hlf_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
     use hlf_protos::protos::{
         ChaincodeHeaderExtension, ChaincodeId, ChaincodeInvocationSpec, ChaincodeProposalPayload,
@@ -55,17 +55,17 @@ fn transaction(tx_id: &str, function: &str) -> ChaincodeMessage {
     }
 }
 
-async fn registered(service: &Running) -> Wire {
+pub(crate) async fn registered(service: &Running) -> Wire {
     let mut wire = Wire::connect(service.address).await.unwrap();
     assert_eq!(wire.register(&ChaincodeAdditionalParams::default()).await.unwrap(), "shop:1");
     wire
 }
 
-async fn next(wire: &mut Wire) -> ChaincodeMessage {
+pub(crate) async fn next(wire: &mut Wire) -> ChaincodeMessage {
     within(wire.next()).await.unwrap().expect("the stream goes on")
 }
 
-async fn completion(wire: &mut Wire) -> (String, Response) {
+pub(crate) async fn completion(wire: &mut Wire) -> (String, Response) {
     let message = next(wire).await;
     assert_eq!(message.r#type, i32::from(Type::Completed), "{message:?}");
     (message.txid, Response::decode(message.payload.as_slice()).unwrap())

@@ -7,6 +7,8 @@ mod a_peer_that_misbehaves;
 #[cfg(test)]
 mod a_service_under_load;
 #[cfg(test)]
+mod an_answer_that_is_owed;
+#[cfg(test)]
 mod beyond_the_public_state;
 #[cfg(test)]
 mod certificates_in_files;

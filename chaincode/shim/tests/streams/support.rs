@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hlf_chaincode::{
     Config, Contract, Drained, Failure, LedgerError, Metrics, Page, Response, Router, Service, Transaction,
     composite_key,
@@ -329,6 +330,19 @@ impl Contract for Gate {
                 Ok(value) => Response::ok(value.unwrap_or_default()),
                 Err(error) => Failure::from(error).into(),
             },
+            Some("GetAndLeave") => {
+                // Asked, and not waited for.
+                let _ = tx.state("k").now_or_never();
+                Response::ok("left")
+            }
+            Some("Call") => match tx.call_on("d", "shop", &["Done"]).await {
+                Ok(reply) => Response::ok(reply.payload()),
+                Err(error) => Failure::from(error).into(),
+            },
+            Some("WaitThenLarge") => {
+                let _go = self.go.acquire().await.unwrap();
+                Response::ok(vec![0; 1 << 24])
+            }
             Some("Large") => Response::ok(vec![0; 1 << 20]),
             Some("PutLarge") => match tx.put("k", vec![0; 1 << 20]) {
                 Ok(()) => Response::ok("put"),
