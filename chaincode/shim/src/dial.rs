@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hlf_protos::protos::ChaincodeMessage;
 use hlf_protos::protos::chaincode_support_client::ChaincodeSupportClient;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -19,10 +20,11 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 use crate::config::{Config, ConfigError, Limits, check_address, env};
@@ -324,8 +326,8 @@ impl<C: Contract> Dialled<C> {
 
     /// Registers the contract and runs its transactions until `shutdown` completes.
     ///
-    /// When it does, running transactions finish within [`Limits::drain`]. `GET /healthz` says 200 from
-    /// the peer's READY on until then.
+    /// When it does, running transactions finish and their replies reach the peer within [`Limits::drain`].
+    /// `GET /healthz` says 200 from the peer's READY on until then.
     ///
     /// # Errors
     /// [`DialError::Refused`], and [`DialError::StreamLost`] when the stream ends: it is not opened again.
@@ -356,22 +358,36 @@ impl<C: Contract> Dialled<C> {
             opened = client.register(messages) => opened,
             () = &mut shutdown => return Ok(Drained { in_time: true }),
         };
-        let inbound = inbound.map_err(|status| DialError::Refused(Box::new(status)))?.into_inner();
+        let mut inbound = inbound.map_err(|status| DialError::Refused(Box::new(status)))?.into_inner();
         info!(peer = peer_address, "the chaincode has dialled its peer");
 
-        let running = stream.run(inbound);
-        tokio::pin!(running);
-        tokio::select! {
-            () = &mut running => return Err(DialError::StreamLost),
-            () = &mut shutdown => info!("the chaincode is stopping"),
-        }
-        draining.cancel();
-        let in_time = tokio::time::timeout(limits.drain, &mut running).await.is_ok();
+        let drained = {
+            let running = stream.run(&mut inbound);
+            tokio::pin!(running);
+            tokio::select! {
+                () = &mut running => return Err(DialError::StreamLost),
+                () = &mut shutdown => info!("the chaincode is stopping"),
+            }
+            draining.cancel();
+            let deadline = Instant::now() + limits.drain;
+            timeout_at(deadline, running).await.map(|()| deadline)
+        };
+        let in_time = match drained {
+            // The last replies are on their way until the peer, which has them then, ends the stream as well.
+            Ok(deadline) => timeout_at(deadline, read_to_end(inbound)).await.is_ok(),
+            Err(_) => false,
+        };
         if !in_time {
-            warn!(within_ms = limits.drain.as_millis(), "transactions were still running and are cancelled");
+            let within_ms = limits.drain.as_millis();
+            warn!(within_ms, "transactions were still running or replies on their way, and are cancelled");
         }
         Ok(Drained { in_time })
     }
+}
+
+/// Reads a stream to its end.
+async fn read_to_end(mut messages: Streaming<ChaincodeMessage>) {
+    while let Some(Ok(_)) = messages.next().await {}
 }
 
 impl<C> fmt::Debug for Dialled<C> {

@@ -301,7 +301,7 @@ impl<C> std::fmt::Debug for Listening<C> {
 /// How a service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Whether every transaction finished within [`Limits::drain`].
+    /// Whether every transaction finished within [`Limits::drain`], its reply included where the chaincode dials.
     pub in_time: bool,
 }
 

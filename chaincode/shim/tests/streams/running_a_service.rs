@@ -179,6 +179,35 @@ async fn chaincode_that_dials_tells_its_figures_and_whether_it_is_ready() {
 }
 
 #[tokio::test]
+async fn the_last_reply_of_chaincode_that_dials_reaches_its_peer_before_the_process_ends() {
+    let listening = TestPeer::builder().listen().await.unwrap();
+    let config = dialling(listening.address().to_string(), None);
+    let (gate, mut keeper) = gate();
+    let (stop, stopped) = oneshot::channel::<()>();
+    // A runtime of its own, which ends with the stream as a process does.
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(dial(config, gate, async {
+            let _ = stopped.await;
+        }))
+    });
+    let peer = within(listening.accept()).await.unwrap();
+    let large = Proposal::new(clerk(), "WaitThenLarge");
+    let waiting = peer.invoke(&large);
+    let stopping = async {
+        within(keeper.entered.recv()).await.unwrap();
+        stop.send(()).unwrap();
+        // It drains when it refuses.
+        while within(peer.invoke(&Proposal::new(clerk(), "Done"))).await.unwrap().is_ok() {}
+        keeper.go.add_permits(1);
+    };
+    let (waited, ()) = tokio::join!(within(waiting), stopping);
+    assert_eq!(waited.unwrap().payload.len(), 1 << 24);
+    let ended = within(tokio::task::spawn_blocking(move || process.join().unwrap())).await.unwrap();
+    assert!(ended.unwrap().in_time);
+}
+
+#[tokio::test]
 async fn chaincode_that_dials_stops_also_while_its_peer_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
