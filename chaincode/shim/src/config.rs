@@ -312,6 +312,9 @@ pub struct Limits {
     /// Streams that are open at the same time; the next is refused with RESOURCE_EXHAUSTED.
     pub streams: usize,
     /// Largest message in or out, bytes. Fabric's own limit is 100 MiB.
+    ///
+    /// A transaction's writes may be half of it, and so may its reply together with its event or its code: a peer wraps
+    /// what it passes on.
     pub message_bytes: usize,
     /// Entries of one unpaginated scan at which peers stop silently: their `totalQueryLimit`.
     pub scan_entries: u64,

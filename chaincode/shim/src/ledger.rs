@@ -85,7 +85,7 @@ pub enum LedgerError {
     /// More bytes than fit into a message.
     #[error("{bytes} bytes exceed the {bytes_max} that may be sent")]
     TooLarge {
-        /// Bytes to be sent, over all writes of the transaction.
+        /// Bytes to be sent: of a request with what surrounds it, of an event, or over all writes of the transaction.
         bytes: usize,
         /// Bytes allowed, see [`Limits::message_bytes`](crate::Limits::message_bytes).
         bytes_max: usize,
@@ -306,11 +306,11 @@ impl Line {
 
     /// Sends one request and waits for the payload of its answer.
     pub(crate) async fn ask(&self, kind: Type, payload: &impl Message) -> Result<Vec<u8>, LedgerError> {
-        let (bytes, bytes_max) = (payload.encoded_len(), self.limits.message_bytes_max);
+        let message = self.message(kind, payload);
+        let (bytes, bytes_max) = (message.encoded_len(), self.limits.message_bytes_max);
         if bytes > bytes_max {
             return Err(LedgerError::TooLarge { bytes, bytes_max });
         }
-        let message = self.message(kind, payload);
         self.in_time(kind, async {
             self.order.queue().await;
             let mut turn = self.turn().await?;

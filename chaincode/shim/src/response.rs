@@ -47,7 +47,8 @@ pub mod code {
     pub const READ_AFTER_WRITE: &str = "READ_AFTER_WRITE";
     /// Status 500: the reply does not encode as JSON.
     pub const REPLY_INVALID: &str = "REPLY_INVALID";
-    /// Status 500: the reply is larger than a message may be.
+    /// Status 500: the reply, with its event or its code, is larger than half of
+    /// [`Limits::message_bytes`](crate::Limits::message_bytes).
     pub const REPLY_TOO_LARGE: &str = "REPLY_TOO_LARGE";
     /// Status 500: a scan reached the peer's limit or was interrupted, so that what follows is unknown.
     pub const SCAN_TRUNCATED: &str = "SCAN_TRUNCATED";
@@ -60,7 +61,7 @@ pub mod code {
     pub const TRANSACTION_REPEATED: &str = "TRANSACTION_REPEATED";
     /// Status 504: the contract ran longer than the service allows.
     pub const TRANSACTION_TIMED_OUT: &str = "TRANSACTION_TIMED_OUT";
-    /// Status 500: an empty or oversized value, or an event without a name.
+    /// Status 500: an empty or oversized value, an oversized request, or an event that is oversized or without a name.
     pub const WRITE_INVALID: &str = "WRITE_INVALID";
 }
 

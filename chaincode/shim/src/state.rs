@@ -52,6 +52,11 @@ impl State {
         &self.line
     }
 
+    /// What writes, or a reply with its event, may be: the other half of a message is room for what surrounds them.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.rules.message_bytes_max / 2
+    }
+
     /// From now on writes are errors.
     pub(crate) fn forbid_writes(&self) {
         self.read_only.store(true, Ordering::Relaxed);
@@ -211,7 +216,7 @@ impl State {
         if matches!(&change, Change::Put(value) if value.is_empty()) {
             return Err(LedgerError::ValueEmpty);
         }
-        let bytes_max = self.rules.message_bytes_max / 2;
+        let bytes_max = self.bytes_max();
         let write = Write { collection: collection.to_owned(), key, change };
         self.writes().push(write, bytes_max).map_err(|bytes| LedgerError::TooLarge { bytes, bytes_max })
     }
@@ -225,9 +230,7 @@ impl State {
             }
             return Ok(());
         };
-        // Room for what surrounds each value on the wire.
-        let bytes_max = self.rules.message_bytes_max / 2;
-        for batch in batches(writes, size, bytes_max) {
+        for batch in batches(writes, size, self.bytes_max()) {
             let rec = batch.into_iter().map(Write::into_record).collect();
             self.line.ask(Type::WriteBatchState, &WriteBatchState { rec }).await?;
         }

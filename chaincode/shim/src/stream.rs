@@ -310,20 +310,27 @@ impl<C: Contract> Run<C> {
             error!("the contract panicked");
             Response::error(500, code::CONTRACT_PANICKED)
         });
-        if response.payload().len() > self.shared.limits.message_bytes / 2 {
-            response = Response::error(500, code::REPLY_TOO_LARGE);
+        let mut event = if response.is_ok() { tx.take_event() } else { None };
+        if self.bytes(&response, event.as_ref()) > self.shared.limits.message_bytes / 2 {
+            (response, event) = (Response::error(500, code::REPLY_TOO_LARGE), None);
         }
         if response.is_ok()
             && let Err(error) = tx.flush().await
         {
-            response = report(error.into());
+            (response, event) = (report(error.into()), None);
         }
         tx.close_scans().await;
         span.record("round_trips", tx.round_trips());
         sample.asked(tx.round_trips());
         debug!("completed");
-        let event = if response.is_ok() { tx.take_event() } else { None };
         (response, event)
+    }
+
+    /// What a completion holds, without the tags and lengths around it.
+    fn bytes(&self, response: &Response, event: Option<&ChaincodeEvent>) -> usize {
+        let (channel, tx_id) = &self.key;
+        let event = event.map_or(0, |event| event.event_name.len() + event.payload.len());
+        channel.len() + tx_id.len() + response.message().len() + response.payload().len() + event
     }
 
     fn start(&self, message: ChaincodeMessage, slot: Arc<ReplySlot>) -> Result<Transaction, Failure> {

@@ -405,13 +405,19 @@ impl Transaction {
     /// Sets the one event that this transaction emits when it commits; a second call replaces the first.
     ///
     /// # Errors
-    /// [`LedgerError::EventUnnamed`] for an empty name.
+    /// [`LedgerError::EventUnnamed`] for an empty name, [`LedgerError::TooLarge`] if name and payload alone are more than
+    /// [half a message](crate::Limits::message_bytes). With the reply they may still be: the call then fails with
+    /// [`REPLY_TOO_LARGE`](crate::code::REPLY_TOO_LARGE).
     pub fn set_event(&self, name: impl Into<String>, payload: impl Into<Vec<u8>>) -> Result<(), LedgerError> {
-        let name = name.into();
+        let (name, payload) = (name.into(), payload.into());
         if name.is_empty() {
             return Err(LedgerError::EventUnnamed);
         }
-        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, payload.into()));
+        let (bytes, bytes_max) = (name.len() + payload.len(), self.state.bytes_max());
+        if bytes > bytes_max {
+            return Err(LedgerError::TooLarge { bytes, bytes_max });
+        }
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, payload));
         Ok(())
     }
 

@@ -19,6 +19,8 @@ mod hooks_of_a_router;
 #[cfg(test)]
 mod like_a_simple_model;
 #[cfg(test)]
+mod messages_of_every_size;
+#[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
 mod nothing_that_differs_between_peers;
