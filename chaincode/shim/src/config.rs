@@ -305,6 +305,9 @@ fn read_pem(key: &'static str, path: &Path, block: &'static str) -> Result<Vec<u
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Transactions that run at the same time, over all peers; the others wait their turn.
+    ///
+    /// One that waits for other chaincode gives its turn back and takes the next free one when the reply is there, so
+    /// that calls which come back, or cross those of another service, never wait for each other.
     pub transactions: usize,
     /// Transactions of one peer that run or wait, or that ended while it still owed them an answer; the next is
     /// answered with `SERVICE_BUSY`.

@@ -24,7 +24,7 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Tls;
 use crate::dial::{self, DialTls};
@@ -39,6 +39,7 @@ use crate::service::Contract;
 use crate::state::Rules;
 use crate::tls::Certificates;
 use crate::transaction::Transaction;
+use crate::turn::Turn;
 
 pub use answers::answers;
 pub use session::session;
@@ -59,7 +60,7 @@ pub fn proposal(bytes: &[u8]) {
     };
     let Ok(facts) = ProposalFacts::decode(Some(signed)) else { return };
     let (_outbound, line) = line(Duration::from_secs(1));
-    let Ok(tx) = Transaction::start(line, facts, cut.0, Offer::default(), RULES) else { return };
+    let Ok(tx) = Transaction::start(line, turn(), facts, cut.0, Offer::default(), RULES) else { return };
     let _ = (tx.function(), tx.args(), tx.origin(), tx.binding(), tx.timestamp_unix_ms(), tx.call_label());
     let _ = (tx.client_identity(), tx.transient("key"), tx.decorations().len(), tx.invoked_chaincode());
     assert!(!tx.creator().is_empty());
@@ -125,7 +126,7 @@ pub fn arguments(bytes: &[u8]) {
     let proposal = signed(creator_bytes(), &[], Vec::new());
     let Ok(facts) = ProposalFacts::decode(Some(proposal)) else { return };
     let (_outbound, line) = line(Duration::from_secs(1));
-    let tx = Transaction::start(line, facts, &input.encode_to_vec(), Offer::default(), RULES);
+    let tx = Transaction::start(line, turn(), facts, &input.encode_to_vec(), Offer::default(), RULES);
     static ROUTER: OnceLock<Option<Router>> = OnceLock::new();
     let (Ok(tx), Some(router)) = (tx, ROUTER.get_or_init(router)) else { return };
     let response = run(router.invoke(&tx));
@@ -200,6 +201,10 @@ fn run<F: Future>(future: F) -> F::Output {
         static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
     }
     RUNTIME.with(|runtime| runtime.block_on(future))
+}
+
+fn turn() -> Turn {
+    run(Turn::take(Arc::new(Semaphore::new(1))))
 }
 
 fn line(

@@ -95,6 +95,7 @@ mod state;
 mod stream;
 mod tls;
 mod transaction;
+mod turn;
 mod writes;
 
 pub use collection::Collection;

@@ -334,7 +334,7 @@ pub(crate) struct Shared<C> {
     /// Room for streams.
     pub(crate) streams: Semaphore,
     /// Room for transactions that run.
-    pub(crate) turns: Semaphore,
+    pub(crate) turns: Arc<Semaphore>,
     /// A peer has registered the chaincode.
     pub(crate) ready: CancellationToken,
     /// No new transactions.
@@ -348,7 +348,7 @@ impl<C> Shared<C> {
         let Config { package_id, limits, strict, .. } = config;
         Self {
             streams: Semaphore::new(limits.streams),
-            turns: Semaphore::new(limits.transactions),
+            turns: Arc::new(Semaphore::new(limits.transactions)),
             contract,
             package_id,
             strict,

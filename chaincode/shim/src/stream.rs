@@ -25,6 +25,7 @@ use crate::response::{Failure, Response, code};
 use crate::service::{Contract, Shared};
 use crate::state::Rules;
 use crate::transaction::Transaction;
+use crate::turn::Turn;
 
 /// Channel and transaction id: what Fabric tells transactions apart by.
 type Key = (String, String);
@@ -292,10 +293,9 @@ impl<C: Contract> Run<C> {
         slot: Arc<ReplySlot>,
         sample: &Sample,
     ) -> (Response, Option<ChaincodeEvent>) {
-        // The semaphore is never closed.
-        let _turn = self.shared.turns.acquire().await;
+        let turn = Turn::take(Arc::clone(&self.shared.turns)).await;
         let init = message.r#type == i32::from(Type::Init);
-        let tx = match self.start(message, slot) {
+        let tx = match self.start(message, slot, turn) {
             Ok(tx) => tx,
             Err(failure) => return (report(failure), None),
         };
@@ -333,7 +333,12 @@ impl<C: Contract> Run<C> {
         channel.len() + tx_id.len() + response.message().len() + response.payload().len() + event
     }
 
-    fn start(&self, message: ChaincodeMessage, slot: Arc<ReplySlot>) -> Result<Transaction, Failure> {
+    fn start(
+        &self,
+        message: ChaincodeMessage,
+        slot: Arc<ReplySlot>,
+        turn: Turn,
+    ) -> Result<Transaction, Failure> {
         let limits = &self.shared.limits;
         // A transaction that is run again, as for a check that it is deterministic, gets another order.
         let shuffled = self.shared.strict && self.number.is_multiple_of(2);
@@ -346,7 +351,7 @@ impl<C: Contract> Run<C> {
             scan_entries_max: limits.scan_entries,
         };
         ProposalFacts::decode(message.proposal)
-            .and_then(|facts| Transaction::start(line, facts, &message.payload, self.offer, rules))
+            .and_then(|facts| Transaction::start(line, turn, facts, &message.payload, self.offer, rules))
             .map_err(|error| Failure::new(400, code::PROPOSAL_INVALID).caused_by(error))
     }
 }

@@ -17,6 +17,7 @@ use crate::proposal::{ProposalError, ProposalFacts};
 use crate::response::Response;
 use crate::scan::{Entry, EntryPage, Modification, Page, Scan};
 use crate::state::{Rules, State};
+use crate::turn::Turn;
 use crate::writes::Change;
 
 /// The name of the public state among collections.
@@ -42,6 +43,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Transaction {
     state: State,
+    turn: Turn,
     facts: ProposalFacts,
     args: Vec<Vec<u8>>,
     decorations: BTreeMap<String, Vec<u8>>,
@@ -60,6 +62,7 @@ pub struct SignedProposal<'t> {
 impl Transaction {
     pub(crate) fn start(
         line: Line,
+        turn: Turn,
         facts: ProposalFacts,
         input: &[u8],
         offer: Offer,
@@ -68,6 +71,7 @@ impl Transaction {
         let input = ChaincodeInput::decode(input).map_err(|source| ProposalError::Arguments { source })?;
         Ok(Self {
             state: State::new(line, offer, rules),
+            turn,
             facts,
             args: input.args,
             decorations: input.decorations,
@@ -384,7 +388,7 @@ impl Transaction {
     /// # Errors
     /// [`LedgerError::Refused`] if there is no such chaincode, or it is not to be called.
     pub async fn call<A: AsRef<[u8]>>(&self, chaincode: &str, args: &[A]) -> Result<Response, LedgerError> {
-        call::call(self.state.line(), chaincode, "", args).await
+        self.turn.without(call::call(self.state.line(), chaincode, "", args)).await
     }
 
     /// Calls other chaincode on another channel that the peer has joined: it can only read, its writes are dropped.
@@ -399,7 +403,7 @@ impl Transaction {
         chaincode: &str,
         args: &[A],
     ) -> Result<Response, LedgerError> {
-        call::call(self.state.line(), chaincode, channel, args).await
+        self.turn.without(call::call(self.state.line(), chaincode, channel, args)).await
     }
 
     /// Sets the one event that this transaction emits when it commits; a second call replaces the first.

@@ -11,6 +11,8 @@ mod an_answer_that_is_owed;
 #[cfg(test)]
 mod beyond_the_public_state;
 #[cfg(test)]
+mod calls_that_call_back;
+#[cfg(test)]
 mod certificates_in_files;
 #[cfg(test)]
 mod faults_on_demand;
