@@ -265,7 +265,15 @@ impl<C: Contract> Run<C> {
     async fn run(self, message: ChaincodeMessage, slot: Arc<ReplySlot>) {
         let mut sample = self.shared.metrics.begin();
         let deadline = Instant::now() + self.shared.limits.transaction;
-        let executed = timeout_at(deadline, Box::pin(self.execute(message, slot, &sample))).await;
+        let executed = AssertUnwindSafe(async {
+            timeout_at(deadline, Box::pin(self.execute(message, slot, &sample))).await
+        });
+        // In its label, or in what is dropped when its time is over: whatever a contract panics in, its transaction
+        // completes, or its place would never be free again.
+        let executed = executed.catch_unwind().await.unwrap_or_else(|_| {
+            error!("the contract panicked outside of its call");
+            Ok((Response::error(500, code::CONTRACT_PANICKED), None))
+        });
         let (response, event) = match executed {
             Ok((response, event)) => {
                 sample.ended(response.status());

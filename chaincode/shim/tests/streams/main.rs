@@ -15,6 +15,8 @@ mod calls_that_call_back;
 #[cfg(test)]
 mod certificates_in_files;
 #[cfg(test)]
+mod contracts_that_panic;
+#[cfg(test)]
 mod faults_on_demand;
 #[cfg(test)]
 mod hooks_of_a_router;
