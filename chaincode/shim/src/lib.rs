@@ -55,7 +55,8 @@
 //! # What to rely on
 //! - A failure or a panic is a completed transaction with a status of 400 or more and a code as its
 //!   message. It is never an ERROR on the stream, which a peer's gateway would count as the peer's
-//!   fault and try elsewhere. It leaves every other transaction running.
+//!   fault and try elsewhere; but for a failed `Init`, of which peers may read nothing else. It leaves
+//!   every other transaction running.
 //! - Writes wait until the contract has succeeded. They are sent in the contract's order, the last
 //!   one to a key wins; in batches where the peer takes them (Fabric 3.1), else one by one.
 //! - A read sees the state before the transaction, never its own writes. In strict mode

@@ -54,7 +54,10 @@ pub trait Contract: Send + Sync + 'static {
     /// Runs one transaction. Its writes are sent only if the response is a success.
     fn invoke(&self, tx: &Transaction) -> impl Future<Output = Response> + Send;
 
-    /// Runs the initialisation of a chaincode that was committed with `--init-required`.
+    /// Runs the initialisation of a chaincode that was committed with `--init-required`, or instantiated in the lifecycle
+    /// before Fabric 2.0.
+    ///
+    /// A response of 400 or more goes to the peer as an ERROR with its code: the former lifecycle reads no status.
     fn init(&self, tx: &Transaction) -> impl Future<Output = Response> + Send {
         let _ = tx;
         async { Response::error(404, code::INIT_UNSUPPORTED) }

@@ -205,15 +205,16 @@ impl<C: Contract> PeerStream<C> {
 
     fn begin(&mut self, mut message: ChaincodeMessage, offer: Offer, draining: bool) -> Result<(), End> {
         let key = key_of(&mut message);
+        let call = CallKind::of(&message);
         if draining {
-            return self.refuse(key, 503, code::SERVICE_DRAINING);
+            return self.refuse(key, call, 503, code::SERVICE_DRAINING);
         }
         if self.running.cancel(&key) || self.running.is_owed(&key) {
             // The peer has given up on the first one, whose answers would mix with the second one's.
-            return self.refuse(key, 409, code::TRANSACTION_REPEATED);
+            return self.refuse(key, call, 409, code::TRANSACTION_REPEATED);
         }
         if self.running.count() >= self.shared.limits.transactions_per_stream {
-            return self.refuse(key, 503, code::SERVICE_BUSY);
+            return self.refuse(key, call, 503, code::SERVICE_BUSY);
         }
         let span = info_span!(
             "transaction",
@@ -232,6 +233,7 @@ impl<C: Contract> PeerStream<C> {
             outbound: self.outbound.clone(),
             key: key.clone(),
             number,
+            call,
             offer,
         };
         let task = self.tasks.spawn(run.run(message, slot).instrument(span));
@@ -239,9 +241,9 @@ impl<C: Contract> PeerStream<C> {
         Ok(())
     }
 
-    fn refuse(&self, key: Key, status: i32, code: &'static str) -> Result<(), End> {
+    fn refuse(&self, key: Key, call: CallKind, status: i32, code: &'static str) -> Result<(), End> {
         warn!(tx_id = key.1, channel = key.0, code, "refused a transaction");
-        let refusal = completed(key, Response::error(status, code), None);
+        let refusal = call.end(key, Response::error(status, code), None);
         self.outbound.try_send(Ok(refusal)).map_err(|_| End::PeerDoesNotRead)
     }
 
@@ -258,6 +260,7 @@ struct Run<C> {
     outbound: Outbound,
     key: Key,
     number: u64,
+    call: CallKind,
     offer: Offer,
 }
 
@@ -291,7 +294,7 @@ impl<C: Contract> Run<C> {
         // peer may send the next transaction with this id as soon as it has this message.
         let Ok(room) = self.outbound.reserve().await else { return };
         if self.running.leave(&self.key, self.number) {
-            room.send(Ok(completed(self.key, response, event)));
+            room.send(Ok(self.call.end(self.key, response, event)));
         }
     }
 
@@ -302,7 +305,6 @@ impl<C: Contract> Run<C> {
         sample: &Sample,
     ) -> (Response, Option<ChaincodeEvent>) {
         let turn = Turn::take(Arc::clone(&self.shared.turns)).await;
-        let init = message.r#type == i32::from(Type::Init);
         let tx = match self.start(message, slot, turn) {
             Ok(tx) => tx,
             Err(failure) => return (report(failure), None),
@@ -312,7 +314,10 @@ impl<C: Contract> Run<C> {
         span.record("call", tx.call_label()).record("msp_id", tx.msp_id());
 
         let called = AssertUnwindSafe(async {
-            if init { self.shared.contract.init(&tx).await } else { self.shared.contract.invoke(&tx).await }
+            match self.call {
+                CallKind::Init => self.shared.contract.init(&tx).await,
+                CallKind::Invoke => self.shared.contract.invoke(&tx).await,
+            }
         });
         let mut response = called.catch_unwind().await.unwrap_or_else(|_| {
             error!("the contract panicked");
@@ -364,6 +369,43 @@ impl<C: Contract> Run<C> {
     }
 }
 
+/// What a transaction runs of a contract.
+#[derive(Clone, Copy, Debug)]
+enum CallKind {
+    Invoke,
+    Init,
+}
+
+impl CallKind {
+    fn of(message: &ChaincodeMessage) -> Self {
+        if message.r#type == i32::from(Type::Init) { Self::Init } else { Self::Invoke }
+    }
+
+    /// The message that a transaction ends with.
+    ///
+    /// A failed `Init` is an ERROR: to an instantiation of Fabric's former lifecycle, which 2.5 still has, whatever is
+    /// COMPLETED has succeeded, for it does not look at the status.
+    fn end(
+        self,
+        (channel_id, txid): Key,
+        response: Response,
+        event: Option<ChaincodeEvent>,
+    ) -> ChaincodeMessage {
+        let (kind, payload) = match self {
+            Self::Init if !response.is_ok() => (Type::Error, response.message().as_bytes().to_vec()),
+            Self::Init | Self::Invoke => (Type::Completed, response.into_wire().encode_to_vec()),
+        };
+        ChaincodeMessage {
+            r#type: kind.into(),
+            payload,
+            txid,
+            channel_id,
+            chaincode_event: event,
+            ..ChaincodeMessage::default()
+        }
+    }
+}
+
 /// Takes the key out of a message, which is not sent on.
 fn key_of(message: &mut ChaincodeMessage) -> Key {
     (std::mem::take(&mut message.channel_id), std::mem::take(&mut message.txid))
@@ -386,17 +428,6 @@ pub(crate) fn report(failure: Failure) -> Response {
         warn!(code = failure.code(), status = failure.status(), source, "failed");
     }
     failure.into()
-}
-
-fn completed((channel_id, txid): Key, response: Response, event: Option<ChaincodeEvent>) -> ChaincodeMessage {
-    ChaincodeMessage {
-        r#type: Type::Completed.into(),
-        payload: response.into_wire().encode_to_vec(),
-        txid,
-        channel_id,
-        chaincode_event: event,
-        ..ChaincodeMessage::default()
-    }
 }
 
 /// The transactions of one stream that are not completed, and those to which the peer still owes an answer.

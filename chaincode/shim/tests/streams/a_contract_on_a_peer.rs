@@ -239,7 +239,6 @@ async fn calls_that_do_not_fit_get_fixed_codes() {
         (put().arg("[".repeat(100_000)), 400, "ARGUMENT_INVALID"),
         (put().arg(r#"[{"key":"","value":"v"}]"#), 400, "KEY_INVALID"),
         (put().arg("[]").timestamp_unix_ms(0), 400, "TIMESTAMP_REFUSED"),
-        (Proposal::new(clerk(), "PutAll").arg("[]").init(), 404, "INIT_UNSUPPORTED"),
         (Proposal::new(Vec::new(), "Facts"), 400, "PROPOSAL_INVALID"),
         (Proposal::new(vec![0xff], "Facts"), 400, "PROPOSAL_INVALID"),
         (Proposal::new(serialized_identity("NorthMSP", b"no certificate"), "Facts"), 403, "IDENTITY_INVALID"),

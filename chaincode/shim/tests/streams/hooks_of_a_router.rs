@@ -1,9 +1,9 @@
 //! What runs around a contract's functions, and in their place.
 
-use hlf_chaincode::{Failure, Kind, Response, Router, Transaction};
-use hlf_testpeer::{Proposal, TestPeer};
+use hlf_chaincode::{Config, Failure, Kind, Response, Router, Transaction};
+use hlf_testpeer::{InvokeError, Proposal, TestPeer};
 
-use crate::support::{Running, clerk};
+use crate::support::{Running, clerk, gate, within};
 
 async fn write(tx: &Transaction, key: String) -> Result<String, Failure> {
     tx.put(&key, "written")?;
@@ -15,6 +15,9 @@ async fn read(tx: &Transaction, key: String) -> Result<bool, Failure> {
 }
 
 async fn init(tx: &Transaction) -> Response {
+    if tx.args().is_empty() {
+        return Response::error(400, "ARGUMENT_MISSING");
+    }
     match tx.put("first", tx.args().concat()) {
         Ok(()) => Response::ok("ready"),
         Err(error) => Failure::from(error).into(),
@@ -86,4 +89,32 @@ async fn initialisation_and_unknown_functions_have_hooks_of_their_own() {
         let answered = (outcome.status, outcome.message.as_str(), outcome.payload.as_slice());
         assert_eq!(answered, (status, message, payload));
     }
+}
+
+#[tokio::test]
+async fn an_initialisation_that_fails_is_an_error_message_since_peers_may_read_no_status_of_it() {
+    let failed = async |peer: &TestPeer, code: &str| {
+        let init = within(peer.invoke(&Proposal::new(clerk(), "Init").init())).await;
+        assert!(matches!(&init, Err(InvokeError::ErrorMessage(words)) if words == code), "{init:?}");
+    };
+    let service = Running::start(hooked()).await;
+    let peer = TestPeer::builder().connect(service.address).await.unwrap();
+    failed(&peer, "ARGUMENT_MISSING").await;
+    let init = peer.submit(&Proposal::new(clerk(), "Init").arg("a").init()).await.unwrap();
+    assert!(init.is_valid(), "the stream goes on");
+
+    let (contract, mut keeper) = gate();
+    let mut config = Config::for_tests("shop:1");
+    config.limits.transactions_per_stream = 1;
+    let service = Running::with(config, contract).await;
+    let peer = TestPeer::builder().connect(service.address).await.unwrap();
+    failed(&peer, "INIT_UNSUPPORTED").await;
+    let wait = Proposal::new(clerk(), "Wait");
+    let busy = async {
+        within(keeper.entered.recv()).await.unwrap();
+        failed(&peer, "SERVICE_BUSY").await;
+        keeper.go.add_permits(1);
+    };
+    let (waited, ()) = tokio::join!(peer.invoke(&wait), busy);
+    assert!(waited.unwrap().is_ok());
 }
