@@ -80,6 +80,7 @@ mod dial;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod identity;
 mod key;
 mod ledger;

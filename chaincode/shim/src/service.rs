@@ -18,9 +18,11 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status, Streaming};
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::config::{Config, Limits};
+use crate::health::Watched;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::response::{Response, code};
@@ -235,7 +237,8 @@ impl<C: Contract> Listening<C> {
     /// of [`Limits::drain`] is cancelled: its peer sees the stream end and endorses nothing.
     ///
     /// `grpc.health.v1.Health` on the same port says SERVING until then, under the empty name and
-    /// as `protos.Chaincode`; with mutual TLS it asks for a certificate as well.
+    /// as `protos.Chaincode`, and NOT_SERVING from then on, with which watches end; with mutual TLS it asks for a
+    /// certificate as well.
     ///
     /// # Errors
     /// [`ServeError::Transport`] if the listener fails.
@@ -243,7 +246,8 @@ impl<C: Contract> Listening<C> {
         let Self { mut server, grpc, listener, local_address, tracker, draining, ended, limits, .. } = self;
         let (metrics, metrics_listener, certificates) =
             (self.metrics, self.metrics_listener, self.certificates);
-        let (health, health_service) = tonic_health::server::health_reporter();
+        let health = HealthReporter::new();
+        let health_service = Watched::new(health.clone());
         health.set_service_status(HEALTH_SERVICE, ServingStatus::Serving).await;
         // Whoever drops this future ends every stream as well.
         let end_guard = ended.clone().drop_guard();

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hlf_chaincode::{
-    Config, DialConfig, DialError, DialTls, Dialled, Limits, Metrics, Service, TlsError, dial,
+    Config, DialConfig, DialError, DialTls, Dialled, Drained, Limits, Metrics, Service, TlsError, dial,
 };
 use hlf_testpeer::{Proposal, TestPeer, TestPeerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -92,13 +93,36 @@ async fn health_says_serving_until_the_service_drains() {
         service.stop();
         let status = within(watched.message()).await.unwrap().unwrap().status();
         assert_eq!(status, ServingStatus::NotServing);
-        drop((watched, health));
+        assert!(
+            within(watched.message()).await.unwrap().is_none(),
+            "a watch ends when there is no more to tell"
+        );
         keeper.go.add_permits(1);
     };
     let (waited, ()) = tokio::join!(waiting, stopping);
     assert_eq!(waited.unwrap().payload, b"went");
     drop(peer);
     assert!(service.stopped().await.in_time);
+}
+
+#[tokio::test]
+async fn whoever_watches_health_does_not_keep_a_service_from_stopping() {
+    let mut service = Running::start(shop()).await;
+    let channel =
+        Endpoint::from_shared(format!("http://{}", service.address)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut watches = Vec::new();
+    for name in ["", "protos.Chaincode"] {
+        let mut watched =
+            health.watch(HealthCheckRequest { service: name.into() }).await.unwrap().into_inner();
+        assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        watches.push(watched);
+    }
+    let unknown = health.watch(HealthCheckRequest { service: "unknown".into() }).await;
+    assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
+    service.stop();
+    assert_eq!(service.stopped().await, Drained { in_time: true });
+    drop(watches);
 }
 
 #[tokio::test]
