@@ -286,6 +286,19 @@ async fn short_refused_and_missing_answers_are_errors_with_codes() {
 }
 
 #[tokio::test]
+async fn writes_that_were_sent_before_one_that_is_refused_stay_in_the_failed_transaction() {
+    let service = Running::start(shop()).await;
+    let peer = TestPeer::builder().write_batch(None).connect(service.address).await.unwrap();
+    peer.inject(Some(Fault::RefuseOnly { request: "DEL_STATE".into(), words: "disk full".into() }));
+    let put = Proposal::new(clerk(), "PutAll")
+        .arg(r#"[{"key":"a","value":"1"},{"key":"b","value":""},{"key":"c","value":"1"}]"#);
+    let failed = peer.invoke(&put).await.unwrap();
+    assert_eq!((failed.status, failed.message.as_str()), (500, "LEDGER_REFUSED"));
+    assert_eq!(failed.requests, ["PUT_STATE", "DEL_STATE"]);
+    assert_eq!(failed.rwset.writes.keys().collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test]
 async fn a_transaction_that_comes_again_while_it_runs_is_answered_once() {
     let (contract, mut keeper) = gate();
     let service = Running::start(contract).await;
