@@ -50,6 +50,9 @@ macro_rules! operations {
         }
 
         impl Operation {
+            /// The name of every operation, in the order above.
+            pub const NAMES: &[&str] = &[$($text,)*];
+
             /// Its name in the text.
             pub const fn name(&self) -> &'static str {
                 match self { $(Self::$name(_) => $text,)* }

@@ -1,7 +1,7 @@
 //! What a statement decides, in words that a patient reads before signing.
 
 use caretrail_model::consent::{Action, Effect, Exception, Grantee, Provision, Scope};
-use caretrail_model::ids::Tag;
+use caretrail_model::ids::{Digest, Tag};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::statement::{Operation, Statement};
 use caretrail_model::tag::TagSet;
@@ -36,7 +36,12 @@ pub fn plain_words_naming(statement: &Statement, naming: &Naming<'_>) -> Vec<Str
     )];
     match &statement.operation {
         Operation::RegisterPatient(body) => {
-            words.push(format!("{} is my hospital, and this key speaks for me.", body.home));
+            words.push(format!(
+                "{} is my hospital, and key {} speaks for me; my id comes from {}.",
+                body.home,
+                body.public_key.id(),
+                body.patient_nonce
+            ));
         }
         Operation::GrantConsent(grant) => {
             words.extend(provision(&grant.provision, naming));
@@ -89,13 +94,31 @@ pub fn plain_words_naming(statement: &Statement, naming: &Naming<'_>) -> Vec<Str
             words.push(format!("The holder of key {} decides for me no longer.", ending.guardian));
         }
         Operation::RegisterRecord(own) => {
-            words.push(format!("I add record {} of my own, which {} keeps.", own.record, own.custodian))
+            words.push(format!(
+                "I add record {} of my own, which {} keeps; its id comes from {}.",
+                own.record, own.custodian, own.record_nonce
+            ));
+            words.push(format!(
+                "It is sealed in {} bytes whose digest begins with {}, and the commitment to what it says begins with {}.",
+                own.commitments.sealed_bytes,
+                beginning(&own.commitments.blob_digest),
+                beginning(&own.commitments.content_commitment)
+            ));
         }
-        Operation::RequestCorrection(asked) => words
-            .push(format!("I ask for a correction of record {}, version {}.", asked.record, asked.version)),
+        Operation::RequestCorrection(asked) => words.push(format!(
+            "I ask for a correction of record {}, version {}; the digest of what I ask for begins with {}.",
+            asked.record,
+            asked.version,
+            beginning(&asked.request_digest)
+        )),
     }
     words.push(format!("This can be carried until {}.", instant(statement.submit_by)));
     words
+}
+
+/// As much of a digest as an id has: nobody makes another one that begins alike.
+fn beginning(digest: &Digest) -> String {
+    format!("{:.32}", digest.to_string())
 }
 
 fn provision(provision: &Provision, naming: &Naming<'_>) -> Vec<String> {
@@ -182,14 +205,29 @@ fn labels(sets: &[TagSet], naming: &Naming<'_>) -> String {
                     None => format!("the blinded label {tag}"),
                 })
                 .collect();
-            format!("{} of {}", named.join(" or "), set.custodian)
+            format!("{} of {} (tag key {})", named.join(" or "), set.custodian, set.epoch)
         })
         .collect();
     sets.join(", or ")
 }
 
 fn purposes(purposes: &[Purpose]) -> String {
-    let words = purposes.iter().map(|purpose| match purpose {
+    let words = purposes.iter().map(|purpose| {
+        let covered: Vec<_> = Purpose::ALL
+            .into_iter()
+            .filter(|narrower| narrower != purpose && purpose.covers(*narrower))
+            .map(in_words)
+            .collect();
+        match covered.as_slice() {
+            [] => in_words(*purpose).to_owned(),
+            covered => format!("{} (with {})", in_words(*purpose), covered.join(" and ")),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+const fn in_words(purpose: Purpose) -> &'static str {
+    match purpose {
         Purpose::Treat => "treatment",
         Purpose::Etreat => "emergency treatment",
         Purpose::Btg => "emergency access",
@@ -205,8 +243,7 @@ fn purposes(purposes: &[Purpose]) -> String {
         Purpose::Hlegal => "legal matters",
         Purpose::Coverage => "coverage",
         Purpose::Htest => "tests of systems",
-    });
-    words.collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn period(period: &Period, naming: &Naming<'_>) -> String {
@@ -214,98 +251,4 @@ fn period(period: &Period, naming: &Naming<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use caretrail_model::ids::{KeyId, PatientId};
-    use caretrail_model::statement::{Grant, Stop};
-
-    use super::*;
-    use crate::LedgerName;
-    use crate::statements::{prepare, read};
-
-    fn statement(operation: Operation) -> Statement {
-        let ledger =
-            LedgerName { channel: "records".parse().unwrap(), chaincode: "caretrail".parse().unwrap() };
-        let (patient, key) = (PatientId::from_bytes([1; 16]), KeyId::from_bytes([2; 16]));
-        read(&prepare(&ledger, patient, key, UnixMs::new(9).unwrap(), operation).unwrap()).unwrap()
-    }
-
-    fn words(operation: Operation) -> Vec<String> {
-        plain_words(&statement(operation), |at| format!("t{at}"))
-    }
-
-    #[test]
-    fn a_statement_says_in_words_what_it_decides() {
-        let provision = Provision {
-            effect: Effect::Deny,
-            grantee: Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() },
-            actions: vec![Action::Read, Action::Write],
-            purposes: vec![Purpose::Treat, Purpose::Hresch],
-            scope: Scope::All {},
-            period: Period { from: UnixMs::new(1).unwrap(), until: UnixMs::new(2).unwrap() },
-            exceptions: vec![Exception { purposes: vec![Purpose::Clintrch], ..Exception::default() }],
-        };
-        let passing_on = Provision {
-            actions: vec![Action::Read, Action::Delegate],
-            exceptions: vec![Exception {
-                actions: vec![Action::Read, Action::Delegate],
-                ..provision.exceptions[0].clone()
-            }],
-            ..provision.clone()
-        };
-        let said = words(Operation::GrantConsent(Grant { provision: passing_on, supersedes: None }));
-        assert!(
-            said[1].starts_with("Everybody at SouthMSP may not read and pass on all my records"),
-            "{said:?}"
-        );
-        assert_eq!(said[2], "This does not apply: to read and pass on, for clinical trials.");
-        let said = words(Operation::GrantConsent(Grant { provision, supersedes: None }));
-        assert_eq!(
-            said[1..],
-            [
-                "Everybody at SouthMSP may not read and add to all my records for treatment, research, from t1 until t2.",
-                "This does not apply: for clinical trials.",
-                "This can be carried until t9.",
-            ]
-        );
-        assert!(words(Operation::StopAll(Stop { stopped: true }))[1].starts_with("Nobody may use"));
-    }
-
-    #[test]
-    fn labels_are_named_where_they_are_known_and_blinded_elsewhere() {
-        let set = |custodian: &str, tag| TagSet {
-            custodian: custodian.parse().unwrap(),
-            epoch: 1,
-            tags: vec![Tag::from_bytes([tag; 16])],
-        };
-        let provision = Provision {
-            effect: Effect::Permit,
-            grantee: Grantee::Hospital { msp_id: "SouthMSP".parse().unwrap() },
-            actions: vec![Action::Read],
-            purposes: vec![Purpose::Treat],
-            scope: Scope::All {},
-            period: Period { from: UnixMs::new(1).unwrap(), until: UnixMs::new(2).unwrap() },
-            exceptions: vec![Exception {
-                scope: Some(Scope::Tags { sets: vec![set("NorthMSP", 7), set("SouthMSP", 8)] }),
-                ..Exception::default()
-            }],
-        };
-        let statement = statement(Operation::GrantConsent(Grant { provision, supersedes: None }));
-        let label = |set: &TagSet, _: &Tag| (set.custodian.as_str() == "NorthMSP").then(|| "HIV".to_owned());
-        let said = plain_words_naming(&statement, &Naming { instant: &|at| format!("t{at}"), label: &label });
-        assert_eq!(
-            said[2..4],
-            [
-                format!(
-                    "This does not apply: for my records with the label HIV of NorthMSP, or the blinded label {} of SouthMSP.",
-                    "08".repeat(16)
-                ),
-                UNLABELLED.to_owned(),
-            ]
-        );
-        let elsewhere = plain_words(&statement, |at| format!("t{at}"));
-        assert!(
-            elsewhere[2].contains(&"07".repeat(16)) && !elsewhere.join("").contains("HIV"),
-            "{elsewhere:?}"
-        );
-    }
-}
+mod tests;
