@@ -135,20 +135,6 @@ mod tests {
     use crate::calls_by_command::verbs;
 
     #[test]
-    fn every_command_is_well_formed_and_shows_an_example() {
-        let mut poor = Vec::new();
-        for verb in verbs() {
-            let help = verb.command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let line = format!("caretrail {}", verb.words.join(" "));
-            let shown = help.split_once("Example").is_some_and(|(_, examples)| examples.contains(&line));
-            if !shown || verb.command.get_about().is_none() {
-                poor.push(line);
-            }
-        }
-        assert_eq!(poor, [""; 0], "these show no example of themselves, or do not say what they do");
-    }
-
-    #[test]
     fn no_command_has_an_argument_that_takes_the_place_of_one_that_all_have() {
         // clap reads by name, and would take the command's own value for the other's.
         for verb in verbs() {

@@ -12,6 +12,8 @@ mod arguments;
 #[cfg(test)]
 mod calls_by_command;
 mod commands;
+#[cfg(test)]
+mod examples;
 mod failure;
 mod labels;
 mod options;

@@ -18,7 +18,7 @@ use crate::provision::ProvisionArgs;
                         Examples:\n  caretrail consent grant --patient 5d… --key patient.pem --to SouthMSP/7c… \\\n    \
                         --purpose TREAT --for 30d --identity south/service\n  \
                         caretrail consent grant --patient 5d… --key patient.pem --to SouthMSP --except label=HIV \\\n    \
-                        --except purpose=CLINTRCH,to=SouthMSP/researcher --identity north/service\n  \
+                        --except purpose=CLINTRCH,to=SouthMSP/clinician --identity north/service\n  \
                         caretrail consent grant --patient 5d… --key patient.pem --provision provision.json --identity south/service"
 )]
 pub(crate) struct Grant {
