@@ -1,6 +1,7 @@
 //! The examples of `docs/ihe-pcf.md`: each is a sound body, and decides what its level promises.
 
 use caretrail_contract::policy::{LedgerFacts, Request, decide};
+use caretrail_model::calls::StopAll;
 use caretrail_model::consent::{Action, LiveConsent, LiveConsents, Provision};
 use caretrail_model::decision::Rule;
 use caretrail_model::guardian::Guardians;
@@ -10,11 +11,11 @@ use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
 use caretrail_model::standing::Standing;
-use caretrail_model::statement::Operation;
+use caretrail_model::statement::{Operation, Stop};
 use caretrail_model::tag::RecordTags;
 use caretrail_model::time::DurationMs;
 
-use crate::world::{START, at, wide_policy};
+use crate::world::{START, Ward, at, wide_policy};
 
 fn examples() -> Vec<Provision> {
     let page = include_str!("../../../../docs/ihe-pcf.md");
@@ -96,13 +97,20 @@ fn rule(provisions: &[&Provision], subject: u8, purpose: Purpose, label: u8) -> 
 #[test]
 fn each_level_is_said_and_decided() {
     let examples = examples();
-    let [basic, by_role, by_person, by_time, but_labelled, deny_labelled] = examples.as_slice() else {
+    let [basic, opt_out, opted_out, by_role, by_person, by_time, but_labelled, deny_labelled] =
+        examples.as_slice()
+    else {
         panic!("{} examples", examples.len())
     };
     let (permits, nothing, denies) = (Rule::ConsentPermits, Rule::NothingPermits, Rule::ConsentDenies);
-    let cases: [(&[&Provision], u8, Purpose, u8, Rule); 14] = [
+    let cases: [(&[&Provision], u8, Purpose, u8, Rule); 19] = [
         (&[basic], 2, Purpose::Treat, 7, permits),
         (&[basic], 2, Purpose::Hresch, 7, nothing),
+        (&[opt_out], 2, Purpose::Treat, 7, permits),
+        (&[opt_out, opted_out], 3, Purpose::Clintrch, 7, permits),
+        (&[opt_out, opted_out], 2, Purpose::Treat, 7, denies),
+        (&[opted_out, opt_out], 2, Purpose::Clintrch, 8, denies),
+        (&[opted_out], 3, Purpose::Treat, 7, nothing),
         (&[by_role], 3, Purpose::Hresch, 7, permits),
         (&[by_role], 3, Purpose::Clintrch, 7, nothing),
         (&[by_person], 2, Purpose::Treat, 7, permits),
@@ -119,4 +127,20 @@ fn each_level_is_said_and_decided() {
     for (number, (provisions, subject, purpose, label, expected)) in cases.into_iter().enumerate() {
         assert_eq!(rule(provisions, subject, purpose, label), expected, "case {number}");
     }
+}
+
+#[tokio::test]
+async fn a_withdrawal_decides_from_its_transaction_on() {
+    let (ward, examples) = (Ward::open().await, examples());
+    let basic = &examples[0];
+    let granted = ward.world.grant(&ward.patient, basic.clone(), &ward.north).await;
+    assert_eq!(ward.rule().await, Rule::ConsentPermits);
+    ward.world.done(&ward.south, &ward.world.ending(&ward.patient, granted)).await;
+    assert_eq!(ward.rule().await, Rule::NothingPermits);
+
+    ward.world.grant(&ward.patient, basic.clone(), &ward.north).await;
+    assert_eq!(ward.rule().await, Rule::ConsentPermits);
+    let stop = ward.signed(Operation::StopAll(Stop { stopped: true }));
+    ward.world.done(&ward.south, &StopAll { signed: stop }).await;
+    assert_eq!(ward.rule().await, Rule::Stopped.told());
 }

@@ -88,7 +88,7 @@ fn each_example_of_ihe_pcf_is_what_its_command_makes() {
             other => panic!("a block of {other}"),
         }
     }
-    assert_eq!(compared, 6);
+    assert_eq!(compared, 8);
 }
 
 #[test]
