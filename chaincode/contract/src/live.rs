@@ -3,7 +3,9 @@
 use caretrail_model::code::Code;
 use caretrail_model::consent::{Effect, LiveConsent, LiveConsents, Provision};
 use caretrail_model::ids::{KeyId, PatientId, StatementId};
-use caretrail_model::limits::{CONSENTS_BYTES_MAX, DELEGATED_PARTS, DELEGATED_PER_GRANT_MAX, PROVISIONS_MAX};
+use caretrail_model::limits::{
+    CONSENTS_BYTES_MAX, DELEGATED_PARTS, DELEGATED_PER_GRANT_MAX, GUARDIANS_PARTS, PROVISIONS_MAX,
+};
 use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
@@ -22,8 +24,10 @@ pub(crate) fn check(provision: &Provision, policy: &ConsortiumPolicy, at: UnixMs
     require(at < provision.period.until && policy.is_member(provision.grantee.msp_id()), Code::ConsentInvalid)
 }
 
-/// Adds a consent, in place of what has ended by itself. What was passed on leaves half of the room to others, and
-/// the newest of it gives way to what the patient puts in force: a denial is never refused for want of its place.
+/// Adds a consent, in place of what has ended by itself. What guardians sign and what was passed on each leave half
+/// of the room to others, and the newest of what was passed on gives way to what is signed: a denial of the patient's
+/// is never refused for want of a place that somebody else took. What a guardian signed gives way to nothing, because
+/// a denial that vanished would open access without a word.
 pub(crate) fn add(
     live: &mut LiveConsents,
     consent: LiveConsent,
@@ -32,6 +36,7 @@ pub(crate) fn add(
 ) -> Result<(), Failure> {
     live.consents.retain(|consent| at < consent.provision.period.until);
     let parent = consent.delegated.as_ref().map(|delegated| delegated.parent);
+    let of_guardian = consent.guardian.is_some();
     live.consents.push(consent);
     end_orphans(live);
     let max = policy
@@ -39,11 +44,15 @@ pub(crate) fn add(
         .as_ref()
         .and_then(|terms| usize::try_from(terms.provisions_max).ok())
         .unwrap_or(PROVISIONS_MAX);
+    if of_guardian {
+        let by_guardians = only(live, |live| live.guardian.is_some());
+        require(
+            fits(&by_guardians, max / GUARDIANS_PARTS, CONSENTS_BYTES_MAX / GUARDIANS_PARTS, at)?,
+            Code::ConsentsFull,
+        )?;
+    }
     if let Some(parent) = parent {
-        let passed_on = LiveConsents {
-            consents: live.consents.iter().filter(|live| live.delegated.is_some()).cloned().collect(),
-            ..*live
-        };
+        let passed_on = only(live, |live| live.delegated.is_some());
         let of_parent = |live: &&LiveConsent| live.delegated.as_ref().is_some_and(|d| d.parent == parent);
         require(
             passed_on.consents.iter().filter(of_parent).count() <= DELEGATED_PER_GRANT_MAX
@@ -57,6 +66,11 @@ pub(crate) fn add(
         live.consents.remove(newest.ok_or_else(|| refuse(Code::ConsentsFull))?);
     }
     Ok(())
+}
+
+/// Those of the consents that a share of the room is counted for.
+fn only(live: &LiveConsents, counts: impl Fn(&LiveConsent) -> bool) -> LiveConsents {
+    LiveConsents { consents: live.consents.iter().filter(|live| counts(live)).cloned().collect(), ..*live }
 }
 
 /// Whether so many provisions are within their limits, as they are kept when they have changed.

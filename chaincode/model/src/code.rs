@@ -102,7 +102,7 @@ codes! {
     ConsentInvalid = 400 "CONSENT_INVALID", "check the consent's period, actions, purposes and records";
     /// There is no such live consent.
     ConsentUnknown = 404 "CONSENT_UNKNOWN", "list the patient's live consents: this one ended or was never granted";
-    /// The patient has as many live consents as the contract keeps.
+    /// The patient has as many live consents as the contract keeps, or as it keeps of guardians or of what was passed on.
     ConsentsFull = 409 "CONSENTS_FULL", "end or supersede a live consent first";
     /// There is no such statement.
     StatementUnknown = 404 "STATEMENT_UNKNOWN", "check the statement id";

@@ -12,6 +12,9 @@ pub const CONSENTS_BYTES_MAX: usize = 48 * 1024;
 pub const DELEGATED_PER_GRANT_MAX: usize = 8;
 /// Grants that were passed on take at most one part in this many of a patient's provisions, and of their bytes.
 pub const DELEGATED_PARTS: usize = 2;
+/// What guardians put in force, all of them together, takes at most one part in this many of a patient's provisions,
+/// rounded down, and of their bytes. The rest is for what the patient decides.
+pub const GUARDIANS_PARTS: usize = 2;
 /// Records in one access request.
 pub const RECORDS_PER_REQUEST_MAX: usize = 100;
 /// Records that one provision names.

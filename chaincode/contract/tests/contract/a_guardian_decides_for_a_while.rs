@@ -2,9 +2,10 @@
 
 use caretrail_model::calls::*;
 use caretrail_model::code::Code;
-use caretrail_model::consent::Effect;
+use caretrail_model::consent::{Effect, Scope};
 use caretrail_model::decision::Rule;
-use caretrail_model::ids::{StatementId, Tag};
+use caretrail_model::ids::{RecordId, StatementId, Tag};
+use caretrail_model::policy::ConsortiumPolicy;
 use caretrail_model::statement::{
     Ending, Grant, GuardianEnd, GuardianTerm, Operation, PublicKey, SignedStatement, Stop,
 };
@@ -12,7 +13,7 @@ use caretrail_model::tag::{RecordTags, TagSet};
 use caretrail_model::time::{DurationMs, Period, UnixMs};
 use p256::ecdsa::SigningKey;
 
-use crate::world::{START, Ward, at, commitments, fresh_key};
+use crate::world::{START, Ward, at, commitments, fresh_key, refusal, wide_policy};
 
 /// 1 April 2026, the end of the quarter that the tests begin in.
 const QUARTER: i64 = 1_775_001_600_000;
@@ -30,7 +31,11 @@ fn public(key: &SigningKey) -> PublicKey {
 }
 
 async fn home() -> Home {
-    let home = Home { ward: Ward::open().await, mother: fresh_key(), father: fresh_key() };
+    home_under(&wide_policy()).await
+}
+
+async fn home_under(policy: &ConsortiumPolicy) -> Home {
+    let home = Home { ward: Ward::under(policy).await, mother: fresh_key(), father: fresh_key() };
     for guardian in [&home.mother, &home.father] {
         home.ward.world.done(&home.ward.south, &home.appointing(guardian, QUARTER)).await;
     }
@@ -266,4 +271,70 @@ async fn what_a_minor_keeps_to_themselves_no_guardian_opens() {
     assert_eq!(home.ward.rule().await, Rule::NothingPermits);
     home.ward.grant(|_| {}).await;
     assert_eq!(home.ward.rule().await, Rule::ConsentPermits, "the minor opens it");
+}
+
+/// Guardians together take half of a patient's places; with the rest the patient denies what they permitted.
+#[tokio::test]
+async fn a_guardian_who_fills_the_provisions_keeps_no_denial_of_the_patient_out() {
+    let mut policy = wide_policy();
+    policy.terms.as_mut().unwrap().provisions_max = 9;
+    let home = home_under(&policy).await;
+    let world = &home.ward.world;
+    let granting = |key: &SigningKey, effect, supersedes| {
+        let provision = home.ward.provision(|p| p.effect = effect);
+        GrantConsent { signed: home.by(key, Operation::GrantConsent(Grant { provision, supersedes })) }
+    };
+    let permit = home.grant(&home.mother, Effect::Permit).await;
+    for _ in 1..4 {
+        home.grant(&home.mother, Effect::Permit).await;
+    }
+    for (guardian, effect) in [(&home.mother, Effect::Permit), (&home.father, Effect::Deny)] {
+        let refused = world.refused(&home.ward.south, &granting(guardian, effect, None)).await;
+        assert_eq!(refused, Code::ConsentsFull, "half of nine places");
+    }
+    assert_eq!(home.ward.rule().await, Rule::ConsentPermits);
+
+    // What the patient signs takes no place of theirs, and theirs none of the patient's.
+    for _ in 0..5 {
+        home.ward.grant(|p| p.effect = Effect::Deny).await;
+    }
+    assert_eq!(home.ward.rule().await, Rule::NothingPermits);
+    let tenth = granting(&home.ward.patient.key, Effect::Deny, None);
+    assert_eq!(world.refused(&home.ward.south, &tenth).await, Code::ConsentsFull);
+
+    // A guardian's denial finds room in place of a permit that another put in force.
+    let denial = granting(&home.father, Effect::Deny, Some(permit));
+    world.done(&home.ward.south, &denial).await;
+    let listed = world.seen(&home.ward.north, &ListConsents { patient: home.ward.patient.id }).await.consents;
+    let of = |effect| listed.iter().filter(|live| live.provision.effect == effect).count();
+    assert_eq!((of(Effect::Permit), of(Effect::Deny)), (3, 6));
+}
+
+/// As many bytes as a value may have are the patient's, too.
+#[tokio::test]
+async fn guardians_leave_half_of_the_bytes() {
+    let home = home().await;
+    let world = &home.ward.world;
+    let wide = |effect| {
+        home.ward.provision(|p| {
+            p.effect = effect;
+            p.scope = Scope::Records { records: (0..100).map(|id| RecordId::from_bytes([id; 16])).collect() };
+        })
+    };
+    // A provision of a hundred records has more than 3,500 bytes, so seven of them have no room in 24 KiB.
+    let mut granted = 0;
+    for guardian in [&home.mother, &home.father].into_iter().cycle().take(12) {
+        let grant = Grant { provision: wide(Effect::Permit), supersedes: None };
+        let call = GrantConsent { signed: home.by(guardian, Operation::GrantConsent(grant)) };
+        let submitted = world.peer.submit(&world.proposal(&home.ward.south, &call)).await.unwrap();
+        if !submitted.outcome.is_ok() {
+            assert_eq!(refusal(&submitted.outcome), Code::ConsentsFull);
+            break;
+        }
+        granted += 1;
+    }
+    assert_eq!(granted, 6);
+    for _ in 0..6 {
+        world.grant(&home.ward.patient, wide(Effect::Deny), &home.ward.south).await;
+    }
 }
