@@ -2,11 +2,13 @@
 
 use caretrail_model::code::Code;
 use caretrail_model::consent::{Effect, LiveConsent, LiveConsents, Provision};
+use caretrail_model::guardian::ByGuardian;
 use caretrail_model::ids::{KeyId, PatientId, StatementId};
 use caretrail_model::limits::{
     CONSENTS_BYTES_MAX, DELEGATED_PARTS, DELEGATED_PER_GRANT_MAX, GUARDIANS_PARTS, PROVISIONS_MAX,
 };
 use caretrail_model::policy::ConsortiumPolicy;
+use caretrail_model::statement::Grant;
 use caretrail_model::time::UnixMs;
 use hlf_chaincode::Failure;
 
@@ -22,6 +24,23 @@ pub(crate) fn check(provision: &Provision, policy: &ConsortiumPolicy, at: UnixMs
         .validate(policy.durations.consent_ms_max)
         .map_err(|error| refuse(Code::ConsentInvalid).caused_by(error))?;
     require(at < provision.period.until && policy.is_member(provision.grantee.msp_id()), Code::ConsentInvalid)
+}
+
+/// Puts a grant in force for the patient, or for the guardian who is given, in place of what it supersedes.
+pub(crate) fn grant(
+    live: &mut LiveConsents,
+    id: StatementId,
+    grant: &Grant,
+    guardian: Option<ByGuardian>,
+    policy: &ConsortiumPolicy,
+    at: UnixMs,
+) -> Result<(), Failure> {
+    check(&grant.provision, policy, at)?;
+    if let Some(superseded) = &grant.supersedes {
+        end(live, superseded, guardian.as_ref().map(|by| &by.key))?;
+    }
+    let consent = LiveConsent { guardian, ..LiveConsent::signed(id, grant.provision.clone()) };
+    add(live, consent, policy, at)
 }
 
 /// Adds a consent, in place of what has ended by itself. What guardians sign and what was passed on each leave half

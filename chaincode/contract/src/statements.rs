@@ -89,12 +89,8 @@ impl StatementFacts {
         policy: &ConsortiumPolicy,
         effective: UnixMs,
     ) -> Result<Author<'_>, Failure> {
-        let own = self.patient.public_key.as_ref().filter(|_| self.patient.key.as_ref() == Some(key));
-        let (author, public_key) = match (own, self.guardians.in_term(key, effective)) {
-            (Some(public_key), _) => (Author::Patient, public_key),
-            (None, Some(guardian)) => (Author::Guardian(guardian), &guardian.public_key),
-            (None, None) => return Err(refuse(Code::StatementSignature)),
-        };
+        let (author, public_key) = author(&self.patient, &self.guardians, key, effective)
+            .ok_or_else(|| refuse(Code::StatementSignature))?;
         accept(signed, public_key, policy, self.carried_before, effective)?;
         Ok(author)
     }
@@ -121,6 +117,20 @@ impl StatementFacts {
     ) -> Result<(), Failure> {
         accept(signed, public_key, policy, self.carried_before, effective)
     }
+}
+
+/// Whose key it is, with the key itself: the patient's in force, or a guardian's in term.
+pub(crate) fn author<'a>(
+    patient: &'a Patient,
+    guardians: &'a Guardians,
+    key: &KeyId,
+    effective: UnixMs,
+) -> Option<(Author<'a>, &'a PublicKey)> {
+    let own = patient.public_key.as_ref().filter(|_| patient.key.as_ref() == Some(key));
+    own.map(|public_key| (Author::Patient, public_key)).or_else(|| {
+        let guardian = guardians.in_term(key, effective)?;
+        Some((Author::Guardian(guardian), &guardian.public_key))
+    })
 }
 
 /// Checks the author's signature, where and until when the statement counts, and that it is carried for

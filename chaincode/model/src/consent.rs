@@ -24,6 +24,11 @@ pub enum Action {
     Delegate,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Delegate];
+}
+
 /// Permit or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -185,7 +185,9 @@ pub(crate) async fn a_label_that_the_patient_excepts_stays_closed(story: &mut St
     );
     let preview = story.run_as("north/service", &draft).await.done();
     let change = &preview["changes"][0];
-    assert_eq!((&change["before"], &change["after"]), (&json!("nothing_permits"), &json!("consent_permits")));
+    let rules = [&change["before"]["rule"], &change["after"]["rule"]];
+    assert_eq!(rules, [&json!("nothing_permits"), &json!("consent_permits")]);
+    assert_eq!(change["action"], "read");
     let own = story.prepare("--to south/ben --tags tags.json");
     story.asked_and_asserted("south/service", &own).await;
     story.run_as("south/service", submit).await.done();

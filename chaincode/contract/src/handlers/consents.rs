@@ -38,17 +38,8 @@ impl Handle for GrantConsent {
         let mut consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
         let at = facts.effective();
         let author = known.accept(&self.signed, &statement.key, &policy, at)?;
-        live::check(&grant.provision, &policy, at)?;
+        live::grant(&mut consents, statement.id, grant, author.guardian(), &policy, at)?;
 
-        if let Some(superseded) = &grant.supersedes {
-            let guardian = author.guardian();
-            live::end(&mut consents, superseded, guardian.as_ref().map(|by| &by.key))?;
-        }
-        let consent = LiveConsent {
-            guardian: author.guardian(),
-            ..LiveConsent::signed(statement.id, grant.provision.clone())
-        };
-        live::add(&mut consents, consent, &policy, at)?;
         live::keep(invocation, &statement.patient, consents, at)?;
         let act = Act::ConsentGranted { consent: statement.id, supersedes: grant.supersedes };
         statements::keep(invocation, &statement, self.signed, at)?;

@@ -338,3 +338,39 @@ async fn guardians_leave_half_of_the_bytes() {
         world.grant(&home.ward.patient, wide(Effect::Deny), &home.ward.south).await;
     }
 }
+
+/// What a guardian drafts is shown as it would count: for the term, but for what is protected, and no denial of
+/// another's ends.
+#[tokio::test]
+async fn a_guardians_draft_is_previewed_as_the_guardians() {
+    let home = home().await;
+    let (ward, world) = (&home.ward, &home.ward.world);
+    let as_mother = PreviewConsent {
+        signer: Some(public(&home.mother).id()),
+        ..ward.drafting(|p| p.period.until = at(NEXT_QUARTER))
+    };
+    let changes = ward.changes(&as_mother).await;
+    let [change] = changes.as_slice() else { panic!("{changes:?}") };
+    assert_eq!((change.after.rule, change.after.valid_until), (Rule::ConsentPermits, Some(at(QUARTER))));
+    for own in [None, Some(ward.patient.public_key().id())] {
+        let changes = ward.changes(&PreviewConsent { signer: own, ..as_mother.clone() }).await;
+        assert_eq!(changes[0].after.valid_until, Some(at(NEXT_QUARTER)), "the patient's own holds longer");
+    }
+    let stranger = PreviewConsent { signer: Some(public(&fresh_key()).id()), ..as_mother.clone() };
+    assert_eq!(world.refused(&ward.north, &stranger).await, Code::GuardianUnknown);
+
+    let denial = home.grant(&home.father, Effect::Deny).await;
+    let ending = PreviewConsent { ends: Some(denial), ..ward.previewing() };
+    let by = |guardian: &SigningKey| PreviewConsent { signer: Some(public(guardian).id()), ..ending.clone() };
+    assert_eq!(world.refused(&ward.north, &by(&home.mother)).await, Code::NotTheAuthor);
+    assert_eq!(ward.changes(&by(&home.father)).await.len(), 1);
+    world.done(&ward.south, &home.ending(&home.father, denial)).await;
+
+    let tags = vec![Tag::from_bytes([200; 16])];
+    let protected = vec![TagSet { custodian: "NorthMSP".parse().unwrap(), epoch: 1, tags }];
+    let term = home.appointing_for(&home.mother, world.now(), at(QUARTER), protected);
+    world.done(&ward.south, &term).await;
+    assert_eq!(ward.changes(&as_mother).await, [], "without labels nobody knows");
+    world.pass(QUARTER - START);
+    assert_eq!(world.refused(&ward.north, &as_mother).await, Code::GuardianUnknown);
+}

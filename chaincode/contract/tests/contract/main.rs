@@ -24,5 +24,6 @@ mod nothing_that_differs_between_peers;
 mod permits_are_passed_on;
 mod records_change_hands;
 mod threat_model;
+mod what_a_draft_would_change;
 mod who_may_call;
 mod world;

@@ -8,7 +8,6 @@ use caretrail_model::decision::Rule;
 use caretrail_model::ids::{RecordId, TxId};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
-use caretrail_model::statement::Grant;
 use caretrail_model::time::DurationMs;
 use hlf_testpeer::Validity;
 
@@ -150,25 +149,6 @@ async fn a_decision_replays_from_the_state_that_the_record_was_in() {
         };
         ward.world.done(&ward.author, &amend).await;
     }
-}
-
-#[tokio::test]
-async fn a_draft_is_previewed_before_it_is_signed() {
-    let ward = Ward::open().await;
-    let denial = ward.grant(|p| p.effect = Effect::Deny).await;
-    let draft = |supersedes| PreviewConsent {
-        patient: ward.patient.id,
-        draft: Grant { provision: ward.provision(|_| {}), supersedes },
-        actors: vec![ward.reader.actor.clone(), ward.author.actor.clone()],
-        records: vec![ward.record],
-    };
-    assert!(ward.world.seen(&ward.north, &draft(None)).await.changes.is_empty(), "the denial still beats it");
-    let changes = ward.world.seen(&ward.north, &draft(Some(denial))).await.changes;
-    let [change] = changes.as_slice() else { panic!("{changes:?}") };
-    assert_eq!((&change.actor, change.purpose), (&ward.reader.actor, Purpose::Treat));
-    assert_eq!((change.before, change.after), (Rule::ConsentDenies, Rule::ConsentPermits));
-    assert_eq!(ward.rule().await, Rule::NothingPermits, "nothing was changed");
-    assert_eq!(ward.world.refused(&ward.south, &draft(None)).await, Code::HospitalNotAllowed);
 }
 
 #[tokio::test]

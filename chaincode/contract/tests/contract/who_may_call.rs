@@ -400,7 +400,10 @@ impl Stage {
             self.row(|_| EndDelegation { patient, consent: self.passed_on }).await,
             self.row(|_| PreviewConsent {
                 patient,
-                draft: Grant { provision: ward.provision(|_| {}), supersedes: None },
+                draft: Some(Grant { provision: ward.provision(|_| {}), supersedes: None }),
+                ends: None,
+                signer: None,
+                at: None,
                 actors: vec![ward.reader.actor.clone()],
                 records: vec![record],
             })

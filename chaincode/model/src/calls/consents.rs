@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ANY, CHECKERS, Call, HOME};
-use crate::consent::{LiveConsent, Provision};
+use crate::consent::{Action, LiveConsent, Provision};
 use crate::decision::Rule;
-use crate::ids::{Actor, Nonce, PatientId, RecordId, StatementId, TxId};
+use crate::ids::{Actor, KeyId, Nonce, PatientId, RecordId, StatementId, TxId};
 use crate::patient::StopSwitch;
 use crate::purpose::Purpose;
 use crate::role::Role;
@@ -105,13 +105,24 @@ call!(submit 2 ANY
     }
 );
 call!(evaluate 2 HOME
-    /// What a draft would change, before it is signed: who could read each record with and without it.
-    /// For: service, admin or auditor of the patient's home hospital.
+    /// What a draft would change, before it is signed: who could do what with each record with and without it, and
+    /// until when. It is refused as the signed statement would be. For: service, admin or auditor of the patient's
+    /// home hospital.
     PreviewConsent -> ConsentPreview {
         /// The patient.
         patient: PatientId,
-        /// The draft.
-        draft: Grant,
+        /// The draft of a grant; absent when `ends` is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        draft: Option<Grant>,
+        /// In place of a draft, the live consent that would be ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends: Option<StatementId>,
+        /// Id of the key that would sign: the patient's, or that of a guardian in term. The patient's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<KeyId>,
+        /// The instant to decide for, if it is later than now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<UnixMs>,
         /// Whom to decide for, 1 to 20.
         actors: Vec<Actor>,
         /// Which records, strictly ascending, 1 to 20.
@@ -194,7 +205,7 @@ reply!(
     ConsentPreview {
         /// The instant that was decided for.
         at: UnixMs,
-        /// One a record, actor and purpose whose decision would be another one.
+        /// One a record, actor, action and purpose whose decision would be another one, or end at another instant.
         changes: Vec<PreviewedChange>,
     }
 );
@@ -205,11 +216,24 @@ reply!(
         record: RecordId,
         /// Who would ask.
         actor: Actor,
+        /// To do what, as a request for it is decided.
+        action: Action,
         /// What for.
         purpose: Purpose,
         /// Without the draft.
-        before: Rule,
+        before: PreviewedDecision,
         /// With it.
-        after: Rule,
+        after: PreviewedDecision,
+    }
+);
+reply!(
+    /// How a request would be decided, and for how long the same would be.
+    PreviewedDecision {
+        /// The rule that decides.
+        rule: Rule,
+        /// When consents and guardians' terms permit it no longer, or the broken glass does; absent of a denial. The
+        /// permit of one request, the asker's standing and a care relationship may end earlier.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        valid_until: Option<UnixMs>,
     }
 );
