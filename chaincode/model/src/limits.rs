@@ -1,4 +1,9 @@
 //! Bounds that hold whatever the consortium's policy says; a policy can only be narrower.
+//!
+//! A policy narrows a patient's provisions and the records of a request and of a batch (`Terms`), because hospitals may
+//! want fewer. The others are fixed, such as eight guardians, eight exceptions, eight grants from one permit, and the
+//! sizes of previews and pages: they bound what one argument, state value or reply can be. Arguments and values are
+//! read before any policy is, and builds that did not agree on them would not endorse alike.
 
 /// Bytes of one call's JSON argument.
 pub const ARGUMENT_BYTES_MAX: usize = 256 * 1024;
@@ -23,7 +28,7 @@ pub const RECORDS_PER_PROVISION_MAX: usize = 100;
 pub const TAG_SETS_MAX: usize = 16;
 /// Tags of one custodian in one scope.
 pub const TAGS_PER_SET_MAX: usize = 32;
-/// Tags of one record: always this many, padded with random ones.
+/// Tags of one record: always this many, those of its labels, and fillers that the same key gives of the record's id.
 pub const TAGS_PER_RECORD: usize = 8;
 /// Bytes of a label, before it is blinded.
 pub const LABEL_BYTES_MAX: usize = 64;
@@ -43,6 +48,8 @@ pub const RELYING_PARTY_BYTES_MAX: usize = 253;
 pub const CLIENT_DATA_BYTES_MAX: usize = 2048;
 /// Bytes of a WebAuthn assertion's authenticator data.
 pub const AUTHENTICATOR_DATA_BYTES_MAX: usize = 1024;
+/// Actors that one preview of a draft decides for, and records.
+pub const PREVIEWED_MAX: usize = 20;
 /// Practitioners that one page of a query decides for.
 pub const HOLDERS_PER_PAGE_MAX: u32 = 100;
 /// Practitioners up to which the query for everybody who can see a record answers in one piece.

@@ -7,7 +7,7 @@ use caretrail_model::code::Code;
 use caretrail_model::consent::{Action, LiveConsents};
 use caretrail_model::decision::Decision;
 use caretrail_model::ids::StatementId;
-use caretrail_model::limits::RECORDS_PER_REQUEST_MAX;
+use caretrail_model::limits::{PREVIEWED_MAX, RECORDS_PER_REQUEST_MAX};
 use caretrail_model::policy::{ConsortiumPolicy, Durations};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::role::Role;
@@ -21,8 +21,6 @@ use crate::failure::{refuse, require};
 use crate::invocation::Invocation;
 use crate::{keys, live, statements};
 
-/// Actors, and records, that one preview of a draft decides for.
-const PREVIEWED_MAX: usize = 20;
 /// Longer than any consent holds, which is a hundred years at most.
 const UNBOUNDED: DurationMs = DurationMs::from_days(u16::MAX);
 
