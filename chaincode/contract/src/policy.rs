@@ -18,11 +18,14 @@ use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
 use caretrail_model::standing::Standing;
+use caretrail_model::tag::RecordTags;
 use caretrail_model::time::UnixMs;
 
 pub mod epoch_1;
 #[cfg_attr(first_engine_only, path = "policy/absent.rs")]
 pub mod epoch_2;
+#[cfg(test)]
+mod world;
 pub mod writing;
 
 /// The epochs whose engines this build has.
@@ -68,6 +71,43 @@ pub struct LedgerFacts<'a> {
     pub break_glass: Option<&'a BrokenGlass>,
     /// The record.
     pub record: Option<&'a Record>,
+}
+
+/// A record that somebody wants to add.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// Who adds it.
+    pub actor: &'a Actor,
+    /// In which role.
+    pub role: Role,
+    /// Whose record it is.
+    pub patient: &'a PatientId,
+    /// Its id.
+    pub record: &'a RecordId,
+    /// Its labels.
+    pub tags: Option<&'a RecordTags>,
+}
+
+/// Whether an actor may add a record, and why: what [`writing`]'s table gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MayAdd {
+    /// The actor has no standing.
+    NoStanding,
+    /// The actor's hospital is the patient's home.
+    ByCustody,
+    /// The patient is in the actor's care.
+    ByCare,
+    /// The patient permits it.
+    ByConsent,
+    /// Nothing lets the actor, or something keeps the actor from it.
+    Not,
+}
+
+impl MayAdd {
+    /// Whether the record may be added.
+    pub const fn allows(self) -> bool {
+        matches!(self, Self::ByCustody | Self::ByCare | Self::ByConsent)
+    }
 }
 
 /// Decides, by the table of the engine that the policy in force names.

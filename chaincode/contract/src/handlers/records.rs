@@ -21,7 +21,7 @@ use super::Handle;
 use crate::facts::AccessSlots;
 use crate::failure::{refuse, require};
 use crate::invocation::{Facts, Invocation, Reading, Slot, terms};
-use crate::policy::writing::{has_standing, may_add};
+use crate::policy::writing::has_standing;
 use crate::statements::StatementSlots;
 use crate::stored::Listed;
 use crate::{keys, pages, policy, statements};
@@ -280,14 +280,14 @@ async fn may_add_elsewhere(
     let at = facts.effective().max(at);
     let facts = known.of(&policy, None);
     for new in records {
-        let new = policy::writing::NewRecord {
+        let new = policy::NewRecord {
             actor: &invocation.actor,
             role: invocation.role,
             patient,
             record: &new.record,
             tags: new.tags.as_ref(),
         };
-        require(may_add(&new, &facts, at), Code::HospitalNotAllowed)?;
+        require(policy::writing::decide(&new, &facts, at).allows(), Code::HospitalNotAllowed)?;
     }
     Ok(at)
 }

@@ -1,6 +1,8 @@
 //! Whether an actor may add a record of a patient, whose custodian the actor's hospital becomes.
 //!
-//! The first row that applies decides. Writes are for treatment: a provision matches as it would for `TREAT`.
+//! The first row that applies decides. Writes are for treatment: a provision matches as it would for `TREAT`, whatever
+//! purposes the actor's standing names and whatever the consortium's policy lets the role ask for. Whoever asks is of a
+//! member hospital, which is looked at with every call.
 //!
 //! | # | applies when | outcome |
 //! |---|---|---|
@@ -12,41 +14,30 @@
 //! | 6 | a live permitting provision matches and counts | may, by consent |
 //! | 7 | always | may not |
 
-use caretrail_model::consent::{Action, Effect};
+use caretrail_model::consent::Action;
 use caretrail_model::decision::Rule;
-use caretrail_model::ids::{Actor, PatientId, RecordId};
 use caretrail_model::policy::RoleRule;
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
 use caretrail_model::standing::Standing;
-use caretrail_model::tag::RecordTags;
 use caretrail_model::time::UnixMs;
 
-use super::{LedgerFacts, Request, epoch_2};
-
-/// A record that somebody wants to add.
-#[derive(Clone, Copy, Debug)]
-pub struct NewRecord<'a> {
-    /// Who adds it.
-    pub actor: &'a Actor,
-    /// In which role.
-    pub role: Role,
-    /// Whose record it is.
-    pub patient: &'a PatientId,
-    /// Its id.
-    pub record: &'a RecordId,
-    /// Its labels.
-    pub tags: Option<&'a RecordTags>,
-}
+use super::{LedgerFacts, MayAdd, NewRecord, Request, epoch_2};
 
 /// Row 1: whether an actor has standing in a role at all.
 pub fn has_standing(standing: Option<&Standing>, role: Role, effective: UnixMs) -> bool {
     standing.is_some_and(|standing| standing.role == role && standing.holds_at(effective))
 }
 
-/// Rows 3 to 7: whether an actor of another hospital than the home may add the record.
-pub fn may_add(new: &NewRecord<'_>, facts: &LedgerFacts<'_>, effective: UnixMs) -> bool {
+/// Decides, by the table of this module. The record that the facts name is not looked at.
+pub fn decide(new: &NewRecord<'_>, facts: &LedgerFacts<'_>, effective: UnixMs) -> MayAdd {
+    if !has_standing(facts.standing, new.role, effective) {
+        return MayAdd::NoStanding;
+    }
+    if facts.patient.home == new.actor.msp_id {
+        return MayAdd::ByCustody;
+    }
     let record = Record {
         patient: *new.patient,
         custodian: new.actor.msp_id.clone(),
@@ -80,11 +71,14 @@ pub fn may_add(new: &NewRecord<'_>, facts: &LedgerFacts<'_>, effective: UnixMs) 
     }];
     let facts = LedgerFacts { policy: &policy, standing: standing.as_ref(), record: Some(&record), ..*facts };
     let decision = epoch_2::decide(&request, &facts, effective);
-    match (decision.effect, decision.rule) {
-        (Effect::Permit, _) => true,
-        (Effect::Deny, Rule::NothingPermits) => {
-            epoch_2::open_relationship(&request, &facts, effective).is_some()
-        }
-        (Effect::Deny, _) => false,
+    let cared_for = epoch_2::open_relationship(&request, &facts, effective).is_some();
+    match decision.rule {
+        Rule::ConsentPermits | Rule::NothingPermits if cared_for => MayAdd::ByCare,
+        Rule::ConsentPermits => MayAdd::ByConsent,
+        _ => MayAdd::Not,
     }
 }
+
+#[cfg(test)]
+#[path = "writing_tests.rs"]
+mod tests;

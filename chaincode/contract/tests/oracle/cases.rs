@@ -56,17 +56,9 @@ impl Case {
         Generator { state: seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }.case()
     }
 
-    /// What an engine decides.
-    pub(crate) fn decided_by(&self, engine: Engine) -> Decision {
-        let request = Request {
-            actor: &self.actor,
-            role: self.role,
-            patient: &self.patient_id,
-            record: &self.record_id,
-            action: self.action,
-            purpose: self.purpose,
-        };
-        let facts = LedgerFacts {
+    /// What the ledger holds.
+    pub(crate) fn facts(&self) -> LedgerFacts<'_> {
+        LedgerFacts {
             policy: &self.policy,
             standing: self.standing.as_ref(),
             patient: &self.patient,
@@ -77,8 +69,20 @@ impl Case {
             hospital_relationship: self.hospital_relationship.as_ref(),
             break_glass: self.break_glass.as_ref(),
             record: self.record.as_ref(),
+        }
+    }
+
+    /// What an engine decides.
+    pub(crate) fn decided_by(&self, engine: Engine) -> Decision {
+        let request = Request {
+            actor: &self.actor,
+            role: self.role,
+            patient: &self.patient_id,
+            record: &self.record_id,
+            action: self.action,
+            purpose: self.purpose,
         };
-        engine(&request, &facts, at(NOW))
+        engine(&request, &self.facts(), at(NOW))
     }
 }
 

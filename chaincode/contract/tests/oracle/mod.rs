@@ -3,9 +3,12 @@
 //! It shares no code with the engine. The engine walks provisions and returns early; this expands every dimension of
 //! every provision into the set of points that it names, as bits of a number, and decides all rows before it picks
 //! one. Off the endorsed path: nothing here is part of the chaincode.
+//!
+//! The table of who may add a record, which rests on the same matching, is read the same way.
 
 pub(crate) mod cases;
 pub(crate) mod rows;
+pub(crate) mod writing;
 
 use std::collections::BTreeMap;
 

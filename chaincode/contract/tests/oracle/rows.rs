@@ -89,16 +89,16 @@ pub(crate) fn decide(case: &Case) -> Decision {
     }
 }
 
-fn consents(case: &Case, effect: Effect) -> impl Iterator<Item = &LiveConsent> {
+pub(super) fn consents(case: &Case, effect: Effect) -> impl Iterator<Item = &LiveConsent> {
     case.consents.consents.iter().filter(move |consent| consent.provision.effect == effect)
 }
 
-fn has_standing(case: &Case) -> bool {
+pub(super) fn has_standing(case: &Case) -> bool {
     case.standing.iter().any(|s| !s.suspended && s.role == case.role && s.until.get() > NOW)
 }
 
 /// Ends of the care relationships that are open for the actor.
-fn open_care(case: &Case) -> Vec<u64> {
+pub(super) fn open_care(case: &Case) -> Vec<u64> {
     let own = case.relationship.iter().map(|relationship| relationship.until.get());
     let hospitals = case
         .hospital_relationship
@@ -109,7 +109,7 @@ fn open_care(case: &Case) -> Vec<u64> {
 }
 
 /// The instant at which a permit that matches and counts ends; nothing when it does not.
-fn end(case: &Case, consent: &LiveConsent) -> Option<u64> {
+pub(super) fn end(case: &Case, consent: &LiveConsent) -> Option<u64> {
     let mut ends = vec![consent.provision.period.until.get()];
     let mut counts = consent.provision.effect == Effect::Permit
         && covers(case, &consent.provision)
@@ -149,7 +149,7 @@ fn may_delegate(case: &Case, from: &Delegated, parent: &LiveConsent) -> bool {
     })
 }
 
-fn matches(case: &Case, provision: &Provision) -> bool {
+pub(super) fn matches(case: &Case, provision: &Provision) -> bool {
     names(&provision.grantee, case) && covers(case, provision)
 }
 
@@ -181,7 +181,7 @@ fn excepts(case: &Case, exception: &Exception, closing: bool) -> bool {
 }
 
 /// Everybody whom a grantee names, listed one by one.
-fn names(grantee: &Grantee, case: &Case) -> bool {
+pub(super) fn names(grantee: &Grantee, case: &Case) -> bool {
     let everybody = HOSPITALS.into_iter().flat_map(|hospital| {
         TWO.into_iter()
             .flat_map(move |subject| Role::ALL.into_iter().map(move |role| (hospital, subject, role)))
