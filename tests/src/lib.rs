@@ -6,6 +6,7 @@
 //! | [`telling`] | acts in a stated order against one network, as a test program |
 //! | [`stage`] | the folder of one run: swept before, cleared after, kept when something failed |
 //! | [`actors`] | staff of both hospitals and a patient, who make the contract's calls without the program |
+//! | [`made`] | their calls as a test makes them, and which they were |
 //! | [`both`] | both hospitals' peers, asked for the same |
 //! | [`caretrail`] | the program, run line by line, with assertions on how it ends |
 //! | [`fabric`] | Fabric's own programs |
@@ -43,6 +44,7 @@ pub mod further;
 pub mod go;
 pub mod hospitals;
 pub mod load;
+pub mod made;
 pub mod measure;
 pub mod processes;
 pub mod roles;

@@ -13,7 +13,7 @@ use crate::world::{ELSEWHERE, NOTARY, RELAY, Siege};
 /// How many transactions of each chaincode have which verdict.
 const COUNTS: [(&str, &str, TxValidationCode, usize); 7] = [
     (ELSEWHERE, "caretrail", TxValidationCode::Valid, 5),
-    ("records", "caretrail", TxValidationCode::Valid, 92),
+    ("records", "caretrail", TxValidationCode::Valid, 132),
     ("records", "caretrail", TxValidationCode::DuplicateTxid, 1),
     ("records", "caretrail", TxValidationCode::EndorsementPolicyFailure, 20),
     ("records", "caretrail", TxValidationCode::MvccReadConflict, 3),

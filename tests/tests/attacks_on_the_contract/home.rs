@@ -25,7 +25,7 @@ fn forged(siege: &Siege, thief: &PatientKey, operation: Operation) -> SignedStat
     thief.sign(&siege.hospitals.ledger(), siege.patient.id, soon(), operation).unwrap()
 }
 
-fn new_key(key: &PatientKey) -> NewKey {
+pub(crate) fn new_key(key: &PatientKey) -> NewKey {
     NewKey { public_key: key.public_key().clone() }
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn the_home_hospital_discloses_on_a_denial(siege: &mut Siege) {
 }
 
 /// The start of the calendar quarter after next, which is when a guardian's term may end.
-fn next_quarter() -> UnixMs {
+pub(crate) fn next_quarter() -> UnixMs {
     const DAY: u64 = 24 * 3600 * 1000;
     let today = now().get() / DAY;
     (today + 1..today + 200)

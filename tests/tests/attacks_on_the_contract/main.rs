@@ -3,7 +3,7 @@
 //! The hospitals run different builds of the contract: North the program as it is built for users, South this one, which has
 //! the same sources compiled otherwise. Whatever commits, both endorsed to the same byte. The acts of `home` have a home
 //! hospital that gives itself up to the attack: its admin, its services, the key of its peer, its way to the orderer.
-//! In the end the blocks are counted: what was tried is there, each with its verdict, and nothing else.
+//! Last, every call that the contract has is made as it is meant. In the end the blocks are counted: what was tried is there, each with its verdict, and nothing else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,7 @@ mod callers;
 mod chaincodes;
 mod counting;
 mod endorsers;
+mod every_call;
 mod forged;
 mod home;
 mod releases;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         callers::a_certificate_says_things_twice_or_of_another,
         callers::a_certificate_is_of_a_foreign_msp,
         chaincodes::a_request_comes_through_another_chaincode,
+        every_call::every_call_is_made_as_it_is_meant,
         counting::the_blocks_hold_what_was_tried_and_nothing_else,
     ];
     tell::<Siege>(env!("CARGO_TARGET_TMPDIR"), "attacks_on_the_contract", Order::Story, acts)

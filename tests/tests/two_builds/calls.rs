@@ -1,12 +1,9 @@
 //! Every call of the first engine, made on a channel with builds of both ages.
 
-use std::collections::BTreeSet;
-
 use caretrail_model::calls::*;
 use caretrail_model::code::Code;
 use caretrail_model::consent::{Action, Effect};
 use caretrail_model::decision::Rule;
-use caretrail_model::for_each_call;
 use caretrail_model::ids::{Digest, Nonce, RecordId, RequestId};
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Commitments;
@@ -15,40 +12,9 @@ use caretrail_model::statement::{Ending, Operation, Stop};
 use caretrail_model::time::DurationMs;
 use caretrail_tests::actors::{Person, granting, now};
 use caretrail_tests::both::propose;
+use caretrail_tests::made::Made;
 
 use crate::world::{Age, Told};
-
-/// Names of the calls that the first engine has.
-fn calls_of_the_first_engine() -> BTreeSet<&'static str> {
-    let mut names = BTreeSet::new();
-    macro_rules! name {
-        ($call:ident) => {
-            if $call::SINCE_EPOCH == 1 {
-                names.insert($call::NAME);
-            }
-        };
-    }
-    for_each_call!(name);
-    names
-}
-
-/// Makes calls, and notes which they were.
-struct Made<'a> {
-    age: &'a mut Age,
-    made: BTreeSet<&'static str>,
-}
-
-impl Made<'_> {
-    async fn done<C: Call>(&mut self, identity: &str, call: &C) -> C::Reply {
-        self.made.insert(C::NAME);
-        self.age.done(identity, call).await
-    }
-
-    async fn seen<C: Call>(&mut self, identity: &str, call: &C) -> C::Reply {
-        self.made.insert(C::NAME);
-        self.age.seen(identity, call).await
-    }
-}
 
 fn commitments(byte: u8) -> Commitments {
     let digest = |more| Digest::from_bytes([byte + more; 32]);
@@ -66,36 +32,35 @@ fn requesting(patient: &Person, record: RecordId, request: u8) -> RequestAccess 
 }
 
 pub(crate) async fn under_the_first_engine_builds_of_both_ages_endorse_every_call_alike(age: &mut Age) {
-    let mut made = Made { age, made: BTreeSet::new() };
+    let mut made = Made::none(age);
 
     // The consortium.
-    let policy = serde_json::to_string(&made.age.first).unwrap();
+    let policy = serde_json::to_string(&made.world.first).unwrap();
     let digest = made.done("north/admin", &ProposePolicy { policy }).await.digest;
     made.done("north/admin", &ApprovePolicy { digest }).await;
     assert!(made.done("south/admin", &ApprovePolicy { digest }).await.in_force);
-    assert_eq!(made.seen("south/auditor", &GetPolicy {}).await, made.age.first);
+    assert_eq!(made.seen("south/auditor", &GetPolicy {}).await, made.world.first);
     for (name, admin) in [("north/ada", "north/admin"), ("south/ben", "south/admin")] {
         let authorize = AuthorizePractitioner {
-            subject: made.age.actor(name).subject,
+            subject: made.world.actor(name).subject,
             role: Role::Clinician,
             purposes: vec![Purpose::Treat],
             until: now().plus(DurationMs::from_days(1)),
         };
         made.done(admin, &authorize).await;
     }
-    let ben = made.age.actor("south/ben");
+    let ben = made.world.actor("south/ben");
     made.seen("north/auditor", &GetStanding { actor: ben.clone() }).await;
 
     // A patient with records.
-    let patient = made.age.person("patient").await;
-    made.made.insert(RegisterPatient::NAME);
+    let patient = made.person("patient").await;
     assert_eq!(made.seen("south/auditor", &GetPatient { patient: patient.id }).await.sequence, 1);
     let mut records = Vec::new();
     for byte in [1, 2] {
         let nonce = Nonce::from_bytes([byte; 16]);
         let register = RegisterRecord {
             patient: patient.id,
-            record: RecordId::derive(&made.age.actor("north/ada"), &patient.id, &nonce),
+            record: RecordId::derive(&made.world.actor("north/ada"), &patient.id, &nonce),
             nonce,
             commitments: commitments(byte),
             tags: None,
@@ -123,8 +88,8 @@ pub(crate) async fn under_the_first_engine_builds_of_both_ages_endorse_every_cal
     // Denied, permitted, asked again, disclosed.
     let denied = made.done("south/ben", &requesting(&patient, record, 1)).await;
     assert_eq!((denied.epoch, denied.decisions[0].rule), (1, Rule::NothingPermits));
-    let permit = made.age.provision("south/ben");
-    let signed = made.age.signed(&patient, granting(permit));
+    let permit = made.world.provision("south/ben");
+    let signed = made.world.signed(&patient, granting(permit));
     let consent = made.done("south/service", &GrantConsent { signed: signed.clone() }).await.consent;
     let permitted = made.done("south/ben", &requesting(&patient, record, 2)).await;
     assert_eq!(permitted.decisions[0].rule, Rule::ConsentPermits);
@@ -150,13 +115,13 @@ pub(crate) async fn under_the_first_engine_builds_of_both_ages_endorse_every_cal
     }
 
     // A denial beats it, and ends.
-    let mut denial = made.age.provision("south/ben");
+    let mut denial = made.world.provision("south/ben");
     denial.effect = Effect::Deny;
-    let signed = made.age.signed(&patient, granting(denial));
+    let signed = made.world.signed(&patient, granting(denial));
     let refusing = made.done("north/service", &GrantConsent { signed }).await.consent;
     let denied = made.done("south/ben", &requesting(&patient, record, 3)).await;
     assert_eq!(denied.decisions[0].rule, Rule::ConsentDenies, "the first engine masks nothing");
-    let ending = made.age.signed(&patient, Operation::EndConsent(Ending { consent: refusing }));
+    let ending = made.world.signed(&patient, Operation::EndConsent(Ending { consent: refusing }));
     made.done("south/ben", &EndConsent { signed: ending }).await;
 
     // Suspended, and authorised again.
@@ -174,7 +139,7 @@ pub(crate) async fn under_the_first_engine_builds_of_both_ages_endorse_every_cal
     let log = AccessLog { patient: patient.id, page_entries: 100, bookmark: String::new() };
     assert!(made.seen("north/auditor", &log).await.entries.len() > 10);
 
-    assert_eq!(made.made, calls_of_the_first_engine(), "every call of the first engine was made");
+    made.demand_every_call_until_epoch(1);
     age.told = Some(Told { patient, record, consent, permit: permitted });
 }
 
