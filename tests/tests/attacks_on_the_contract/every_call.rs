@@ -120,8 +120,15 @@ async fn consents(made: &mut Made<'_, Siege>, person: &Person, record: RecordId)
     let (ben, cleo) = (made.world.actor("south/ben"), made.world.actor("south/cleo"));
     let mut provision = made.world.provision("south/ben");
     provision.actions.push(Action::Delegate);
-    let draft = Grant { provision: provision.clone(), supersedes: None };
-    let preview = PreviewConsent { patient, draft, actors: vec![ben.clone()], records: vec![record] };
+    let preview = PreviewConsent {
+        patient,
+        draft: Some(Grant { provision: provision.clone(), supersedes: None }),
+        ends: None,
+        signer: None,
+        at: None,
+        actors: vec![ben.clone()],
+        records: vec![record],
+    };
     assert!(!made.seen("north/service", &preview).await.changes.is_empty());
     let signed = made.world.signed(person, granting(provision.clone()));
     let consent = made.done("south/service", &GrantConsent { signed }).await.consent;
