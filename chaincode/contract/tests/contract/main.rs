@@ -17,10 +17,14 @@ mod endorsed;
 mod epochs;
 mod every_argument_has_one_shape;
 mod first_engine_oracle;
+mod histories;
 mod hostile_json;
 mod nobody_learns_what_is_not_theirs;
 mod nobody_speaks_for_a_patient_or_a_hospital;
 mod nothing_that_differs_between_peers;
+#[path = "../oracle/mod.rs"]
+#[allow(dead_code, reason = "histories decide cases of their own, and generate none")]
+mod oracle;
 mod permits_are_passed_on;
 mod records_change_hands;
 mod threat_model;

@@ -331,7 +331,11 @@ pub(crate) fn person(home: &'static str) -> Person {
 
 /// Staff with a fresh random subject.
 pub(crate) fn staff(msp: &str, role: Role) -> Staff {
-    let subject = Subject::from_bytes(random());
+    staff_of(msp, role, Subject::from_bytes(random()))
+}
+
+/// Staff with this subject.
+pub(crate) fn staff_of(msp: &str, role: Role, subject: Subject) -> Staff {
     let creator = Creator::builder(msp)
         .common_name(subject.to_string())
         .organizational_unit("client")

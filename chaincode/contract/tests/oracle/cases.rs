@@ -22,7 +22,7 @@ use caretrail_model::time::{DurationMs, Period, UnixMs};
 
 use super::Engine;
 
-/// When every request is decided.
+/// When every generated request is decided.
 pub(crate) const NOW: u64 = 1_000;
 /// Both hospitals.
 pub(crate) const HOSPITALS: [&str; 2] = ["NorthMSP", "SouthMSP"];
@@ -32,6 +32,8 @@ pub(crate) const TWO: [u8; 2] = [1, 2];
 /// One case.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
+    /// When it is decided, Unix milliseconds.
+    pub(crate) now: u64,
     pub(crate) actor: Actor,
     pub(crate) role: Role,
     pub(crate) patient_id: PatientId,
@@ -53,7 +55,7 @@ pub(crate) struct Case {
 impl Case {
     /// The case of a number: the same each time.
     pub(crate) fn generate(seed: u64, number: u64) -> Self {
-        Generator { state: seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }.case()
+        Generator::of(seed, number).case()
     }
 
     /// What the ledger holds.
@@ -82,7 +84,7 @@ impl Case {
             action: self.action,
             purpose: self.purpose,
         };
-        engine(&request, &self.facts(), at(NOW))
+        engine(&request, &self.facts(), at(self.now))
     }
 }
 
@@ -106,12 +108,17 @@ fn some_key() -> PublicKey {
 }
 
 /// SplitMix64.
-struct Generator {
+pub(crate) struct Generator {
     state: u64,
 }
 
 impl Generator {
-    fn next(&mut self) -> u64 {
+    /// The one of a number: it draws the same each time.
+    pub(crate) fn of(seed: u64, number: u64) -> Self {
+        Self { state: seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -119,21 +126,21 @@ impl Generator {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// True in `of` of a hundred.
-    fn chance(&mut self, of: u64) -> bool {
+    pub(crate) fn chance(&mut self, of: u64) -> bool {
         self.below(100) < of
     }
 
-    fn one_of<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one_of<T: Clone>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.below(of.len() as u64)).unwrap()].clone()
     }
 
     /// Each with the same chance, at least one, in order.
-    fn some_of<T: Clone>(&mut self, of: &[T], chance: u64) -> Vec<T> {
+    pub(crate) fn some_of<T: Clone>(&mut self, of: &[T], chance: u64) -> Vec<T> {
         let some: Vec<T> = of.iter().filter(|_| self.chance(chance)).cloned().collect();
         if some.is_empty() { vec![self.one_of(of)] } else { some }
     }
@@ -461,6 +468,7 @@ impl Generator {
     fn case(mut self) -> Case {
         let role = self.role();
         Case {
+            now: NOW,
             actor: Actor { msp_id: msp(self.hospital()), subject: self.subject() },
             role,
             patient_id: PatientId::from_bytes([1; 16]),

@@ -10,7 +10,7 @@ use caretrail_model::role::Role;
 use caretrail_model::tag::{RecordTags, TagSet};
 use caretrail_model::time::Period;
 
-use super::cases::{Case, HOSPITALS, NOW, TWO, at};
+use super::cases::{Case, HOSPITALS, TWO, at};
 
 /// What the table gives.
 pub(crate) fn decide(case: &Case) -> Decision {
@@ -28,10 +28,9 @@ pub(crate) fn decide(case: &Case) -> Decision {
     });
     let wants_care = case.purpose != Purpose::Btg && rule.is_some_and(|rule| rule.needs_relationship);
     let theirs = case.record.as_ref().filter(|record| record.patient == case.patient_id);
-    let broken = case
-        .break_glass
-        .as_ref()
-        .filter(|broken| broken.until.get() > NOW && broken.review.iter().all(|review| review.justified));
+    let broken = case.break_glass.as_ref().filter(|broken| {
+        broken.until.get() > case.now && broken.review.iter().all(|review| review.justified)
+    });
     let emergency = case.purpose == Purpose::Btg;
 
     let rows = [
@@ -55,7 +54,7 @@ pub(crate) fn decide(case: &Case) -> Decision {
         Rule::ConsentDenies => Decision { consent: Some(denying[0].id), ..deny },
         Rule::BreakGlass | Rule::ConsentPermits => {
             let mut ends = vec![
-                NOW + case.policy.durations.permit_ms.get(),
+                case.now + case.policy.durations.permit_ms.get(),
                 case.standing.as_ref().unwrap().until.get(),
             ];
             if wants_care {
@@ -94,7 +93,7 @@ pub(super) fn consents(case: &Case, effect: Effect) -> impl Iterator<Item = &Liv
 }
 
 pub(super) fn has_standing(case: &Case) -> bool {
-    case.standing.iter().any(|s| !s.suspended && s.role == case.role && s.until.get() > NOW)
+    case.standing.iter().any(|s| !s.suspended && s.role == case.role && s.until.get() > case.now)
 }
 
 /// Ends of the care relationships that are open for the actor.
@@ -105,7 +104,7 @@ pub(super) fn open_care(case: &Case) -> Vec<u64> {
         .iter()
         .filter(|_| case.role == Role::Clinician)
         .map(|relationship| relationship.until.get());
-    own.chain(hospitals).filter(|until| *until > NOW).collect()
+    own.chain(hospitals).filter(|until| *until > case.now).collect()
 }
 
 /// The instant at which a permit that matches and counts ends; nothing when it does not.
@@ -116,8 +115,7 @@ pub(super) fn end(case: &Case, consent: &LiveConsent) -> Option<u64> {
         && !(consent.paper && case.patient.key.is_some());
     if let Some(by) = &consent.guardian {
         let terms = case.guardians.guardians.iter().filter(|guardian| {
-            let now_in_term = (guardian.term.from.get()..guardian.term.until.get()).contains(&NOW);
-            now_in_term && guardian.key == by.key && guardian.appointment == by.appointment
+            now_in(case, &guardian.term) && guardian.key == by.key && guardian.appointment == by.appointment
         });
         let open: Vec<u64> = terms
             .filter(|guardian| {
@@ -161,7 +159,7 @@ fn covers(case: &Case, provision: &Provision) -> bool {
         provision.actions.contains(&case.action),
         has(below(&provision.purposes), bit_of(case.purpose)),
         in_scope(case, &provision.scope, closing),
-        now_in(&provision.period),
+        now_in(case, &provision.period),
     ];
     dimensions == [true; 4] && !excepted
 }
@@ -175,7 +173,7 @@ fn excepts(case: &Case, exception: &Exception, closing: bool) -> bool {
         exception.actions.is_empty() || exception.actions.contains(&case.action),
         has(purposes, bit_of(case.purpose)),
         exception.scope.iter().all(|scope| in_scope(case, scope, closing)),
-        exception.period.iter().all(now_in),
+        exception.period.iter().all(|period| now_in(case, period)),
     ];
     dimensions == [true; 5]
 }
@@ -220,8 +218,8 @@ fn carries(tags: Option<&RecordTags>, sets: &[TagSet]) -> Option<bool> {
     Some(comparable.flat_map(|set| &set.tags).any(|tag| tags.tags.iter().any(|carried| carried == tag)))
 }
 
-fn now_in(period: &Period) -> bool {
-    (period.from.get()..period.until.get()).contains(&NOW)
+fn now_in(case: &Case, period: &Period) -> bool {
+    (period.from.get()..period.until.get()).contains(&case.now)
 }
 
 fn has(set: u16, element: u16) -> bool {

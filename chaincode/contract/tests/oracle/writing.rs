@@ -8,7 +8,7 @@ use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::time::UnixMs;
 
-use super::cases::{Case, NOW, at};
+use super::cases::{Case, at};
 use super::rows::{consents, end, has_standing, matches, names, open_care};
 
 /// What decides who may add: the chaincode's, or one with a planted mistake.
@@ -45,7 +45,7 @@ fn decided_by(writing: Writing, case: &Case) -> MayAdd {
         record: &case.record_id,
         tags: case.record.as_ref().and_then(|record| record.tags.as_ref()),
     };
-    writing(&new, &case.facts(), at(NOW))
+    writing(&new, &case.facts(), at(case.now))
 }
 
 /// What the table gives.
@@ -59,7 +59,7 @@ fn expected(case: &Case) -> MayAdd {
         withdrawn: false,
         offered_to: None,
         own: None,
-        at: at(NOW),
+        at: at(case.now),
     };
     let asking = Case { action: Action::Write, purpose: Purpose::Treat, record: Some(added), ..case.clone() };
     let denies = consents(&asking, Effect::Deny).any(|consent| matches(&asking, &consent.provision));
