@@ -77,6 +77,7 @@ impl Question {
         let record = reading.add(keys::record(&id)?);
         let (_, mut facts) = reading.fetch().await?;
         let record = facts.take(record)?.ok_or_else(|| refuse(Code::RecordUnknown))?;
+        let of_record = facts.effective();
 
         // Whose consents to read follows from the record.
         let patient_id = record.patient;
@@ -90,7 +91,7 @@ impl Question {
         let consents = facts.take(consents)?.unwrap_or(LiveConsents::NONE);
         let guardians = facts.take(guardians)?.unwrap_or(Guardians::NONE);
         let stop = facts.take(stop)?;
-        let now = facts.effective();
+        let now = facts.effective().max(of_record);
         // A record of another home answers like one that is not there.
         require(&patient.home == invocation.msp_id(), Code::RecordUnknown)?;
 
