@@ -52,6 +52,7 @@
 use caretrail_model::care::Relationship;
 use caretrail_model::consent::{Action, Delegated, Effect, Exception, LiveConsent, Provision, Scope};
 use caretrail_model::decision::{Decision, Rule};
+use caretrail_model::ids::RecordId;
 use caretrail_model::purpose::Purpose;
 use caretrail_model::record::Record;
 use caretrail_model::role::Role;
@@ -113,7 +114,8 @@ pub fn decide(request: &Request<'_>, facts: &LedgerFacts<'_>, effective: UnixMs)
         return deny(Rule::Stopped);
     }
 
-    let case = Case { request, facts, record, effective };
+    let denials = denials_about(record, request.record, facts);
+    let case = Case { request, facts, record, denials: &denials, effective };
     if let Some(denying) = case.denial() {
         return Decision { consent: Some(denying.id), ..deny(Rule::ConsentDenies) };
     }
@@ -142,11 +144,33 @@ pub(super) fn open_relationship<'a>(
         .max_by_key(|relationship| relationship.until)
 }
 
+/// The denials in whose scope a record is, in their order. Comparing labels is dear, and a denial is held against each
+/// person who passed a permit on.
+fn denials_about<'a>(record: &Record, id: &RecordId, facts: &LedgerFacts<'a>) -> Vec<&'a LiveConsent> {
+    let consents = facts.consents.consents.iter();
+    let denials = consents.filter(|consent| consent.provision.effect == Effect::Deny);
+    denials.filter(|consent| is_in_scope(&consent.provision.scope, record, id, true)).collect()
+}
+
+/// Whether a scope names a record; `closes` says what holds for tags that cannot be compared.
+fn is_in_scope(scope: &Scope, record: &Record, id: &RecordId, closes: bool) -> bool {
+    match scope {
+        Scope::Tags { sets } => match Tagged::of(record.tags.as_ref(), sets) {
+            Tagged::Yes => true,
+            Tagged::No => false,
+            Tagged::Unknown => closes,
+        },
+        plain => plain.holds(id, &record.custodian),
+    }
+}
+
 /// A request about a record that is there.
 struct Case<'a> {
     request: &'a Request<'a>,
     facts: &'a LedgerFacts<'a>,
     record: &'a Record,
+    /// Those in whose scope the record is.
+    denials: &'a [&'a LiveConsent],
     effective: UnixMs,
 }
 
@@ -203,10 +227,7 @@ impl<'a> Case<'a> {
 
     /// The first denial that matches.
     fn denial(&self) -> Option<&'a LiveConsent> {
-        let consents = &self.facts.consents.consents;
-        consents.iter().find(|consent| {
-            consent.provision.effect == Effect::Deny && self.is_matched_by(&consent.provision)
-        })
+        self.denials.iter().copied().find(|consent| self.is_matched_by(&consent.provision))
     }
 
     /// The live grant that a permit was passed on from.
@@ -241,16 +262,8 @@ impl<'a> Case<'a> {
         purposes.iter().any(|named| named.covers(self.request.purpose))
     }
 
-    /// Whether a scope names the record; `closes` says what holds for tags that cannot be compared.
     fn is_in_scope(&self, scope: &Scope, closes: bool) -> bool {
-        match scope {
-            Scope::Tags { sets } => match Tagged::of(self.record.tags.as_ref(), sets) {
-                Tagged::Yes => true,
-                Tagged::No => false,
-                Tagged::Unknown => closes,
-            },
-            plain => plain.holds(self.request.record, &self.record.custodian),
-        }
+        is_in_scope(scope, self.record, self.request.record, closes)
     }
 }
 
