@@ -80,7 +80,7 @@ pub(crate) struct ProvisionArgs {
 }
 
 /// The flags of a provision, for commands that take something else in its place.
-pub(crate) const FLAGS: [&str; 12] = [
+pub(crate) const FLAGS: [&str; 13] = [
     "to",
     "deny",
     "purposes",
@@ -91,6 +91,7 @@ pub(crate) const FLAGS: [&str; 12] = [
     "tags",
     "from",
     "until",
+    "lasting",
     "exceptions",
     "provision",
 ];

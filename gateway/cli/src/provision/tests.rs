@@ -118,3 +118,17 @@ fn a_provision_in_a_file_is_taken_as_it_is() {
         assert!(Cli::try_parse_from(&words).is_err(), "a file and flags");
     }
 }
+
+#[test]
+fn no_flag_is_read_beside_a_file_that_says_it_all() {
+    let preview = |flag: &[&str]| {
+        let mut words = vec!["caretrail", "consent", "preview", "grant.json", "--actor", "south/ben", "--on"];
+        words.push("41414141414141414141414141414141");
+        Cli::try_parse_from(words.into_iter().chain(flag.iter().copied()))
+    };
+    assert!(preview(&[]).is_ok());
+    for flag in [&["--for", "3d"][..], &["--deny"], &["--to", "SouthMSP"], &["--purpose", "TREAT"]] {
+        let refused = preview(flag).unwrap_err();
+        assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict, "{flag:?}");
+    }
+}
