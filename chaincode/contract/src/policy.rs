@@ -25,7 +25,7 @@ pub mod epoch_1;
 #[cfg_attr(first_engine_only, path = "policy/absent.rs")]
 pub mod epoch_2;
 #[cfg(test)]
-mod world;
+mod tests_world;
 pub mod writing;
 
 /// The epochs whose engines this build has.

@@ -250,6 +250,7 @@ async fn adding(
     let at = facts.effective();
     let newer = !derived_from.is_empty() || records.iter().any(|new| new.tags.is_some());
     require(policy.epoch > 1 || !newer, Code::EpochTooOld)?;
+    // The first two rows of the table of who may add; the others take a second read.
     require(has_standing(standing.as_ref(), invocation.role, at), Code::NotAuthorized)?;
     let patient = patient.ok_or_else(|| refuse(Code::PatientUnknown))?;
     let at = if &patient.home == invocation.msp_id() {

@@ -7,7 +7,7 @@ use caretrail_model::patient::StopSwitch;
 use caretrail_model::tag::TagSet;
 use caretrail_model::time::Period;
 
-use super::super::world::{NOW, World, at, msp, relationship};
+use super::super::tests_world::{NOW, World, at, msp, relationship};
 use super::*;
 
 impl World {

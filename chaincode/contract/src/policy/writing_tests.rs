@@ -5,7 +5,7 @@ use caretrail_model::ids::{PatientId, RecordId, Tag};
 use caretrail_model::patient::StopSwitch;
 use caretrail_model::tag::TagSet;
 
-use super::super::world::{NOW, World, at, msp, relationship};
+use super::super::tests_world::{NOW, World, at, msp, relationship};
 use super::*;
 
 impl World {

@@ -16,7 +16,7 @@ use caretrail_model::time::{DurationMs, Period};
 use p256::ecdsa::SigningKey;
 
 use crate::endorsed;
-use crate::who_may_call::compare;
+use crate::tables::compare;
 use crate::world::{
     Person, START, Staff, Ward, World, admin, at, commitments, fresh_key, person, policy, registering,
     requesting, staff, wide_policy,

@@ -27,6 +27,7 @@ mod nothing_that_differs_between_peers;
 mod oracle;
 mod permits_are_passed_on;
 mod records_change_hands;
+mod tables;
 mod threat_model;
 mod what_a_draft_would_change;
 mod who_may_call;
